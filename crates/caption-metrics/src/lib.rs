@@ -1,0 +1,1 @@
+//! Caption metrics over strings: tokenizer and corpus BLEU as the COCO evaluation computes it.

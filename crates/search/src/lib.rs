@@ -1,0 +1,1 @@
+//! Architects that propose blueprints, their prompts, and the repair loop.

@@ -1,0 +1,1 @@
+//! Study, trial, event and the leaderboard fold; the ports that stores and executors implement.

@@ -1,0 +1,1 @@
+//! Graphs to networks on burn: features, training, decoding, scoring. The only crate that knows tensors.
