@@ -1,1 +1,16 @@
-//! Caption metrics over strings: tokenizer and corpus BLEU as the COCO evaluation computes it.
+//! Caption metrics over strings: what a generated caption is worth against human references.
+//!
+//! - [`tokenize`]: words as the COCO caption evaluation sees them (an approximation of its PTB tokenizer);
+//! - [`bleu`]: corpus BLEU-1..4, equal to pycocoevalcap's `BleuScorer` with the closest reference length;
+//! - [`CollapseReport`]: does a model say (nearly) the same sentence for every image?
+//!
+//! Pure: no files, no tensors, no clock, no randomness. Nothing here knows about models or token ids:
+//! start and end marks must be gone before a caption comes here.
+
+mod bleu;
+mod collapse;
+mod tokenize;
+
+pub use bleu::{Bleu, BleuError, bleu, bleu_of_captions};
+pub use collapse::CollapseReport;
+pub use tokenize::tokenize;
