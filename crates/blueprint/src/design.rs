@@ -1,0 +1,101 @@
+//! A lowered design: graphs and resolved decoder, with every parameter named and counted.
+
+use crate::decoder::{BridgeSpec, DecoderSpec};
+use crate::graph::{Graph, Param};
+use crate::language::Cut;
+use serde::{Deserialize, Serialize};
+
+/// What a design is lowered for: facts of the data and of the decoding contract.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Target {
+    /// Words of the vocabulary, the four specials included.
+    pub vocab: usize,
+    /// Longest caption in words, END not counted.
+    pub max_words: usize,
+}
+
+impl Target {
+    /// Decoding steps: every word and END.
+    pub fn positions(&self) -> usize {
+        self.max_words + 1
+    }
+}
+
+/// A frozen pretrained backbone as a design uses it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Frozen {
+    /// Name in the zoo.
+    pub name: String,
+    /// Where it is cut.
+    pub cut: Cut,
+    /// Image to feature map, up to the cut.
+    pub graph: Graph,
+}
+
+/// A design with every extent fixed: what back ends read.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Design {
+    /// Side of the square input image.
+    pub image_size: usize,
+    /// The frozen part, if any; its features are computed once.
+    pub frozen: Option<Frozen>,
+    /// The trained part of the encoder; reads the frozen features, or the image `[3, size, size]`.
+    /// Names start with `encoder.`; it may be the input alone.
+    pub trunk: Graph,
+    /// From feature map to memory.
+    pub bridge: BridgeSpec,
+    /// From memory and words to the next word.
+    pub decoder: DecoderSpec,
+    /// Vocabulary and length.
+    pub target: Target,
+}
+
+/// What a design costs, from its shapes alone.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Cost {
+    /// Learned values, frozen ones included, buffers not.
+    pub params_total: u64,
+    /// Learned values that training changes.
+    pub params_trainable: u64,
+    /// Multiply-accumulates to encode one image.
+    pub macs_image: u64,
+    /// Multiply-accumulates for one word of one hypothesis.
+    pub macs_token: u64,
+    /// Bytes of all weights and buffers at 32 bits.
+    pub weight_bytes: u64,
+}
+
+impl Design {
+    /// Parameters that training changes, by name and shape: trunk, bridge, decoder.
+    pub fn trainable(&self) -> Vec<Param> {
+        let mut all = self.trunk.parameters();
+        all.extend(self.bridge.parameters());
+        all.extend(self.decoder.parameters(self.bridge.dim, self.target.vocab, self.target.positions()));
+        all
+    }
+
+    /// The cost of the design, exact for parameters and multiply-accumulates.
+    pub fn cost(&self) -> Cost {
+        let count = |params: &[Param]| params.iter().map(|p| p.len() as u64).sum::<u64>();
+        let trainable = count(&self.trainable());
+        let mut buffers = count(&self.trunk.buffers());
+        let mut frozen = 0;
+        let mut macs = self.trunk.macs() + self.bridge.macs() + self.decoder.macs_per_image(&self.bridge);
+        if let Some(part) = &self.frozen {
+            frozen = count(&part.graph.parameters());
+            buffers += count(&part.graph.buffers());
+            macs += part.graph.macs();
+        }
+        Cost {
+            params_total: trainable + frozen,
+            params_trainable: trainable,
+            macs_image: macs,
+            macs_token: self.decoder.macs_per_token(
+                &self.bridge,
+                self.target.vocab,
+                self.target.positions(),
+            ),
+            weight_bytes: 4 * (trainable + frozen + buffers),
+        }
+    }
+}

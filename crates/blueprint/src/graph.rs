@@ -1,0 +1,455 @@
+//! The graph: what every back end reads. Op-level nodes with static shapes and stable parameter names.
+//!
+//! Nodes stand in evaluation order: a node's inputs always have smaller ids. Shapes leave out the batch
+//! dimension. Parameter names are the upstream ones (`features.0.0.weight`), so that pretrained weights load
+//! by name. A new op is one new variant of [`Op`] plus its arms in [`Op::shape`], [`Op::parameters`] and
+//! [`Op::macs`]; the compiler then lists every back end that misses it.
+
+use serde::{Deserialize, Serialize};
+
+/// Channels, height and width of a feature map, without the batch dimension.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Shape {
+    /// Channels.
+    pub c: usize,
+    /// Height in cells.
+    pub h: usize,
+    /// Width in cells.
+    pub w: usize,
+}
+
+impl Shape {
+    /// A feature map of `c` channels and `h` × `w` cells.
+    pub fn new(c: usize, h: usize, w: usize) -> Self {
+        Self { c, h, w }
+    }
+
+    /// Number of values, saturating.
+    pub fn len(&self) -> usize {
+        self.c.saturating_mul(self.h).saturating_mul(self.w)
+    }
+
+    /// Whether the map holds no value.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+}
+
+impl std::fmt::Display for Shape {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}×{}×{}", self.c, self.h, self.w)
+    }
+}
+
+/// Index of a node in its graph.
+pub type NodeId = usize;
+
+/// Zero padding in cells; asymmetric because TensorFlow's "SAME" is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Padding {
+    /// Rows above.
+    pub top: usize,
+    /// Rows below.
+    pub bottom: usize,
+    /// Columns to the left.
+    pub left: usize,
+    /// Columns to the right.
+    pub right: usize,
+}
+
+impl Padding {
+    /// The same number of cells on each side, as PyTorch's `padding=p`.
+    pub fn symmetric(p: usize) -> Self {
+        Self { top: p, bottom: p, left: p, right: p }
+    }
+
+    /// TensorFlow's "SAME" for one input size: output is `ceil(in / stride)`, the odd cell goes below and right.
+    pub fn same(h: usize, w: usize, kernel: usize, stride: usize) -> Self {
+        let total = |n: usize| {
+            let out = n.div_ceil(stride);
+            ((out.saturating_sub(1)) * stride + kernel).saturating_sub(n)
+        };
+        let (v, u) = (total(h), total(w));
+        Self { top: v / 2, bottom: v - v / 2, left: u / 2, right: u - u / 2 }
+    }
+}
+
+/// A two-dimensional convolution, weights `[out, in / groups, kernel, kernel]`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Conv {
+    /// Input channels.
+    pub input: usize,
+    /// Output channels.
+    pub output: usize,
+    /// Side of the square kernel.
+    pub kernel: usize,
+    /// Stride in both directions.
+    pub stride: usize,
+    /// Zero padding.
+    pub padding: Padding,
+    /// Groups: 1 is dense, `input` is depthwise.
+    pub groups: usize,
+    /// Whether there is a bias.
+    pub bias: bool,
+}
+
+/// A pointwise non-linearity.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Activation {
+    /// max(x, 0).
+    Relu,
+    /// min(max(x, 0), 6).
+    Relu6,
+    /// x · sigmoid(x).
+    Silu,
+    /// Gaussian error linear unit (erf form).
+    Gelu,
+    /// x · relu6(x + 3) / 6.
+    HardSwish,
+    /// Logistic function.
+    Sigmoid,
+}
+
+/// What a node computes. Inputs are feature maps `[batch, c, h, w]`; vectors are maps of 1 × 1.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Op {
+    /// The graph's input.
+    Input(Shape),
+    /// Convolution: `weight`, `bias`.
+    Conv(Conv),
+    /// Batch norm over channels: `weight`, `bias`; buffers `running_mean`, `running_var`.
+    BatchNorm {
+        /// Channels.
+        channels: usize,
+        /// Added to the variance, in millionths (1e-5 is 10).
+        eps_micro: u32,
+    },
+    /// Pointwise non-linearity.
+    Act(Activation),
+    /// Maximum over windows; padding counts as minus infinity.
+    MaxPool {
+        /// Side of the window.
+        kernel: usize,
+        /// Stride.
+        stride: usize,
+        /// Padding on each side.
+        padding: usize,
+    },
+    /// Mean over windows, without padding.
+    AvgPool {
+        /// Side of the window.
+        kernel: usize,
+        /// Stride.
+        stride: usize,
+    },
+    /// Mean over all cells: `[c, 1, 1]`.
+    GlobalAvgPool,
+    /// Maximum over all cells: `[c, 1, 1]`.
+    GlobalMaxPool,
+    /// Mean over channels: `[1, h, w]`.
+    ChannelMean,
+    /// Maximum over channels: `[1, h, w]`.
+    ChannelMax,
+    /// Linear layer on a `[in, 1, 1]` map: `weight` `[out, in]`, `bias`.
+    Linear {
+        /// Inputs.
+        input: usize,
+        /// Outputs.
+        output: usize,
+    },
+    /// Sum of two maps of one shape.
+    Add,
+    /// Product of a map and a gate that has its shape, `[c, 1, 1]` or `[1, h, w]`.
+    Mul,
+    /// Concatenation over channels of two or more maps.
+    Concat,
+}
+
+/// A parameter or buffer by name and shape.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Param {
+    /// Upstream name, such as `features.0.0.weight`.
+    pub name: String,
+    /// Extents in PyTorch's order.
+    pub shape: Vec<usize>,
+}
+
+impl Param {
+    /// A parameter of that name and shape.
+    pub fn new(name: impl Into<String>, shape: &[usize]) -> Self {
+        Self { name: name.into(), shape: shape.to_vec() }
+    }
+
+    /// Number of values, saturating.
+    pub fn len(&self) -> usize {
+        self.shape.iter().fold(1, |n, d| n.saturating_mul(*d))
+    }
+
+    /// Whether the parameter holds no value.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+}
+
+/// Output size of a window of side `kernel` over `n` cells with `pad` cells added in all.
+fn window(n: usize, pad: usize, kernel: usize, stride: usize) -> Option<usize> {
+    (stride > 0 && n + pad >= kernel).then(|| (n + pad - kernel) / stride + 1)
+}
+
+impl Op {
+    /// Output shape, or why these inputs do not fit.
+    pub fn shape(&self, inputs: &[Shape]) -> Result<Shape, String> {
+        let first = || inputs.first().copied().ok_or_else(|| "no input".to_string());
+        let fits = |h: Option<usize>, w: Option<usize>, c: usize, kernel: usize, s: Shape| match (h, w) {
+            (Some(h), Some(w)) if h > 0 && w > 0 => Ok(Shape::new(c, h, w)),
+            _ => Err(format!("a window of {kernel} does not fit a map of {s}")),
+        };
+        match *self {
+            Op::Input(shape) => Ok(shape),
+            Op::Conv(conv) => {
+                let s = first()?;
+                if s.c != conv.input {
+                    return Err(format!("expects {} channels and gets {}", conv.input, s.c));
+                }
+                let p = conv.padding;
+                let h = window(s.h, p.top + p.bottom, conv.kernel, conv.stride);
+                let w = window(s.w, p.left + p.right, conv.kernel, conv.stride);
+                fits(h, w, conv.output, conv.kernel, s)
+            }
+            Op::BatchNorm { channels, .. } => {
+                let s = first()?;
+                if s.c == channels { Ok(s) } else { Err(format!("expects {channels} channels and gets {}", s.c)) }
+            }
+            Op::Act(_) => first(),
+            Op::MaxPool { kernel, stride, padding } => {
+                let s = first()?;
+                let (h, w) =
+                    (window(s.h, 2 * padding, kernel, stride), window(s.w, 2 * padding, kernel, stride));
+                fits(h, w, s.c, kernel, s)
+            }
+            Op::AvgPool { kernel, stride } => {
+                let s = first()?;
+                fits(window(s.h, 0, kernel, stride), window(s.w, 0, kernel, stride), s.c, kernel, s)
+            }
+            Op::GlobalAvgPool | Op::GlobalMaxPool => first().map(|s| Shape::new(s.c, 1, 1)),
+            Op::ChannelMean | Op::ChannelMax => first().map(|s| Shape::new(1, s.h, s.w)),
+            Op::Linear { input, output } => match first()? {
+                s if s == Shape::new(input, 1, 1) => Ok(Shape::new(output, 1, 1)),
+                s => Err(format!("expects a vector of {input} and gets {s}")),
+            },
+            Op::Add => match inputs {
+                [a, b] if a == b => Ok(*a),
+                [a, b] => Err(format!("cannot add {a} and {b}")),
+                _ => Err("needs two inputs".into()),
+            },
+            Op::Mul => match inputs {
+                [a, b] if a == b || *b == Shape::new(a.c, 1, 1) || *b == Shape::new(1, a.h, a.w) => Ok(*a),
+                [a, b] => Err(format!("cannot gate {a} with {b}")),
+                _ => Err("needs two inputs".into()),
+            },
+            Op::Concat => {
+                let s = first()?;
+                if let Some(other) = inputs.iter().find(|o| (o.h, o.w) != (s.h, s.w)) {
+                    return Err(format!("cannot concatenate {s} and {other}"));
+                }
+                Ok(Shape::new(inputs.iter().map(|i| i.c).sum(), s.h, s.w))
+            }
+        }
+    }
+
+    /// Parameters (learned values) of a node called `name`, in PyTorch's order and layout.
+    pub fn parameters(&self, name: &str) -> Vec<Param> {
+        let param = |leaf: &str, shape: &[usize]| Param::new(format!("{name}.{leaf}"), shape);
+        match *self {
+            Op::Conv(c) => {
+                let mut all = vec![param("weight", &[c.output, c.input / c.groups, c.kernel, c.kernel])];
+                if c.bias {
+                    all.push(param("bias", &[c.output]));
+                }
+                all
+            }
+            Op::BatchNorm { channels, .. } => vec![param("weight", &[channels]), param("bias", &[channels])],
+            Op::Linear { input, output } => vec![param("weight", &[output, input]), param("bias", &[output])],
+            _ => Vec::new(),
+        }
+    }
+
+    /// Buffers (values that are kept but not learned) of a node called `name`.
+    pub fn buffers(&self, name: &str) -> Vec<Param> {
+        match *self {
+            Op::BatchNorm { channels, .. } => ["running_mean", "running_var"]
+                .iter()
+                .map(|leaf| Param::new(format!("{name}.{leaf}"), &[channels]))
+                .collect(),
+            _ => Vec::new(),
+        }
+    }
+
+    /// Multiply-accumulates for one image; convolutions and linear layers only, as the field counts them.
+    pub fn macs(&self, output: Shape) -> u64 {
+        match *self {
+            Op::Conv(c) => output.len() as u64 * (c.input / c.groups * c.kernel * c.kernel) as u64,
+            Op::Linear { input, output } => (input * output) as u64,
+            _ => 0,
+        }
+    }
+}
+
+/// One step of a graph.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Node {
+    /// Prefix of the parameter names, unique in the graph.
+    pub name: String,
+    /// What it computes.
+    pub op: Op,
+    /// Earlier nodes that it reads.
+    pub inputs: Vec<NodeId>,
+    /// Shape of its output.
+    pub shape: Shape,
+}
+
+/// A static graph over feature maps: one input, one output (the last node).
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Graph {
+    nodes: Vec<Node>,
+}
+
+/// A node whose inputs do not fit.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{node}: {reason}")]
+pub struct ShapeError {
+    /// Name of the node.
+    pub node: String,
+    /// What does not fit.
+    pub reason: String,
+}
+
+impl Graph {
+    /// A graph that so far is its input.
+    pub fn new(input: Shape) -> Self {
+        let node = Node { name: "input".into(), op: Op::Input(input), inputs: Vec::new(), shape: input };
+        Self { nodes: vec![node] }
+    }
+
+    /// Appends a node and returns its id.
+    ///
+    /// # Errors
+    /// [`ShapeError`] where the shapes of `inputs` do not fit `op`; the graph is unchanged.
+    pub fn add(&mut self, name: impl Into<String>, op: Op, inputs: &[NodeId]) -> Result<NodeId, ShapeError> {
+        let name = name.into();
+        let shapes: Vec<Shape> = inputs.iter().map(|i| self.nodes[*i].shape).collect();
+        match op.shape(&shapes) {
+            Ok(shape) => {
+                self.nodes.push(Node { name, op, inputs: inputs.to_vec(), shape });
+                Ok(self.nodes.len() - 1)
+            }
+            Err(reason) => Err(ShapeError { node: name, reason }),
+        }
+    }
+
+    /// All nodes in evaluation order.
+    pub fn nodes(&self) -> &[Node] {
+        &self.nodes
+    }
+
+    /// Id of the last node, the output.
+    pub fn output(&self) -> NodeId {
+        self.nodes.len() - 1
+    }
+
+    /// Shape of the input.
+    pub fn input_shape(&self) -> Shape {
+        self.nodes[0].shape
+    }
+
+    /// Shape of a node's output.
+    pub fn shape(&self, id: NodeId) -> Shape {
+        self.nodes[id].shape
+    }
+
+    /// Shape of the graph's output.
+    pub fn output_shape(&self) -> Shape {
+        self.shape(self.output())
+    }
+
+    /// Learned values by name and shape.
+    pub fn parameters(&self) -> Vec<Param> {
+        self.nodes.iter().flat_map(|n| n.op.parameters(&n.name)).collect()
+    }
+
+    /// Kept values that are not learned, by name and shape.
+    pub fn buffers(&self) -> Vec<Param> {
+        self.nodes.iter().flat_map(|n| n.op.buffers(&n.name)).collect()
+    }
+
+    /// Multiply-accumulates for one image.
+    pub fn macs(&self) -> u64 {
+        self.nodes.iter().map(|n| n.op.macs(n.shape)).sum()
+    }
+
+    /// The nodes that `id` depends on, and `id` as the last: what is needed to compute features at a cut.
+    pub fn cut(&self, id: NodeId) -> Graph {
+        let mut needed = vec![false; self.nodes.len()];
+        needed[0] = true;
+        needed[id] = true;
+        for i in (0..=id).rev() {
+            if needed[i] {
+                self.nodes[i].inputs.iter().for_each(|j| needed[*j] = true);
+            }
+        }
+        let mut renumbered = vec![0; self.nodes.len()];
+        let mut nodes = Vec::new();
+        for (i, node) in self.nodes.iter().enumerate().take(id + 1).filter(|(i, _)| needed[*i]) {
+            renumbered[i] = nodes.len();
+            let inputs = node.inputs.iter().map(|j| renumbered[*j]).collect();
+            nodes.push(Node { inputs, ..node.clone() });
+        }
+        Graph { nodes }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn conv(input: usize, output: usize, kernel: usize, stride: usize) -> Op {
+        let padding = Padding::symmetric(kernel / 2);
+        Op::Conv(Conv { input, output, kernel, stride, padding, groups: 1, bias: false })
+    }
+
+    #[test]
+    fn shapes_parameters_and_macs_of_a_convolution() {
+        let mut graph = Graph::new(Shape::new(3, 32, 32));
+        let id = graph.add("stem", conv(3, 16, 3, 2), &[0]).unwrap();
+        assert_eq!(graph.shape(id), Shape::new(16, 16, 16));
+        assert_eq!(graph.parameters(), vec![Param::new("stem.weight", &[16, 3, 3, 3])]);
+        assert_eq!(graph.macs(), 16 * 16 * 16 * 27);
+    }
+
+    #[test]
+    fn same_padding_puts_the_odd_cell_below_and_right() {
+        let padding = Padding::same(224, 224, 3, 2);
+        assert_eq!(padding, Padding { top: 0, bottom: 1, left: 0, right: 1 });
+        assert_eq!(Padding::same(7, 7, 5, 1), Padding::symmetric(2));
+    }
+
+    #[test]
+    fn wrong_channels_are_an_error_and_leave_the_graph_alone() {
+        let mut graph = Graph::new(Shape::new(3, 8, 8));
+        let error = graph.add("a", conv(4, 8, 3, 1), &[0]).unwrap_err();
+        assert_eq!(error.to_string(), "a: expects 4 channels and gets 3");
+        assert_eq!(graph.nodes().len(), 1);
+    }
+
+    #[test]
+    fn a_cut_keeps_only_what_it_needs() {
+        let mut graph = Graph::new(Shape::new(3, 8, 8));
+        let a = graph.add("a", conv(3, 8, 3, 1), &[0]).unwrap();
+        graph.add("side", conv(8, 4, 1, 1), &[a]).unwrap();
+        let b = graph.add("b", conv(8, 8, 3, 2), &[a]).unwrap();
+        let cut = graph.cut(b);
+        let names: Vec<&str> = cut.nodes().iter().map(|n| n.name.as_str()).collect();
+        assert_eq!(names, ["input", "a", "b"]);
+        assert_eq!(cut.output_shape(), Shape::new(8, 4, 4));
+    }
+}

@@ -1,0 +1,457 @@
+//! The written form of a design: what a person or a language model writes, as JSON or TOML.
+//!
+//! Closed and typed: every field is required, every number comes from a menu, lists are bounded, there is no free
+//! text but the name of a zoo backbone (and that is checked against the zoo).
+
+use crate::menu::menu;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+menu! {
+    /// Side in pixels to which each image is resized.
+    ImageSize: u32 = [32, 48, 64, 96, 128, 160, 192, 224]
+}
+menu! {
+    /// Channels of a feature map.
+    Channels: u32 = [8, 16, 24, 32, 48, 64, 96, 128, 160, 192, 256, 320, 384, 512]
+}
+menu! {
+    /// Side of a square kernel.
+    Kernel: u32 = [1, 3, 5, 7]
+}
+menu! {
+    /// Stride of a convolution.
+    Stride: u32 = [1, 2]
+}
+menu! {
+    /// How many times an inverted residual widens its input.
+    Expansion: u32 = [1, 2, 3, 4, 6]
+}
+menu! {
+    /// By how much a bottleneck or a gate narrows its input.
+    Reduction: u32 = [2, 4, 8, 16]
+}
+menu! {
+    /// Width of memory tokens, embeddings and states.
+    Width: u32 = [64, 96, 128, 192, 256, 320, 384, 512, 640, 768]
+}
+menu! {
+    /// Stacked decoder layers.
+    Layers: u32 = [1, 2, 3, 4, 6]
+}
+menu! {
+    /// Attention heads.
+    Heads: u32 = [1, 2, 4, 6, 8, 12]
+}
+menu! {
+    /// Width of the feed-forward layer in units of the decoder's width.
+    FeedForward: u32 = [1, 2, 3, 4]
+}
+menu! {
+    /// Dropout in percent.
+    Dropout: u8 = [0, 10, 20, 30, 40, 50]
+}
+menu! {
+    /// Peak learning rate.
+    LearningRate: f64 = [0.0001, 0.0002, 0.0003, 0.0005, 0.001, 0.002, 0.003]
+}
+menu! {
+    /// Decoupled weight decay (AdamW).
+    WeightDecay: f64 = [0.0, 0.0001, 0.001, 0.01, 0.05]
+}
+menu! {
+    /// Label smoothing.
+    LabelSmoothing: f64 = [0.0, 0.05, 0.1, 0.2]
+}
+menu! {
+    /// Global norm to which gradients are clipped.
+    ClipNorm: f64 = [0.5, 1.0, 3.0, 5.0]
+}
+menu! {
+    /// Images in a batch; each brings all its reference captions.
+    BatchImages: u32 = [8, 16, 24, 32, 48, 64]
+}
+
+/// A complete design: encoder, bridge, decoder and training recipe.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Blueprint {
+    /// From the image to a feature map.
+    pub encoder: Encoder,
+    /// From the feature map to the decoder's memory.
+    pub bridge: Bridge,
+    /// From memory and earlier words to the next word.
+    pub decoder: Decoder,
+    /// How it is trained.
+    pub recipe: Recipe,
+}
+
+/// From the image to a feature map.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Encoder {
+    /// Image size.
+    pub input: ImageSize,
+    /// Where features come from.
+    pub source: Source,
+    /// Blocks trained on top of the source, in order.
+    #[schemars(length(max = 4))]
+    pub blocks: Vec<Block>,
+}
+
+/// Where features come from.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(tag = "kind", rename_all = "snake_case", deny_unknown_fields)]
+pub enum Source {
+    /// A frozen pretrained backbone of the zoo, cut where its map has that stride.
+    Pretrained {
+        /// Name in the zoo.
+        backbone: String,
+        /// Where it is cut.
+        cut: Cut,
+    },
+    /// A convolution stack trained from scratch: a strided 3 × 3 convolution, then `stages` that each halve the map.
+    Scratch {
+        /// Output channels of the stem.
+        stem: Channels,
+        /// The stages, in order.
+        #[schemars(length(min = 1, max = 5))]
+        stages: Vec<Stage>,
+    },
+}
+
+/// One stage of a from-scratch encoder: one block of that kind with stride 2, then `repeat - 1` with stride 1.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Stage {
+    /// What it is made of.
+    pub kind: StageKind,
+    /// Output channels.
+    pub out: Channels,
+    /// Number of blocks.
+    pub repeat: Repeat,
+}
+
+menu! {
+    /// Number of blocks in a stage.
+    Repeat: u32 = [1, 2, 3]
+}
+
+/// What a stage is made of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+#[schemars(inline)]
+pub enum StageKind {
+    /// 3 × 3 convolution, batch norm, ReLU.
+    Conv,
+    /// Depthwise-separable convolution.
+    Separable,
+    /// Inverted residual with expansion 4 (MobileNetV2).
+    InvertedResidual,
+    /// ResNet's basic block.
+    Basic,
+}
+
+/// Stride of the feature map at which a backbone is cut.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+#[schemars(inline)]
+pub enum Cut {
+    /// One cell for 8 × 8 pixels.
+    S8,
+    /// One cell for 16 × 16 pixels.
+    S16,
+    /// One cell for 32 × 32 pixels.
+    S32,
+}
+
+/// A non-linearity that a block may name.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+#[schemars(inline)]
+pub enum Act {
+    /// max(x, 0).
+    Relu,
+    /// min(max(x, 0), 6).
+    Relu6,
+    /// x · sigmoid(x).
+    Silu,
+    /// Gaussian error linear unit.
+    Gelu,
+    /// Hard swish.
+    HardSwish,
+}
+
+/// A pooling rule.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+#[schemars(inline)]
+pub enum PoolKind {
+    /// Maximum.
+    Max,
+    /// Mean.
+    Avg,
+}
+
+/// How branches are joined.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+#[schemars(inline)]
+pub enum Merge {
+    /// Sum; all branches must have one shape.
+    Add,
+    /// Concatenation over channels; all branches must have one height and width.
+    Concat,
+}
+
+/// A block without blocks inside.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(tag = "op", rename_all = "snake_case", deny_unknown_fields)]
+pub enum Leaf {
+    /// Convolution, batch norm, non-linearity; padded to keep the size at stride 1.
+    Conv {
+        /// Output channels.
+        out: Channels,
+        /// Kernel.
+        kernel: Kernel,
+        /// Stride.
+        stride: Stride,
+        /// Non-linearity.
+        act: Act,
+    },
+    /// Depthwise convolution, batch norm, non-linearity.
+    Depthwise {
+        /// Kernel.
+        kernel: Kernel,
+        /// Stride.
+        stride: Stride,
+        /// Non-linearity.
+        act: Act,
+    },
+    /// ResNet's bottleneck (He et al. 2016): 1 × 1 narrow, 3 × 3, 1 × 1 widen, shortcut.
+    Bottleneck {
+        /// Output channels.
+        out: Channels,
+        /// How much narrower the middle is than the output.
+        reduction: Reduction,
+        /// Stride of the 3 × 3 convolution.
+        stride: Stride,
+    },
+    /// Inverted residual (Sandler et al. 2018): widen, depthwise, narrow; shortcut where shapes allow.
+    InvertedResidual {
+        /// Output channels.
+        out: Channels,
+        /// How many times wider the middle is than the input.
+        expand: Expansion,
+        /// Depthwise kernel.
+        kernel: Kernel,
+        /// Depthwise stride.
+        stride: Stride,
+    },
+    /// Squeeze and excitation (Hu et al. 2018).
+    Se {
+        /// How much narrower the gate's middle is.
+        reduction: Reduction,
+    },
+    /// Convolutional block attention (Woo et al. 2018): channel gate, then a 7 × 7 spatial gate.
+    Cbam {
+        /// How much narrower the channel gate's middle is.
+        reduction: Reduction,
+    },
+    /// Pooling by 2.
+    Pool {
+        /// Maximum or mean.
+        kind: PoolKind,
+    },
+}
+
+/// A block: a leaf, or a combinator over leaves.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(untagged)]
+pub enum Block {
+    /// `x + body(x)`; the body must keep the shape.
+    Residual(Residual),
+    /// The same input through each branch, then joined.
+    Parallel(Parallel),
+    /// A single block.
+    Leaf(Leaf),
+}
+
+/// `x + body(x)`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Residual {
+    /// Always `residual`.
+    pub op: ResidualTag,
+    /// Leaves in order.
+    #[schemars(length(min = 1, max = 3))]
+    pub body: Vec<Leaf>,
+}
+
+/// The word `residual`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+#[schemars(inline)]
+pub enum ResidualTag {
+    /// The only value.
+    Residual,
+}
+
+/// The same input through each branch, then joined.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Parallel {
+    /// Always `parallel`.
+    pub op: ParallelTag,
+    /// Add or concatenate.
+    pub merge: Merge,
+    /// Branches of leaves.
+    #[schemars(length(min = 2, max = 3))]
+    pub branches: Vec<Branch>,
+}
+
+/// One branch of a parallel block.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(transparent)]
+pub struct Branch(#[schemars(length(min = 1, max = 2))] pub Vec<Leaf>);
+
+/// The word `parallel`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+#[schemars(inline)]
+pub enum ParallelTag {
+    /// The only value.
+    Parallel,
+}
+
+/// What the decoder sees of the image.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+#[schemars(inline)]
+pub enum Memory {
+    /// One token for each cell of the feature map.
+    Grid,
+    /// One token: the mean over cells.
+    Global,
+}
+
+/// From the feature map to the decoder's memory: a linear layer and a layer norm on each token.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Bridge {
+    /// Grid or global.
+    pub memory: Memory,
+    /// Width of a token.
+    pub dim: Width,
+    /// Dropout on the memory.
+    pub dropout_pct: Dropout,
+}
+
+/// A recurrent cell.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+#[schemars(inline)]
+pub enum Cell {
+    /// Long short-term memory (Hochreiter and Schmidhuber 1997).
+    Lstm,
+    /// Gated recurrent unit (Cho et al. 2014).
+    Gru,
+}
+
+/// How the image enters a recurrent decoder.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+#[schemars(inline)]
+pub enum ImageMode {
+    /// It sets the first state.
+    InitialState,
+    /// It is read as a word before the first word.
+    FirstToken,
+    /// It is read with each word.
+    EveryStep,
+}
+
+/// Attention of a recurrent decoder over grid memory.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+#[schemars(inline)]
+pub enum Attention {
+    /// No attention.
+    None,
+    /// Additive (Bahdanau et al. 2015; Xu et al. 2015).
+    Additive,
+    /// Scaled dot product (Luong et al. 2015).
+    Dot,
+}
+
+/// From memory and earlier words to the next word.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(tag = "family", rename_all = "snake_case", deny_unknown_fields)]
+pub enum Decoder {
+    /// LSTM or GRU.
+    Recurrent {
+        /// The cell.
+        cell: Cell,
+        /// Width of word embeddings.
+        embed: Width,
+        /// Width of the state.
+        hidden: Width,
+        /// Stacked cells.
+        layers: RnnLayers,
+        /// How the image enters.
+        image: ImageMode,
+        /// Attention over the memory.
+        attention: Attention,
+        /// Dropout.
+        dropout_pct: Dropout,
+    },
+    /// Transformer decoder with cross-attention to the memory.
+    Transformer {
+        /// Width.
+        dim: Width,
+        /// Layers.
+        layers: Layers,
+        /// Heads.
+        heads: Heads,
+        /// Feed-forward width over `dim`.
+        ff: FeedForward,
+        /// Dropout.
+        dropout_pct: Dropout,
+    },
+}
+
+menu! {
+    /// Stacked recurrent cells.
+    RnnLayers: u32 = [1, 2]
+}
+
+/// Learning rate over time, after a linear warm-up over the first 3 % of the steps.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+#[schemars(inline)]
+pub enum Schedule {
+    /// Stays at its peak.
+    Constant,
+    /// Half a cosine down to 2 % of the peak.
+    Cosine,
+    /// A straight line down to 2 % of the peak.
+    Linear,
+}
+
+/// How a design is trained (AdamW with teacher forcing over all references). The number of epochs is the contract's.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Recipe {
+    /// Peak learning rate.
+    pub lr: LearningRate,
+    /// Learning rate over time.
+    pub schedule: Schedule,
+    /// Weight decay.
+    pub weight_decay: WeightDecay,
+    /// Label smoothing.
+    pub label_smoothing: LabelSmoothing,
+    /// Gradient clipping.
+    pub clip: ClipNorm,
+    /// Images in a batch.
+    pub batch: BatchImages,
+}

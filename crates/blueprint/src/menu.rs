@@ -1,0 +1,31 @@
+//! Menus: numbers that a design may only pick from a short list, so that no model can write `lr = 30`.
+
+/// Defines a newtype over a number whose schema is the list of its choices.
+macro_rules! menu {
+    ($(#[$doc:meta])* $name:ident: $ty:ty = [$($choice:expr),+ $(,)?]) => {
+        $(#[$doc])*
+        #[derive(Debug, Clone, Copy, PartialEq, serde::Serialize, serde::Deserialize)]
+        #[serde(transparent)]
+        pub struct $name(pub $ty);
+
+        impl $name {
+            /// All choices, in rising order.
+            pub const CHOICES: &'static [$ty] = &[$($choice),+];
+        }
+
+        impl schemars::JsonSchema for $name {
+            fn schema_name() -> std::borrow::Cow<'static, str> {
+                stringify!($name).into()
+            }
+
+            fn json_schema(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
+                schemars::json_schema!({ "enum": Self::CHOICES })
+            }
+
+            fn inline_schema() -> bool {
+                true
+            }
+        }
+    };
+}
+pub(crate) use menu;

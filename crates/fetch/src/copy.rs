@@ -1,0 +1,81 @@
+//! Copying with a byte cap while hashing.
+
+use std::fs::File;
+use std::io::{self, Read, Write};
+use std::path::Path;
+
+use sha2::{Digest, Sha256};
+
+const BUFFER: usize = 128 * 1024;
+
+/// Copies until the end of `reader`, calling `progress` with the bytes so far.
+/// Returns the number of bytes and their sha256 in lower-case hexadecimal.
+///
+/// # Errors
+/// Those of reading and writing, and one of kind `FileTooLarge` once more than `max_bytes` arrive.
+pub(crate) fn copy_hashing(
+    mut reader: impl Read,
+    mut writer: impl Write,
+    max_bytes: u64,
+    mut progress: impl FnMut(u64),
+) -> io::Result<(u64, String)> {
+    let mut hasher = Sha256::new();
+    let mut buffer = vec![0; BUFFER];
+    let mut total = 0u64;
+    loop {
+        let n = match reader.read(&mut buffer) {
+            Ok(0) => break,
+            Ok(n) => n,
+            Err(e) if e.kind() == io::ErrorKind::Interrupted => continue,
+            Err(e) => return Err(e),
+        };
+        total += n as u64;
+        if total > max_bytes {
+            let text = format!("larger than the {max_bytes} bytes allowed for it");
+            return Err(io::Error::new(io::ErrorKind::FileTooLarge, text));
+        }
+        hasher.update(&buffer[..n]);
+        writer.write_all(&buffer[..n])?;
+        progress(total);
+    }
+    Ok((total, hex(&hasher.finalize())))
+}
+
+/// The sha256 of a file's content, in lower-case hexadecimal.
+///
+/// # Errors
+/// Those of opening and reading the file.
+pub fn sha256_of(path: &Path) -> io::Result<String> {
+    copy_hashing(File::open(path)?, io::sink(), u64::MAX, |_| ()).map(|(_, sha)| sha)
+}
+
+fn hex(bytes: &[u8]) -> String {
+    const DIGITS: &[u8; 16] = b"0123456789abcdef";
+    bytes
+        .iter()
+        .flat_map(|b| [DIGITS[usize::from(b >> 4)], DIGITS[usize::from(b & 15)]].map(char::from))
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn hashes_what_it_copies() {
+        let mut out = Vec::new();
+        let (n, sha) = copy_hashing(&b"abc"[..], &mut out, 3, |_| ()).unwrap();
+        assert_eq!((n, out.as_slice()), (3, &b"abc"[..]));
+        // The example digest of FIPS 180-2, appendix B.1.
+        assert_eq!(sha, "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad");
+    }
+
+    #[test]
+    fn stops_at_the_cap() {
+        let endless = io::repeat(7);
+        let mut out = Vec::new();
+        let error = copy_hashing(endless, &mut out, 1000, |_| ()).unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::FileTooLarge);
+        assert!(out.len() <= 1000);
+    }
+}

@@ -1,0 +1,145 @@
+//! What a worker is told, and what it says.
+
+use capwright_blueprint::{Blueprint, Cost};
+use capwright_contract::Decoding;
+use serde::{Deserialize, Serialize};
+use std::path::PathBuf;
+
+/// A file of pretrained weights, named by its content.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct WeightsFile {
+    /// Where it lies (`.pth` or `.safetensors`).
+    pub path: PathBuf,
+    /// sha256 in hex; a worker refuses another content.
+    pub sha256: String,
+}
+
+/// Everything that a worker needs to train one design: the same specification gives the same result.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct TrialSpec {
+    /// Number of the trial in its study.
+    pub trial: u64,
+    /// The admitted design.
+    pub blueprint: Blueprint,
+    /// Its cost as admitted; the worker compares the built network with it.
+    pub cost: Cost,
+    /// The data folder.
+    pub data: PathBuf,
+    /// Fingerprint of the data; a worker refuses other data.
+    pub data_fingerprint: String,
+    /// The vocabulary file.
+    pub vocabulary: PathBuf,
+    /// Weights of the frozen backbone, if the design has one.
+    pub weights: Option<WeightsFile>,
+    /// Folder of the feature cache, shared by all trials.
+    pub cache: PathBuf,
+    /// The trial's own folder: checkpoint, result and model.
+    pub out: PathBuf,
+    /// Seed of initial weights, order and dropout.
+    pub seed: u64,
+    /// At most that many epochs.
+    pub epochs: u32,
+    /// Stop after that many epochs without a better validation BLEU-4.
+    pub patience: u32,
+    /// How captions are decoded.
+    pub decoding: Decoding,
+    /// Threads that the worker may use.
+    pub threads: usize,
+}
+
+/// Validation scores of one set of captions.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Scores {
+    /// Corpus BLEU-1..4.
+    pub bleu: [f64; 4],
+    /// Images scored.
+    pub images: usize,
+    /// Distinct captions among them.
+    pub distinct: usize,
+    /// Share of the most frequent caption.
+    pub top_share: f64,
+    /// Whether the captions have collapsed to one or few.
+    pub collapsed: bool,
+}
+
+/// One finished epoch.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Epoch {
+    /// 1 for the first.
+    pub epoch: u32,
+    /// Mean training loss per word in nats (label smoothing included).
+    pub loss: f64,
+    /// Mean gradient norm before clipping.
+    pub grad_norm: f64,
+    /// Validation scores after the epoch.
+    pub scores: Scores,
+    /// Seconds of training.
+    pub train_seconds: f64,
+    /// Seconds of decoding and scoring.
+    pub score_seconds: f64,
+    /// Words trained on per second.
+    pub words_per_second: f64,
+}
+
+/// A caption with its image, as a sample for people.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SampleCaption {
+    /// File name of the image.
+    pub image: String,
+    /// What the model says.
+    pub caption: String,
+    /// What people said.
+    pub references: Vec<String>,
+}
+
+/// What came of a trial.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct TrialResult {
+    /// The epoch whose weights were kept (best validation BLEU-4).
+    pub best_epoch: u32,
+    /// Epochs trained.
+    pub epochs: u32,
+    /// Validation scores of the kept weights.
+    pub scores: Scores,
+    /// Parameters of the built network, counted on its tensors.
+    pub built_trainable: u64,
+    /// The model folder, relative to the trial's folder.
+    pub model: PathBuf,
+    /// Some captions of validation images.
+    pub samples: Vec<SampleCaption>,
+    /// Wall seconds of the trial, over all its runs.
+    pub seconds: f64,
+}
+
+/// What a worker writes on standard output, one JSON object a line.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "event", rename_all = "snake_case")]
+pub enum TrialEvent {
+    /// Features are being computed.
+    Features {
+        /// Images done.
+        done: usize,
+        /// Images in all.
+        total: usize,
+    },
+    /// Progress within an epoch.
+    Step {
+        /// The epoch, from 1.
+        epoch: u32,
+        /// Batches done.
+        done: usize,
+        /// Batches in all.
+        total: usize,
+        /// Loss of the last batch.
+        loss: f64,
+    },
+    /// An epoch is over.
+    Epoch(Epoch),
+    /// The trial is over; `result.json` is on disk.
+    Finished(Box<TrialResult>),
+    /// The trial cannot be finished, and why (diverged, bad image, wrong weights).
+    Failed {
+        /// In a sentence.
+        reason: String,
+    },
+}
