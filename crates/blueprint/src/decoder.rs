@@ -161,7 +161,8 @@ impl RecurrentSpec {
         let rows = self.gates() * self.hidden;
         for layer in 0..self.layers {
             let input = if layer == 0 { self.input(memory) } else { self.hidden };
-            let param = |leaf: &str, shape: &[usize]| Param::new(format!("decoder.rnn.{layer}.{leaf}"), shape);
+            let param =
+                |leaf: &str, shape: &[usize]| Param::new(format!("decoder.rnn.{layer}.{leaf}"), shape);
             all.push(param("weight_ih", &[rows, input]));
             all.push(param("weight_hh", &[rows, self.hidden]));
             all.push(param("bias_ih", &[rows]));

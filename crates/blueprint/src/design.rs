@@ -90,11 +90,7 @@ impl Design {
             params_total: trainable + frozen,
             params_trainable: trainable,
             macs_image: macs,
-            macs_token: self.decoder.macs_per_token(
-                &self.bridge,
-                self.target.vocab,
-                self.target.positions(),
-            ),
+            macs_token: self.decoder.macs_per_token(&self.bridge, self.target.vocab, self.target.positions()),
             weight_bytes: 4 * (trainable + frozen + buffers),
         }
     }

@@ -150,6 +150,10 @@ pub enum Op {
     ChannelMean,
     /// Maximum over channels: `[1, h, w]`.
     ChannelMax,
+    /// Two or more `[c, 1, 1]` maps side by side: `[c, 1, n]`.
+    Stack,
+    /// Sum over all cells: `[c, 1, 1]`.
+    SumCells,
     /// Linear layer on a `[in, 1, 1]` map: `weight` `[out, in]`, `bias`.
     Linear {
         /// Inputs.
@@ -218,7 +222,11 @@ impl Op {
             }
             Op::BatchNorm { channels, .. } => {
                 let s = first()?;
-                if s.c == channels { Ok(s) } else { Err(format!("expects {channels} channels and gets {}", s.c)) }
+                if s.c == channels {
+                    Ok(s)
+                } else {
+                    Err(format!("expects {channels} channels and gets {}", s.c))
+                }
             }
             Op::Act(_) => first(),
             Op::MaxPool { kernel, stride, padding } => {
@@ -231,7 +239,14 @@ impl Op {
                 let s = first()?;
                 fits(window(s.h, 0, kernel, stride), window(s.w, 0, kernel, stride), s.c, kernel, s)
             }
-            Op::GlobalAvgPool | Op::GlobalMaxPool => first().map(|s| Shape::new(s.c, 1, 1)),
+            Op::Stack => {
+                let s = first()?;
+                match inputs.iter().find(|o| **o != Shape::new(s.c, 1, 1)) {
+                    Some(other) => Err(format!("cannot stack {s} and {other}")),
+                    None => Ok(Shape::new(s.c, 1, inputs.len())),
+                }
+            }
+            Op::GlobalAvgPool | Op::GlobalMaxPool | Op::SumCells => first().map(|s| Shape::new(s.c, 1, 1)),
             Op::ChannelMean | Op::ChannelMax => first().map(|s| Shape::new(1, s.h, s.w)),
             Op::Linear { input, output } => match first()? {
                 s if s == Shape::new(input, 1, 1) => Ok(Shape::new(output, 1, 1)),

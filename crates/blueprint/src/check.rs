@@ -1,0 +1,248 @@
+//! From text to a checked design: every problem at once, or a proof that all shapes fit.
+
+use crate::decoder::{BridgeSpec, DecoderSpec, RecurrentSpec, TransformerSpec};
+use crate::design::{Cost, Design, Frozen, Target};
+use crate::diagnostic::{Code, Diagnostic};
+use crate::graph::{Graph, Shape};
+use crate::language::{Attention, Blueprint, Bridge, Cut, Decoder, Encoder, Memory, Source};
+use crate::lower::Lowering;
+use crate::{canonical, schema};
+use serde_json::Value;
+
+/// Memory tokens of one image, at most (28 × 28).
+pub const MAX_TOKENS: usize = 784;
+
+/// Bytes of a blueprint's text, at most.
+pub const MAX_TEXT: usize = 64 * 1024;
+
+/// What the checker asks of a zoo of pretrained backbones.
+pub trait Zoo {
+    /// Names of all backbones.
+    fn names(&self) -> Vec<String>;
+    /// Where a backbone can be cut; `None` where there is no such backbone.
+    fn cuts(&self, name: &str) -> Option<Vec<Cut>>;
+    /// The graph from an image of `size` × `size` pixels up to the cut; `None` where it cannot be built.
+    fn features(&self, name: &str, cut: Cut, size: usize) -> Option<Graph>;
+}
+
+/// A design that fits together. Only [`check`] and [`parse`] make one.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Checked {
+    blueprint: Blueprint,
+    design: Design,
+    cost: Cost,
+    hash: String,
+}
+
+impl Checked {
+    /// The design as written.
+    pub fn blueprint(&self) -> &Blueprint {
+        &self.blueprint
+    }
+
+    /// The design with every extent fixed.
+    pub fn design(&self) -> &Design {
+        &self.design
+    }
+
+    /// What it costs.
+    pub fn cost(&self) -> Cost {
+        self.cost
+    }
+
+    /// Canonical hash (sha256, hex): equal for designs that build and train the same network.
+    pub fn hash(&self) -> &str {
+        &self.hash
+    }
+}
+
+/// Reads a blueprint from JSON text.
+///
+/// # Errors
+/// Every structural problem at once, with its place.
+pub fn read(text: &str) -> Result<Blueprint, Vec<Diagnostic>> {
+    if text.len() > MAX_TEXT {
+        let message = format!("the text has {} bytes and the limit is {MAX_TEXT}", text.len());
+        return Err(vec![Diagnostic::new(Code::TooLarge, "", message, "write one compact design")]);
+    }
+    let value: Value = serde_json::from_str(text).map_err(|error| {
+        let hint = "write one JSON object and nothing else";
+        vec![Diagnostic::new(Code::NotJson, "", error.to_string(), hint)]
+    })?;
+    from_value(value)
+}
+
+/// Reads a blueprint from a JSON value; see [`read`].
+///
+/// # Errors
+/// Every structural problem at once, with its place.
+pub fn from_value(value: Value) -> Result<Blueprint, Vec<Diagnostic>> {
+    let problems = schema::validate(&value, &schema::language());
+    if !problems.is_empty() {
+        return Err(problems);
+    }
+    serde_json::from_value(value).map_err(|error| {
+        let hint = "compare with the description of the language";
+        vec![Diagnostic::new(Code::WrongType, "", error.to_string(), hint)]
+    })
+}
+
+/// Reads and checks JSON text.
+///
+/// # Errors
+/// Every problem at once: structural ones if the text is no blueprint, else those of composition.
+pub fn parse(text: &str, zoo: &dyn Zoo, target: Target) -> Result<Checked, Vec<Diagnostic>> {
+    check(read(text)?, zoo, target)
+}
+
+/// Checks that a design fits together and lowers it.
+///
+/// # Errors
+/// Every problem at once, each with its place and a hint.
+pub fn check(blueprint: Blueprint, zoo: &dyn Zoo, target: Target) -> Result<Checked, Vec<Diagnostic>> {
+    let mut diagnostics = on_menu(&blueprint);
+    let encoder = lower_encoder(&blueprint.encoder, zoo, &mut diagnostics);
+    let decoder = lower_decoder(&blueprint.decoder, &blueprint.bridge, &mut diagnostics);
+    let features = encoder.as_ref().map(|(_, trunk)| trunk.output_shape());
+    let bridge = features.and_then(|shape| lower_bridge(&blueprint.bridge, shape, &mut diagnostics));
+    let (Some((frozen, trunk)), Some(bridge), Some(decoder), true) =
+        (encoder, bridge, decoder, diagnostics.is_empty())
+    else {
+        return Err(diagnostics);
+    };
+    let image_size = blueprint.encoder.input.0 as usize;
+    let design = Design { image_size, frozen, trunk, bridge, decoder, target };
+    let (cost, hash) = (design.cost(), canonical::hash(&blueprint));
+    Ok(Checked { blueprint, design, cost, hash })
+}
+
+/// A blueprint made in code may carry numbers that no menu has: the schema sees its written form too.
+fn on_menu(blueprint: &Blueprint) -> Vec<Diagnostic> {
+    match serde_json::to_value(blueprint) {
+        Ok(value) => schema::validate(&value, &schema::language()),
+        Err(error) => vec![Diagnostic::new(Code::WrongType, "", error.to_string(), "use finite numbers")],
+    }
+}
+
+fn lower_encoder(
+    encoder: &Encoder,
+    zoo: &dyn Zoo,
+    diagnostics: &mut Vec<Diagnostic>,
+) -> Option<(Option<Frozen>, Graph)> {
+    let size = encoder.input.0 as usize;
+    let (frozen, mut lowering, mut end) = match &encoder.source {
+        Source::Pretrained { backbone, cut } => {
+            let graph = pretrained(backbone, *cut, size, zoo, diagnostics)?;
+            let lowering = Lowering::new(graph.output_shape());
+            (Some(Frozen { name: backbone.clone(), cut: *cut, graph }), lowering, Ok(0))
+        }
+        Source::Scratch { stem, stages } => {
+            let mut lowering = Lowering::new(Shape::new(3, size, size));
+            let end = lowering.scratch("/encoder/source", stem.0 as usize, stages);
+            (None, lowering, end)
+        }
+    };
+    for (i, block) in encoder.blocks.iter().enumerate() {
+        let (at, name) = (format!("/encoder/blocks/{i}"), format!("encoder.blocks.{i}"));
+        end = end.and_then(|x| lowering.block(&at, &name, x, block));
+    }
+    diagnostics.append(&mut lowering.diagnostics);
+    end.ok().map(|_| (frozen, lowering.graph))
+}
+
+fn pretrained(
+    name: &str,
+    cut: Cut,
+    size: usize,
+    zoo: &dyn Zoo,
+    diagnostics: &mut Vec<Diagnostic>,
+) -> Option<Graph> {
+    let at = "/encoder/source";
+    let Some(cuts) = zoo.cuts(name) else {
+        let hint = format!("choose one of: {}", zoo.names().join(", "));
+        let message = format!("there is no backbone \"{name}\"");
+        diagnostics.push(Diagnostic::new(Code::UnknownBackbone, format!("{at}/backbone"), message, hint));
+        return None;
+    };
+    if !cuts.contains(&cut) {
+        let message = format!("{name} cannot be cut there");
+        let hint = format!("choose one of: {cuts:?}").to_lowercase();
+        diagnostics.push(Diagnostic::new(Code::NoSuchCut, format!("{at}/cut"), message, hint));
+        return None;
+    }
+    let graph = zoo.features(name, cut, size);
+    if graph.is_none() {
+        let message = format!("{name} cannot read images of {size} pixels");
+        let hint = "choose a larger input";
+        diagnostics.push(Diagnostic::new(Code::MapTooSmall, "/encoder/input", message, hint));
+    }
+    graph
+}
+
+fn lower_bridge(bridge: &Bridge, input: Shape, diagnostics: &mut Vec<Diagnostic>) -> Option<BridgeSpec> {
+    let dim = bridge.dim.0 as usize;
+    let spec = BridgeSpec { memory: bridge.memory, input, dim, dropout_pct: bridge.dropout_pct.0 };
+    if spec.tokens() > MAX_TOKENS {
+        let message = format!("a grid of {} tokens; the limit is {MAX_TOKENS}", spec.tokens());
+        let hint = "use a later cut, a smaller image, or pool";
+        diagnostics.push(Diagnostic::new(Code::TooManyTokens, "/bridge/memory", message, hint));
+        return None;
+    }
+    Some(spec)
+}
+
+fn lower_decoder(
+    decoder: &Decoder,
+    bridge: &Bridge,
+    diagnostics: &mut Vec<Diagnostic>,
+) -> Option<DecoderSpec> {
+    match decoder {
+        Decoder::Recurrent { cell, embed, hidden, layers, image, attention, dropout_pct } => {
+            match (bridge.memory, *attention) {
+                (Memory::Global, Attention::Additive | Attention::Dot) => diagnostics.push(Diagnostic::new(
+                    Code::AttentionOnGlobal,
+                    "/decoder/attention",
+                    "attention over global memory has one token to look at",
+                    "use memory grid, or attention none",
+                )),
+                (Memory::Grid, Attention::None) => diagnostics.push(Diagnostic::new(
+                    Code::GridUnused,
+                    "/decoder/attention",
+                    "grid memory without attention is only averaged",
+                    "use attention additive or dot, or memory global",
+                )),
+                _ => {}
+            }
+            Some(DecoderSpec::Recurrent(RecurrentSpec {
+                cell: *cell,
+                embed: embed.0 as usize,
+                hidden: hidden.0 as usize,
+                layers: layers.0 as usize,
+                image: *image,
+                attention: *attention,
+                dropout_pct: dropout_pct.0,
+            }))
+        }
+        Decoder::Transformer { dim, layers, heads, ff, dropout_pct } => {
+            if heads.0 == 0 || dim.0 % heads.0 != 0 {
+                let fitting: Vec<String> = crate::language::Heads::CHOICES
+                    .iter()
+                    .filter(|h| dim.0 % **h == 0)
+                    .map(u32::to_string)
+                    .collect();
+                let message = format!("{} heads do not divide dim {}", heads.0, dim.0);
+                let hint = format!("choose one of: {}", fitting.join(", "));
+                diagnostics.push(Diagnostic::new(Code::Heads, "/decoder/heads", message, hint));
+                return None;
+            }
+            let dim = dim.0 as usize;
+            Some(DecoderSpec::Transformer(TransformerSpec {
+                dim,
+                layers: layers.0 as usize,
+                heads: heads.0 as usize,
+                ff: dim * ff.0 as usize,
+                dropout_pct: dropout_pct.0,
+            }))
+        }
+    }
+}

@@ -1,0 +1,281 @@
+//! The language as a JSON schema, and what is done with it: validation, narrowing to what a contract allows, and
+//! uniform sampling.
+//!
+//! One schema (derived from the types) serves the grammar of language models, the random architect and the reader of
+//! hand-written designs. Only the keywords that our types produce are understood: `type`, `properties`, `required`,
+//! `enum`, `const`, `oneOf`, `anyOf`, `items`, `minItems`, `maxItems`, `$ref`.
+
+use crate::diagnostic::{Code, Diagnostic};
+use crate::language::Blueprint;
+use rand::Rng;
+use serde_json::{Map, Value, json};
+use std::sync::OnceLock;
+
+/// The schema of the whole language. Backbone names are free text here; [`Narrowing`] makes them a menu.
+pub fn language() -> Value {
+    static SCHEMA: OnceLock<Value> = OnceLock::new();
+    SCHEMA.get_or_init(|| inline(schemars::schema_for!(Blueprint).to_value())).clone()
+}
+
+/// Replaces every `$ref` by what it names and drops prose: grammars and validators need neither.
+fn inline(root: Value) -> Value {
+    let defs = root.get("$defs").cloned().unwrap_or_default();
+    resolve(&root, &defs)
+}
+
+fn resolve(node: &Value, defs: &Value) -> Value {
+    match node {
+        Value::Object(map) => {
+            if let Some(Value::String(name)) = map.get("$ref") {
+                let key = name.trim_start_matches("#/$defs/");
+                return resolve(&defs[key], defs);
+            }
+            let kept = map.iter().filter(|(key, _)| {
+                !matches!(key.as_str(), "$defs" | "$schema" | "title" | "description" | "format")
+            });
+            // Inside `properties` the keys are field names, which may be any of the words above; ours are none of them.
+            Value::Object(kept.map(|(key, value)| (key.clone(), resolve(value, defs))).collect())
+        }
+        Value::Array(items) => Value::Array(items.iter().map(|item| resolve(item, defs)).collect()),
+        other => other.clone(),
+    }
+}
+
+/// The alternatives of a `oneOf` or `anyOf`.
+fn alternatives(schema: &Value) -> Option<&Vec<Value>> {
+    schema.get("oneOf").or_else(|| schema.get("anyOf")).and_then(Value::as_array)
+}
+
+/// The choices of an `enum`, a `const`, or a list of constants.
+fn choices(schema: &Value) -> Option<Vec<Value>> {
+    if let Some(values) = schema.get("enum").and_then(Value::as_array) {
+        return Some(values.clone());
+    }
+    if let Some(value) = schema.get("const") {
+        return Some(vec![value.clone()]);
+    }
+    let lists: Option<Vec<Vec<Value>>> = alternatives(schema)?.iter().map(choices).collect();
+    lists.map(|lists| lists.concat())
+}
+
+fn same(a: &Value, b: &Value) -> bool {
+    match (a.as_f64(), b.as_f64()) {
+        (Some(a), Some(b)) => a == b,
+        _ => a == b,
+    }
+}
+
+/// Checks a value against a schema and lists every problem.
+pub fn validate(value: &Value, schema: &Value) -> Vec<Diagnostic> {
+    let mut problems = Vec::new();
+    walk(value, schema, "", &mut problems);
+    problems
+}
+
+fn walk(value: &Value, schema: &Value, at: &str, problems: &mut Vec<Diagnostic>) {
+    if let Some(menu) = choices(schema) {
+        if !menu.iter().any(|choice| same(choice, value)) {
+            let listed = menu.iter().map(Value::to_string).collect::<Vec<_>>().join(", ");
+            let message = format!("{} is not on the menu", brief(value));
+            problems.push(Diagnostic::new(Code::NotOnMenu, at, message, format!("choose one of: {listed}")));
+        }
+        return;
+    }
+    if let Some(options) = alternatives(schema) {
+        return walk_tagged(value, options, at, problems);
+    }
+    match schema.get("type").and_then(Value::as_str) {
+        Some("object") => walk_object(value, schema, at, problems),
+        Some("array") => walk_array(value, schema, at, problems),
+        Some("string") if value.is_string() => {}
+        Some("string") => wrong_type(value, "a string", at, problems),
+        other => {
+            let message = format!("no rule for {}", other.unwrap_or("this value"));
+            problems.push(Diagnostic::new(Code::WrongType, at, message, "leave it out"));
+        }
+    }
+}
+
+fn wrong_type(value: &Value, wanted: &str, at: &str, problems: &mut Vec<Diagnostic>) {
+    let message = format!("expected {wanted} and found {}", brief(value));
+    problems.push(Diagnostic::new(Code::WrongType, at, message, format!("write {wanted} here")));
+}
+
+/// A value as it fits in a message.
+fn brief(value: &Value) -> String {
+    let text = value.to_string();
+    match text.char_indices().nth(60) {
+        Some((end, _)) => format!("{}…", &text[..end]),
+        None => text,
+    }
+}
+
+/// The field that tells alternatives apart, and its value in one of them.
+fn tag_of(option: &Value) -> Option<(&str, Vec<Value>)> {
+    let properties = option.get("properties")?.as_object()?;
+    ["op", "family", "kind"].iter().find_map(|tag| Some((*tag, choices(properties.get(*tag)?)?)))
+}
+
+/// Flattens alternatives within alternatives.
+fn flatten(options: &[Value]) -> Vec<&Value> {
+    let open = |option| alternatives(option).map_or_else(|| vec![option], |inner| flatten(inner));
+    options.iter().flat_map(open).collect()
+}
+
+fn walk_tagged(value: &Value, options: &[Value], at: &str, problems: &mut Vec<Diagnostic>) {
+    let Some(object) = value.as_object() else { return wrong_type(value, "an object", at, problems) };
+    let options = flatten(options);
+    let tagged: Vec<(&str, Vec<Value>, &Value)> =
+        options.into_iter().filter_map(|o| tag_of(o).map(|(tag, values)| (tag, values, o))).collect();
+    let Some((tag, ..)) = tagged.first() else { return };
+    let listed = || {
+        tagged.iter().flat_map(|(_, values, _)| values).map(Value::to_string).collect::<Vec<_>>().join(", ")
+    };
+    match object.get(*tag) {
+        None => {
+            let message = format!("field \"{tag}\" is missing");
+            problems.push(Diagnostic::new(Code::MissingField, at, message, format!("one of: {}", listed())));
+        }
+        Some(found) => match tagged.iter().find(|(_, values, _)| values.contains(found)) {
+            Some((_, _, option)) => walk_object(value, option, at, problems),
+            None => {
+                let message = format!("{} is not on the menu", brief(found));
+                let hint = format!("choose one of: {}", listed());
+                problems.push(Diagnostic::new(Code::NotOnMenu, format!("{at}/{tag}"), message, hint));
+            }
+        },
+    }
+}
+
+fn walk_object(value: &Value, schema: &Value, at: &str, problems: &mut Vec<Diagnostic>) {
+    let Some(object) = value.as_object() else { return wrong_type(value, "an object", at, problems) };
+    let empty = Map::new();
+    let properties = schema.get("properties").and_then(Value::as_object).unwrap_or(&empty);
+    for (name, inner) in properties {
+        match object.get(name) {
+            Some(found) => walk(found, inner, &format!("{at}/{name}"), problems),
+            None => {
+                let message = format!("field \"{name}\" is missing");
+                let hint = match choices(inner) {
+                    Some(menu) => {
+                        format!(
+                            "one of: {}",
+                            menu.iter().map(Value::to_string).collect::<Vec<_>>().join(", ")
+                        )
+                    }
+                    None => "every field is required".to_string(),
+                };
+                problems.push(Diagnostic::new(Code::MissingField, at, message, hint));
+            }
+        }
+    }
+    let known = properties.keys().cloned().collect::<Vec<_>>().join(", ");
+    for name in object.keys().filter(|name| !properties.contains_key(*name)) {
+        let place = format!("{at}/{}", name.replace('~', "~0").replace('/', "~1"));
+        let message = format!("there is no field {}", brief(&json!(name)));
+        problems.push(Diagnostic::new(Code::UnknownField, place, message, format!("fields here: {known}")));
+    }
+}
+
+fn bound(schema: &Value, key: &str, otherwise: usize) -> usize {
+    schema.get(key).and_then(Value::as_u64).map_or(otherwise, |n| n as usize)
+}
+
+fn walk_array(value: &Value, schema: &Value, at: &str, problems: &mut Vec<Diagnostic>) {
+    let Some(items) = value.as_array() else { return wrong_type(value, "a list", at, problems) };
+    let (least, most) = (bound(schema, "minItems", 0), bound(schema, "maxItems", usize::MAX));
+    if items.len() < least || items.len() > most {
+        let message = format!("the list has {} items", items.len());
+        problems.push(Diagnostic::new(Code::ListLength, at, message, format!("{least} to {most} items")));
+    }
+    let inner = schema.get("items").cloned().unwrap_or_default();
+    for (i, item) in items.iter().enumerate().take(most) {
+        walk(item, &inner, &format!("{at}/{i}"), problems);
+    }
+}
+
+/// What a contract leaves of the language.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Narrowing {
+    /// Backbones on the menu; none removes pretrained encoders.
+    pub backbones: Vec<String>,
+    /// Whether encoders may be trained from scratch.
+    pub scratch: bool,
+    /// Image sizes on the menu; empty leaves all.
+    pub sizes: Vec<u32>,
+    /// Whether LSTM decoders are allowed.
+    pub lstm: bool,
+    /// Whether GRU decoders are allowed.
+    pub gru: bool,
+    /// Whether Transformer decoders are allowed.
+    pub transformer: bool,
+}
+
+impl Narrowing {
+    /// The schema of the language with menus that hold only what is allowed.
+    pub fn schema(&self) -> Value {
+        let mut schema = language();
+        let encoder = &mut schema["properties"]["encoder"]["properties"];
+        if !self.sizes.is_empty() {
+            encoder["input"] = json!({ "enum": self.sizes });
+        }
+        keep(&mut encoder["source"], "kind", |kind| match kind {
+            "pretrained" => !self.backbones.is_empty(),
+            _ => self.scratch,
+        });
+        for option in encoder["source"]["oneOf"].as_array_mut().into_iter().flatten() {
+            if option["properties"].get("backbone").is_some() {
+                option["properties"]["backbone"] = json!({ "enum": self.backbones });
+            }
+        }
+        let decoder = &mut schema["properties"]["decoder"];
+        keep(decoder, "family", |family| match family {
+            "transformer" => self.transformer,
+            _ => self.lstm || self.gru,
+        });
+        for option in decoder["oneOf"].as_array_mut().into_iter().flatten() {
+            if option["properties"].get("cell").is_some() {
+                let cells = [("lstm", self.lstm), ("gru", self.gru)];
+                let names: Vec<&str> = cells.iter().filter(|c| c.1).map(|c| c.0).collect();
+                option["properties"]["cell"] = json!({ "enum": names });
+            }
+        }
+        schema
+    }
+}
+
+/// Keeps the alternatives whose tag passes.
+fn keep(schema: &mut Value, tag: &str, pass: impl Fn(&str) -> bool) {
+    if let Some(options) = schema.get_mut("oneOf").and_then(Value::as_array_mut) {
+        options.retain(|option| {
+            option["properties"]
+                .get(tag)
+                .and_then(choices)
+                .is_none_or(|values| values.first().and_then(Value::as_str).is_none_or(&pass))
+        });
+    }
+}
+
+/// A value drawn uniformly at each choice of the schema: list lengths, alternatives, menu entries.
+pub fn sample(schema: &Value, rng: &mut impl Rng) -> Value {
+    if let Some(menu) = choices(schema) {
+        return menu.get(rng.random_range(0..menu.len().max(1))).cloned().unwrap_or_default();
+    }
+    if let Some(options) = alternatives(schema) {
+        let options = flatten(options);
+        return sample(options[rng.random_range(0..options.len())], rng);
+    }
+    match schema.get("type").and_then(Value::as_str) {
+        Some("object") => {
+            let fields = schema.get("properties").and_then(Value::as_object).into_iter().flatten();
+            Value::Object(fields.map(|(name, inner)| (name.clone(), sample(inner, rng))).collect())
+        }
+        Some("array") => {
+            let least = bound(schema, "minItems", 0);
+            let length = rng.random_range(least..=bound(schema, "maxItems", least).max(least));
+            let inner = schema.get("items").cloned().unwrap_or_default();
+            Value::Array((0..length).map(|_| sample(&inner, rng)).collect())
+        }
+        _ => Value::String(String::new()),
+    }
+}
