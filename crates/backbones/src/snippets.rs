@@ -1,0 +1,199 @@
+//! Small pieces of the blueprint language that are characteristic of known families; prompts offer them as ideas.
+
+/// What a snippet is, so that a reader knows where it fits.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum SnippetKind {
+    /// One entry of `encoder.blocks`.
+    Block,
+    /// A value of `encoder.source`.
+    Source,
+}
+
+/// One idea in the blueprint language.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Snippet {
+    /// Family and part in a few words.
+    pub title: &'static str,
+    /// Where it fits.
+    pub kind: SnippetKind,
+    /// Compact JSON in the blueprint language.
+    pub json: String,
+    /// What it is good for, in a sentence.
+    pub note: &'static str,
+}
+
+const BLOCK: SnippetKind = SnippetKind::Block;
+const SOURCE: SnippetKind = SnippetKind::Source;
+
+/// Title, kind, JSON, note.
+const ALL: &[(&str, SnippetKind, &str, &str)] = &[
+    (
+        "EfficientNet-Lite0, frozen",
+        SOURCE,
+        r#"{"kind":"pretrained","backbone":"efficientnet_lite0","cut":"s32"}"#,
+        "The most accurate small backbone of the zoo; 49 tokens of 1280 channels at 224 pixels.",
+    ),
+    (
+        "EfficientNet-Lite0, frozen at stride 16",
+        SOURCE,
+        r#"{"kind":"pretrained","backbone":"efficientnet_lite0","cut":"s16"}"#,
+        "A finer grid of 112 channels; leaves room for trained blocks on top.",
+    ),
+    (
+        "MobileNetV2, frozen",
+        SOURCE,
+        r#"{"kind":"pretrained","backbone":"mobilenet_v2","cut":"s32"}"#,
+        "The cheapest frozen features with 1280 channels.",
+    ),
+    (
+        "MobileNetV2, frozen at stride 16",
+        SOURCE,
+        r#"{"kind":"pretrained","backbone":"mobilenet_v2","cut":"s16"}"#,
+        "Mid-level features of 96 channels for trained blocks.",
+    ),
+    (
+        "ResNet-18, frozen",
+        SOURCE,
+        r#"{"kind":"pretrained","backbone":"resnet18","cut":"s32"}"#,
+        "512 channels: a narrow bridge and small memory tokens.",
+    ),
+    (
+        "Separable stem and stages",
+        SOURCE,
+        r#"{"kind":"scratch","stem":16,"stages":[{"kind":"separable","out":32,"repeat":1},{"kind":"separable","out":64,"repeat":2},{"kind":"separable","out":128,"repeat":2}]}"#,
+        "MobileNet's first idea: few parameters, trained from scratch.",
+    ),
+    (
+        "ResNet-style stem and stages",
+        SOURCE,
+        r#"{"kind":"scratch","stem":32,"stages":[{"kind":"basic","out":32,"repeat":1},{"kind":"basic","out":64,"repeat":1},{"kind":"basic","out":128,"repeat":1}]}"#,
+        "Residual blocks train more steadily than plain convolutions.",
+    ),
+    (
+        "MobileNetV2-style stem and stages",
+        SOURCE,
+        r#"{"kind":"scratch","stem":16,"stages":[{"kind":"inverted_residual","out":24,"repeat":1},{"kind":"inverted_residual","out":48,"repeat":2},{"kind":"inverted_residual","out":96,"repeat":2}]}"#,
+        "Wide in the middle, narrow between blocks: cheap in parameters.",
+    ),
+    (
+        "Plain convolution stem and stages",
+        SOURCE,
+        r#"{"kind":"scratch","stem":16,"stages":[{"kind":"conv","out":32,"repeat":1},{"kind":"conv","out":64,"repeat":1},{"kind":"conv","out":96,"repeat":1}]}"#,
+        "VGG's idea in small: the fastest to train on small images.",
+    ),
+    (
+        "MobileNetV2 block",
+        BLOCK,
+        r#"{"op":"inverted_residual","out":96,"expand":6,"kernel":3,"stride":1}"#,
+        "Widen by 6, depthwise 3 × 3, narrow.",
+    ),
+    (
+        "EfficientNet-Lite block",
+        BLOCK,
+        r#"{"op":"inverted_residual","out":192,"expand":6,"kernel":5,"stride":2}"#,
+        "The same with a 5 × 5 kernel; stride 2 leaves a quarter of the tokens.",
+    ),
+    (
+        "ResNet bottleneck",
+        BLOCK,
+        r#"{"op":"bottleneck","out":256,"reduction":4,"stride":1}"#,
+        "1 × 1, 3 × 3, 1 × 1 with a shortcut; mixes neighbouring cells.",
+    ),
+    (
+        "ResNet residual of two convolutions",
+        BLOCK,
+        r#"{"op":"residual","body":[{"op":"conv","out":128,"kernel":3,"stride":1,"act":"relu"},{"op":"conv","out":128,"kernel":3,"stride":1,"act":"relu"}]}"#,
+        "A basic block; the map must already have 128 channels.",
+    ),
+    (
+        "Squeeze and excitation",
+        BLOCK,
+        r#"{"op":"se","reduction":16}"#,
+        "Weighs channels by the whole image; a few parameters.",
+    ),
+    (
+        "Residual squeeze and excitation",
+        BLOCK,
+        r#"{"op":"residual","body":[{"op":"depthwise","kernel":3,"stride":1,"act":"silu"},{"op":"se","reduction":8}]}"#,
+        "Depthwise context, then a channel gate, around a shortcut.",
+    ),
+    (
+        "CBAM",
+        BLOCK,
+        r#"{"op":"cbam","reduction":8}"#,
+        "A channel gate, then a spatial gate that shows where to look.",
+    ),
+    (
+        "Channel reduction",
+        BLOCK,
+        r#"{"op":"conv","out":256,"kernel":1,"stride":1,"act":"hard_swish"}"#,
+        "A 1 × 1 convolution before costlier blocks.",
+    ),
+    (
+        "Inception-style branches",
+        BLOCK,
+        r#"{"op":"parallel","merge":"concat","branches":[[{"op":"conv","out":128,"kernel":1,"stride":1,"act":"relu"}],[{"op":"conv","out":64,"kernel":1,"stride":1,"act":"relu"},{"op":"depthwise","kernel":5,"stride":1,"act":"relu"}]]}"#,
+        "Two receptive fields side by side.",
+    ),
+    (
+        "Large-kernel mixing",
+        BLOCK,
+        r#"{"op":"residual","body":[{"op":"depthwise","kernel":7,"stride":1,"act":"gelu"}]}"#,
+        "ConvNeXt's 7 × 7 depthwise kernel around a shortcut.",
+    ),
+    (
+        "Pooling",
+        BLOCK,
+        r#"{"op":"pool","kind":"avg"}"#,
+        "Quarters the tokens without parameters: cheaper attention.",
+    ),
+];
+
+/// All snippets, in a fixed order.
+pub fn snippets() -> Vec<Snippet> {
+    let make = |&(title, kind, json, note): &(&'static str, SnippetKind, &str, &'static str)| Snippet {
+        title,
+        kind,
+        json: json.to_owned(),
+        note,
+    };
+    ALL.iter().map(make).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use capwright_blueprint::language::{Block, Source};
+
+    #[test]
+    fn every_snippet_is_in_the_language_and_written_compactly() {
+        for snippet in snippets() {
+            let again = match snippet.kind {
+                SnippetKind::Block => {
+                    let block: Block = serde_json::from_str(&snippet.json)
+                        .unwrap_or_else(|e| panic!("{}: {e}", snippet.title));
+                    serde_json::to_string(&block).unwrap()
+                }
+                SnippetKind::Source => {
+                    let source: Source = serde_json::from_str(&snippet.json)
+                        .unwrap_or_else(|e| panic!("{}: {e}", snippet.title));
+                    if let Source::Pretrained { backbone, .. } = &source {
+                        assert!(crate::find(backbone).is_some(), "{backbone}");
+                    }
+                    serde_json::to_string(&source).unwrap()
+                }
+            };
+            assert_eq!(again, snippet.json, "{}", snippet.title);
+        }
+    }
+
+    #[test]
+    fn snippets_differ_and_cover_the_zoo() {
+        let all = snippets();
+        let distinct: std::collections::BTreeSet<&str> = all.iter().map(|s| s.json.as_str()).collect();
+        assert_eq!(distinct.len(), all.len());
+        for backbone in crate::zoo() {
+            assert!(all.iter().any(|s| s.json.contains(backbone.name)), "{}", backbone.name);
+        }
+    }
+}
