@@ -1,0 +1,75 @@
+//! Chat templates: how a system and a user message become one sequence of tokens.
+
+use toktrie::TokenId;
+
+use super::gguf::Fault;
+use super::vocabulary::Vocabulary;
+
+/// The two families that Llama-architecture chat models use, told apart by their control tokens.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Template {
+    /// `<|im_start|>role\n…<|im_end|>\n`
+    ChatMl,
+    /// `<|start_header_id|>role<|end_header_id|>\n\n…<|eot_id|>`
+    Llama3,
+}
+
+impl Template {
+    /// Finds the template whose control tokens the vocabulary has.
+    pub(crate) fn detect(vocabulary: &Vocabulary) -> Result<Self, Fault> {
+        let has = |names: &[&str]| names.iter().all(|name| vocabulary.control(name).is_some());
+        if has(&["<|im_start|>", "<|im_end|>"]) {
+            Ok(Self::ChatMl)
+        } else if has(&["<|begin_of_text|>", "<|start_header_id|>", "<|end_header_id|>", "<|eot_id|>"]) {
+            Ok(Self::Llama3)
+        } else {
+            Err("it is no chat model of a known kind (it has the control tokens of neither ChatML nor Llama 3)"
+                .into())
+        }
+    }
+
+    /// The tokens up to where the model's answer begins. An empty system message is left out.
+    pub(crate) fn prompt(self, vocabulary: &Vocabulary, system: &str, user: &str) -> Vec<TokenId> {
+        let mut out = Prompt { vocabulary, tokens: Vec::new() };
+        let turns = [("system", system), ("user", user)];
+        let turns = turns.into_iter().filter(|(role, text)| *role == "user" || !text.is_empty());
+        match self {
+            Self::ChatMl => {
+                for (role, text) in turns {
+                    out.control("<|im_start|>").text(&format!("{role}\n{text}"));
+                    out.control("<|im_end|>").text("\n");
+                }
+                out.control("<|im_start|>").text("assistant\n");
+            }
+            Self::Llama3 => {
+                out.control("<|begin_of_text|>");
+                for (role, text) in turns {
+                    out.control("<|start_header_id|>").text(role).control("<|end_header_id|>");
+                    out.text(&format!("\n\n{}", text.trim())).control("<|eot_id|>");
+                }
+                out.control("<|start_header_id|>")
+                    .text("assistant")
+                    .control("<|end_header_id|>")
+                    .text("\n\n");
+            }
+        }
+        out.tokens
+    }
+}
+
+struct Prompt<'a> {
+    vocabulary: &'a Vocabulary,
+    tokens: Vec<TokenId>,
+}
+
+impl Prompt<'_> {
+    fn control(&mut self, name: &str) -> &mut Self {
+        self.tokens.extend(self.vocabulary.control(name));
+        self
+    }
+
+    fn text(&mut self, text: &str) -> &mut Self {
+        self.tokens.extend(self.vocabulary.encode(text));
+        self
+    }
+}

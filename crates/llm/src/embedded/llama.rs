@@ -1,0 +1,322 @@
+//! A Llama transformer over a GGUF file, for one sequence on the CPU.
+//!
+//! The architecture is that of llama.cpp's `llama` (RMS norm, rotary positions over neighbouring pairs,
+//! grouped-query attention, SwiGLU), with the tensor names of that project. candle's own quantized Llama
+//! copies its whole key-value cache at each token and cannot shorten it; here the cache is appended to and
+//! cut, so that requests with a common beginning share the work for it.
+
+use std::time::Instant;
+
+use rayon::prelude::*;
+
+use super::gguf::{Fault, Gguf, Value};
+use super::quant::{BLOCK, Matrix, dot, vectorized};
+
+/// Tokens of a prompt that go through the layers together.
+const CHUNK: usize = 64;
+
+/// Sizes of a model, read from metadata and checked against each other.
+#[derive(Debug, Clone)]
+struct Sizes {
+    layers: usize,
+    width: usize,
+    heads: usize,
+    kv_heads: usize,
+    head_dim: usize,
+    hidden: usize,
+    epsilon: f32,
+}
+
+struct Layer {
+    attention_norm: Vec<f32>,
+    q: Matrix,
+    k: Matrix,
+    v: Matrix,
+    out: Matrix,
+    mlp_norm: Vec<f32>,
+    gate: Matrix,
+    up: Matrix,
+    down: Matrix,
+    /// Cached keys and values, position by position, `kv_heads * head_dim` each.
+    keys: Vec<f32>,
+    values: Vec<f32>,
+}
+
+/// The weights, and the cache of the tokens fed so far.
+pub(crate) struct Llama {
+    sizes: Sizes,
+    embedding: Matrix,
+    layers: Vec<Layer>,
+    norm: Vec<f32>,
+    /// `None` when the embedding serves as the output matrix too.
+    output: Option<Matrix>,
+    /// Rotation per position and pair, in radians per position.
+    frequencies: Vec<f32>,
+    max_positions: usize,
+    fed: usize,
+}
+
+/// The deadline passed while tokens were fed.
+pub(crate) struct OutOfTime;
+
+impl Llama {
+    /// Loads the weights. At most `max_positions` tokens can be fed, or fewer if the model was made for fewer.
+    pub(crate) fn load(gguf: &mut Gguf, vocab: usize, max_positions: usize) -> Result<Self, Fault> {
+        let sizes = sizes(gguf)?;
+        let frequencies = frequencies(gguf, sizes.head_dim)?;
+        let trained_for = gguf.count("llama.context_length", 1..=1 << 24)?;
+        let Sizes { width, hidden, .. } = sizes;
+        let (q_width, kv_width) = (sizes.heads * sizes.head_dim, sizes.kv_heads * sizes.head_dim);
+        let mut layers = Vec::new();
+        for i in 0..sizes.layers {
+            let mut matrix = |name: &str, rows, cols| {
+                let values = gguf.tensor(&format!("blk.{i}.{name}.weight"), &[rows, cols])?;
+                Ok::<_, Fault>(Matrix::new(&values, rows, cols))
+            };
+            layers.push(Layer {
+                q: matrix("attn_q", q_width, width)?,
+                k: matrix("attn_k", kv_width, width)?,
+                v: matrix("attn_v", kv_width, width)?,
+                out: matrix("attn_output", width, q_width)?,
+                gate: matrix("ffn_gate", hidden, width)?,
+                up: matrix("ffn_up", hidden, width)?,
+                down: matrix("ffn_down", width, hidden)?,
+                attention_norm: gguf.tensor(&format!("blk.{i}.attn_norm.weight"), &[width])?,
+                mlp_norm: gguf.tensor(&format!("blk.{i}.ffn_norm.weight"), &[width])?,
+                keys: Vec::new(),
+                values: Vec::new(),
+            });
+        }
+        let embedding = Matrix::new(&gguf.tensor("token_embd.weight", &[vocab, width])?, vocab, width);
+        let output = match gguf.shape("output.weight") {
+            Some(_) => Some(Matrix::new(&gguf.tensor("output.weight", &[vocab, width])?, vocab, width)),
+            None => None,
+        };
+        let norm = gguf.tensor("output_norm.weight", &[width])?;
+        let max_positions = max_positions.min(trained_for);
+        Ok(Self { sizes, embedding, layers, norm, output, frequencies, max_positions, fed: 0 })
+    }
+
+    /// Whether the metadata describes a model that can be loaded.
+    pub(crate) fn check(gguf: &Gguf) -> Result<(), Fault> {
+        sizes(gguf).map(drop)
+    }
+
+    /// How many tokens can be fed in all.
+    pub(crate) fn max_positions(&self) -> usize {
+        self.max_positions
+    }
+
+    /// How many tokens are in the cache.
+    pub(crate) fn fed(&self) -> usize {
+        self.fed
+    }
+
+    /// Forgets all tokens after the first `n`.
+    pub(crate) fn keep(&mut self, n: usize) {
+        let n = n.min(self.fed);
+        let width = self.sizes.kv_heads * self.sizes.head_dim;
+        for layer in &mut self.layers {
+            layer.keys.truncate(n * width);
+            layer.values.truncate(n * width);
+        }
+        self.fed = n;
+    }
+
+    /// Feeds tokens (each below the vocabulary size, no more than there is room for) and returns the
+    /// scores of what comes next, one per vocabulary entry. `None` for no tokens.
+    ///
+    /// # Errors
+    /// [`OutOfTime`] when `until` passes; the tokens of whole chunks stay in the cache then.
+    pub(crate) fn feed(&mut self, tokens: &[u32], until: Instant) -> Result<Option<Vec<f32>>, OutOfTime> {
+        let mut last = None;
+        for chunk in tokens.chunks(CHUNK) {
+            if Instant::now() >= until {
+                return Err(OutOfTime);
+            }
+            let x = self.through_layers(chunk);
+            last = Some(x[x.len() - self.sizes.width..].to_vec());
+        }
+        Ok(last.map(|x| {
+            let x = rms_norm(&x, &self.norm, self.sizes.epsilon);
+            self.output.as_ref().unwrap_or(&self.embedding).apply(&x)
+        }))
+    }
+
+    /// Hidden states, one row of `width` per token.
+    fn through_layers(&mut self, tokens: &[u32]) -> Vec<f32> {
+        let Sizes { width, head_dim, epsilon, .. } = self.sizes;
+        let mut x = vec![0.0; tokens.len() * width];
+        for (row, token) in x.chunks_exact_mut(width).zip(tokens) {
+            self.embedding.read_row(*token as usize, row);
+        }
+        let turns = turns(&self.frequencies, self.fed, tokens.len());
+        for layer in &mut self.layers {
+            let h = rms_norm(&x, &layer.attention_norm, epsilon);
+            let (mut q, mut k) = (layer.q.apply(&h), layer.k.apply(&h));
+            rotate(&mut q, head_dim, tokens.len(), &turns);
+            rotate(&mut k, head_dim, tokens.len(), &turns);
+            layer.keys.extend_from_slice(&k);
+            layer.values.extend_from_slice(&layer.v.apply(&h));
+            let attended = attend(&self.sizes, self.fed, &q, &layer.keys, &layer.values);
+            add(&mut x, &layer.out.apply(&attended));
+
+            let h = rms_norm(&x, &layer.mlp_norm, epsilon);
+            let mut gate = layer.gate.apply(&h);
+            for (gate, up) in gate.iter_mut().zip(layer.up.apply(&h)) {
+                *gate *= up / (1.0 + (-*gate).exp());
+            }
+            add(&mut x, &layer.down.apply(&gate));
+        }
+        self.fed += tokens.len();
+        x
+    }
+}
+
+fn sizes(gguf: &Gguf) -> Result<Sizes, Fault> {
+    let architecture = gguf.text("general.architecture")?;
+    if architecture != "llama" {
+        return Err(format!(
+            "its architecture is `{architecture}`, and only `llama` runs here \
+             (serve it with llama.cpp or another server and give its URL instead)"
+        ));
+    }
+    if gguf.value("llama.expert_count").is_some_and(|v| !matches!(v, Value::Int(0 | 1))) {
+        return Err("mixtures of experts are not supported".into());
+    }
+    if let Some(Value::Text(kind)) = gguf.value("llama.rope.scaling.type")
+        && kind != "none"
+    {
+        return Err(format!("its position scaling `{kind}` is not supported"));
+    }
+    if let Some(name) = gguf.tensor_names().find(|name| name.ends_with(".bias")) {
+        return Err(format!("it has a bias `{name}`, which is not supported"));
+    }
+    let width = gguf.count("llama.embedding_length", BLOCK..=1 << 16)?;
+    let heads = gguf.count("llama.attention.head_count", 1..=1024)?;
+    let kv_heads = gguf.count("llama.attention.head_count_kv", 1..=1024).or_else(|fault| {
+        if gguf.value("llama.attention.head_count_kv").is_none() { Ok(heads) } else { Err(fault) }
+    })?;
+    let head_dim = match gguf.value("llama.attention.key_length") {
+        Some(_) => gguf.count("llama.attention.key_length", 2..=1024)?,
+        None => width / heads,
+    };
+    let sizes = Sizes {
+        layers: gguf.count("llama.block_count", 1..=1024)?,
+        width,
+        heads,
+        kv_heads,
+        head_dim,
+        hidden: gguf.count("llama.feed_forward_length", BLOCK..=1 << 18)?,
+        epsilon: gguf.positive("llama.attention.layer_norm_rms_epsilon")?,
+    };
+    let blocks = [width, heads * head_dim, sizes.hidden].iter().all(|n| n.is_multiple_of(BLOCK));
+    if !blocks || head_dim % 2 != 0 || heads % kv_heads != 0 {
+        return Err(format!("its sizes do not fit together: {sizes:?}"));
+    }
+    Ok(sizes)
+}
+
+/// Radians per position for each pair of a head. `rope_freqs.weight` (Llama 3) stretches slow ones.
+fn frequencies(gguf: &mut Gguf, head_dim: usize) -> Result<Vec<f32>, Fault> {
+    let rotated = match gguf.value("llama.rope.dimension_count") {
+        Some(_) => gguf.count("llama.rope.dimension_count", 2..=head_dim)?,
+        None => head_dim,
+    };
+    if rotated != head_dim {
+        return Err(format!("it rotates {rotated} of {head_dim} values in a head, which is not supported"));
+    }
+    let base = match gguf.value("llama.rope.freq_base") {
+        Some(_) => gguf.positive("llama.rope.freq_base")?,
+        None => 10_000.0,
+    };
+    let pairs = head_dim / 2;
+    let stretch = match gguf.shape("rope_freqs.weight") {
+        Some(_) => gguf.tensor("rope_freqs.weight", &[pairs])?,
+        None => vec![1.0; pairs],
+    };
+    let plain = (0..pairs).map(|i| base.powf(-2.0 * i as f32 / head_dim as f32));
+    Ok(plain.zip(stretch).map(|(f, stretch)| f / stretch).collect())
+}
+
+/// Sine and cosine for `n` positions from `first` on, pair by pair.
+fn turns(frequencies: &[f32], first: usize, n: usize) -> Vec<(f32, f32)> {
+    let positions = first..first + n;
+    positions.flat_map(|p| frequencies.iter().map(move |f| (p as f32 * f).sin_cos())).collect()
+}
+
+/// Turns each pair (2i, 2i+1) of each head of `x`, which holds `n` rows.
+fn rotate(x: &mut [f32], head_dim: usize, n: usize, turns: &[(f32, f32)]) {
+    let (width, pairs) = (x.len() / n, head_dim / 2);
+    for (row, turns) in x.chunks_exact_mut(width).zip(turns.chunks_exact(pairs)) {
+        for head in row.chunks_exact_mut(head_dim) {
+            for (pair, (sin, cos)) in head.chunks_exact_mut(2).zip(turns) {
+                let (a, b) = (pair[0], pair[1]);
+                pair[0] = a * cos - b * sin;
+                pair[1] = a * sin + b * cos;
+            }
+        }
+    }
+}
+
+fn rms_norm(x: &[f32], weight: &[f32], epsilon: f32) -> Vec<f32> {
+    let mut out = Vec::with_capacity(x.len());
+    for row in x.chunks_exact(weight.len()) {
+        let mean = dot(row, row) / row.len() as f32;
+        let scale = 1.0 / (mean + epsilon).sqrt();
+        out.extend(row.iter().zip(weight).map(|(x, w)| x * scale * w));
+    }
+    out
+}
+
+fn add(x: &mut [f32], y: &[f32]) {
+    for (x, y) in x.iter_mut().zip(y) {
+        *x += y;
+    }
+}
+
+/// Causal attention of the rows of `q`, the first of which stands at position `first`.
+fn attend(sizes: &Sizes, first: usize, q: &[f32], keys: &[f32], values: &[f32]) -> Vec<f32> {
+    let mut out = vec![0.0; q.len()];
+    let dim = sizes.head_dim;
+    let head = |(index, (out, q)): (usize, (&mut [f32], &[f32]))| {
+        let (row, head) = (index / sizes.heads, index % sizes.heads);
+        let kv_head = head / (sizes.heads / sizes.kv_heads);
+        vectorized(
+            #[inline(always)]
+            || attend_head(out, q, (keys, values), (sizes.kv_heads * dim, kv_head * dim), first + row + 1),
+        );
+    };
+    if rayon::current_num_threads() > 1 && q.len() * (first + 1) > 1 << 16 {
+        out.par_chunks_exact_mut(dim).zip(q.par_chunks_exact(dim)).enumerate().for_each(head);
+    } else {
+        out.chunks_exact_mut(dim).zip(q.chunks_exact(dim)).enumerate().for_each(head);
+    }
+    out
+}
+
+/// One head of one token over the first `n` cached positions.
+#[inline(always)]
+fn attend_head(
+    out: &mut [f32],
+    q: &[f32],
+    (keys, values): (&[f32], &[f32]),
+    (stride, offset): (usize, usize),
+    n: usize,
+) {
+    let scale = 1.0 / (q.len() as f32).sqrt();
+    let at = |p: usize| p * stride + offset..p * stride + offset + q.len();
+    let mut weights: Vec<f32> = (0..n).map(|p| dot(q, &keys[at(p)]) * scale).collect();
+    let largest = weights.iter().copied().fold(f32::NEG_INFINITY, f32::max);
+    let mut total = 0.0;
+    for weight in &mut weights {
+        *weight = (*weight - largest).exp();
+        total += *weight;
+    }
+    for (p, weight) in weights.iter().enumerate() {
+        let weight = weight / total;
+        for (out, value) in out.iter_mut().zip(&values[at(p)]) {
+            *out += weight * value;
+        }
+    }
+}
