@@ -1,13 +1,16 @@
-//! Budgets and allowed components of a study, and the checks against them.
+//! Budgets and allowed components of a study, the checks against them, and the reading of a request in plain words.
+//!
+//! This crate is pure: no IO, no clock, no tensors.
 
-use serde::{Deserialize, Serialize};
+mod admitted;
+mod contract;
+mod request;
+mod violation;
 
-/// How captions are decoded: fixed for a study, so that scores compare.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Decoding {
-    /// Beam width; 1 is greedy.
-    pub beam: usize,
-    /// Longest caption in words.
-    pub max_words: usize,
-}
+pub use admitted::{Admitted, admit};
+pub use contract::{
+    Budgets, Components, Contract, ContractError, Data, Decoding, Family, MAX_BOUND, Search, Training,
+    VERSION,
+};
+pub use request::{Ignored, MAX_REQUEST_BYTES, Reading, Understood, parse_request};
+pub use violation::{Clause, Violation, violations};

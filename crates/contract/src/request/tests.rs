@@ -1,0 +1,229 @@
+//! Requests as people write them, and what must come out.
+
+use super::*;
+use proptest::prelude::*;
+
+/// The bounds of a request that has nothing wrong.
+fn budgets(text: &str) -> Budgets {
+    let read = parse_request(text);
+    assert_eq!(read.errors, [], "{text}");
+    read.budgets
+}
+
+#[test]
+fn bounds_with_units() {
+    let total = |n| Budgets { params_total: Some(n), ..Budgets::default() };
+    let trainable = |n| Budgets { params_trainable: Some(n), ..Budgets::default() };
+    let bytes = |n| Budgets { weight_bytes: Some(n), ..Budgets::default() };
+    let image = |n| Budgets { macs_image: Some(n), ..Budgets::default() };
+    let token = |n| Budgets { macs_token: Some(n), ..Budgets::default() };
+    for (text, expected) in [
+        ("under 5 M parameters", total(5_000_000)),
+        ("a captioner, under 2 million trainable parameters", trainable(2_000_000)),
+        ("fewer than 500k params", total(500_000)),
+        ("no more than 1,000,000 trainable parameters", trainable(1_000_000)),
+        ("not over 3M parameters", total(3_000_000)),
+        ("at most 20 MB", bytes(20_000_000)),
+        ("within 2.5 MiB", bytes(2_621_440)),
+        ("at most 20 MB of weights", bytes(20_000_000)),
+        ("below 1 GMAC", image(1_000_000_000)),
+        ("max 300 million multiply-accumulates", image(300_000_000)),
+        ("at most 5 MMACs per word", token(5_000_000)),
+        ("up to 5M multiply-accumulates for each image", image(5_000_000)),
+        ("5M parameters or less", total(5_000_000)),
+        ("trainable params <= 3M", trainable(3_000_000)),
+        ("parameters must stay below 3M", total(3_000_000)),
+        ("a parameter budget of 3M", total(3_000_000)),
+        ("≤ 700000 PARAMETERS", total(700_000)),
+        ("under 5M parameters in total", total(5_000_000)),
+        ("a 20-million-parameter limit", total(20_000_000)),
+        ("under 2M trainable, nothing else", trainable(2_000_000)),
+    ] {
+        assert_eq!(budgets(text), expected, "{text}");
+    }
+}
+
+#[test]
+fn several_bounds_in_one_sentence() {
+    let read = parse_request("under 5M parameters, at most 1M trainable parameters and below 20 MB");
+    assert_eq!(
+        read.budgets,
+        Budgets {
+            params_total: Some(5_000_000),
+            params_trainable: Some(1_000_000),
+            weight_bytes: Some(20_000_000),
+            ..Budgets::default()
+        }
+    );
+    assert_eq!(read.understood.len(), 3);
+    assert_eq!(read.understood[1].phrase, "at most 1M trainable parameters");
+    assert_eq!(read.understood[1].meaning, "at most 1,000,000 trainable parameters");
+    assert_eq!((read.ambiguous, read.ignored), (vec![], vec![]));
+}
+
+#[test]
+fn guesses_are_said_to_be_guesses() {
+    for (text, phrase) in [("<= 3M", "<= 3M"), ("about cats; 3M parameters", "3M parameters")] {
+        let read = parse_request(text);
+        assert_eq!(read.budgets.params_total, Some(3_000_000), "{text}");
+        assert_eq!(read.ambiguous.len(), 1, "{text}");
+        assert_eq!(read.ambiguous[0].phrase, phrase);
+        assert_eq!(read.understood, [], "{text}");
+    }
+}
+
+#[test]
+fn what_is_not_a_bound_is_listed_and_changes_nothing() {
+    for (text, phrase, part_of_why) in [
+        ("under 20 ms", "under 20 ms", "time"),
+        ("at least 5 M parameters", "at least 5 M parameters", "lower bounds"),
+        ("not under 5 M parameters", "not under 5 M parameters", "lower bounds"),
+        ("5M+ parameters", "5M+ parameters", "lower bounds"),
+        ("about 5M parameters", "about 5M parameters", "upper bounds"),
+        ("under 500 MB of RAM", "under 500 MB of RAM", "memory in use"),
+        ("below 2 GFLOPs", "below 2 GFLOPs", "multiply-accumulates"),
+        ("at most 3 layers", "at most 3 layers", "\"layers\""),
+        ("under 5M widgets", "under 5M widgets", "\"widgets\""),
+        ("under 20", "under 20", "without a unit"),
+        ("under 5 b", "under 5 b", "without a unit"),
+        ("up to five million parameters", "up to five million parameters", "digits"),
+        ("a light captioner", "light captioner", "no rule"),
+        ("only vision transformers", "vision transformers", "encoders"),
+    ] {
+        let read = parse_request(text);
+        assert_eq!(read.budgets, Budgets::default(), "{text}");
+        assert_eq!(read.families, None, "{text}");
+        let found = read.ignored.iter().find(|i| i.why.contains(part_of_why));
+        let found = found.unwrap_or_else(|| panic!("{text}: {:?}", read.ignored));
+        assert!(found.phrase.ends_with(phrase), "{text}: {found:?}");
+    }
+}
+
+#[test]
+fn the_example_of_the_issue() {
+    let read = parse_request("a light captioner, under 5 M parameters, under 20 ms on this laptop");
+    assert_eq!(read.budgets.params_total, Some(5_000_000));
+    let ignored: Vec<&str> = read.ignored.iter().map(|i| i.phrase.as_str()).collect();
+    assert_eq!(ignored, ["light captioner", "under 20 ms", "this laptop"]);
+}
+
+#[test]
+fn of_two_bounds_the_stricter_is_kept_and_the_other_listed() {
+    let read = parse_request("under 5M parameters, no, under 2M parameters, under 2M parameters");
+    assert_eq!(read.budgets.params_total, Some(2_000_000));
+    assert_eq!(read.understood.len(), 1);
+    let whys: Vec<&str> = read.ignored.iter().map(|i| i.why.as_str()).collect();
+    assert!(whys[0].contains("more strictly"), "{whys:?}");
+    assert!(whys.contains(&"said already"), "{whys:?}");
+}
+
+#[test]
+fn impossible_bounds_are_errors() {
+    for text in [
+        "under 0 parameters",
+        "at most 0.0001 bytes",
+        "under -5M parameters",
+        "under 99999999999999999999 parameters",
+        "under 10000000000 GB",
+        "under 1,5 M parameters",
+    ] {
+        let read = parse_request(text);
+        assert_eq!(read.errors.len(), 1, "{text}: {read:?}");
+        assert_eq!(read.budgets, Budgets::default(), "{text}");
+    }
+    assert_eq!(parse_request(&"a ".repeat(MAX_REQUEST_BYTES)).errors.len(), 1);
+}
+
+#[test]
+fn families() {
+    use Family::*;
+    for (text, expected) in [
+        ("only LSTM", vec![Lstm]),
+        ("a Transformer decoder", vec![Transformer]),
+        ("no transformers", vec![Lstm, Gru]),
+        ("GRU or LSTM", vec![Lstm, Gru]),
+        ("LSTM/GRU decoders", vec![Lstm, Gru]),
+        ("no LSTM or GRU", vec![Transformer]),
+        ("LSTM but not a Transformer", vec![Lstm]),
+        ("an LSTM rather than a Transformer", vec![Lstm]),
+        ("anything but a transformer", vec![Lstm, Gru]),
+        ("please don't use GRUs", vec![Lstm, Transformer]),
+        ("not only LSTM but also GRU", vec![Lstm, Gru]),
+        ("a non-transformer model under 5M parameters", vec![Lstm, Gru]),
+    ] {
+        let read = parse_request(text);
+        assert_eq!(read.errors, [], "{text}");
+        assert_eq!(read.families, Some(expected), "{text}");
+    }
+    assert_eq!(parse_request("under 5M parameters").families, None);
+}
+
+#[test]
+fn contradictions_about_families_are_errors() {
+    for text in ["LSTM, no LSTM", "only LSTM and also a Transformer", "no LSTM, no GRU, no transformers"] {
+        let read = parse_request(text);
+        assert!(!read.errors.is_empty(), "{text}");
+        assert_eq!(read.families, None, "{text}");
+    }
+}
+
+#[test]
+fn every_word_is_accounted_for() {
+    let text = "Describe holiday photos quickly with an LSTM, under 5M parameters for my old phone";
+    let read = parse_request(text);
+    let mut listed: Vec<&str> = read.understood.iter().map(|r| r.phrase.as_str()).collect();
+    listed.extend(read.ignored.iter().map(|i| i.phrase.as_str()));
+    let listed = listed.join(" ");
+    for word in ["Describe", "holiday", "photos", "quickly", "LSTM", "5M", "old", "phone"] {
+        assert!(listed.contains(word), "{word} is lost: {listed}");
+    }
+}
+
+/// A number with thousands separators.
+fn commas(n: u64) -> String {
+    let digits = n.to_string();
+    let groups: Vec<&str> =
+        digits.as_bytes().rchunks(3).rev().map(|g| std::str::from_utf8(g).unwrap()).collect();
+    groups.join(",")
+}
+
+proptest! {
+    #[test]
+    fn the_number_written_is_the_number_kept(
+        n in 1u64..1_000_000_000,
+        limit in prop::sample::select(vec!["under", "at most", "no more than", "<=", "fewer than", "up to"]),
+        unit in prop::sample::select(vec![
+            ("parameters", 1), ("M parameters", 1_000_000), ("thousand params", 1_000), ("k-parameter", 1_000),
+        ]),
+        separated in any::<bool>(),
+    ) {
+        let digits = if separated { commas(n) } else { n.to_string() };
+        let read = parse_request(&format!("a captioner with {limit} {digits} {}", unit.0));
+        prop_assert_eq!(read.budgets.params_total, Some(n * unit.1));
+        prop_assert_eq!(read.errors, vec![]);
+    }
+
+    #[test]
+    fn decimals_are_exact(whole in 0u64..100_000, tenths in 1u64..10) {
+        let read = parse_request(&format!("below {whole}.{tenths} GMACs"));
+        prop_assert_eq!(read.budgets.macs_image, Some(whole * 1_000_000_000 + tenths * 100_000_000));
+    }
+
+    #[test]
+    fn no_text_makes_it_panic(text in "\\PC{0,80}") {
+        parse_request(&text);
+    }
+
+    #[test]
+    fn no_mix_of_its_own_words_makes_it_panic(
+        words in prop::collection::vec(prop::sample::select(vec![
+            "no", "not", "under", "5", "M", "1,5", "-", "+", "parameters", "trainable", "GMAC", "of", "MB", "RAM",
+            "only", "LSTM", "vision", "transformer", "or", "less", "at", "most", "per", "word", ":", "multiply", "-5M",
+        ]), 0..14),
+    ) {
+        let read = parse_request(&words.join(" "));
+        for phrase in read.ignored.iter().map(|i| &i.phrase) {
+            prop_assert!(!phrase.is_empty());
+        }
+    }
+}
