@@ -6,10 +6,12 @@
 
 mod builder;
 mod efficientnet_lite;
+mod library;
 mod mobilenet_v2;
 mod resnet;
 mod snippets;
 
+pub use library::Library;
 pub use builder::{BackboneGraph, SizeError};
 pub use snippets::{Snippet, SnippetKind, snippets};
 

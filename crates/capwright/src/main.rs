@@ -1,1 +1,69 @@
-fn main() {}
+//! The `capwright` program: reads the command line, calls the crates, prints.
+
+mod cli;
+mod data;
+mod failure;
+mod model;
+mod search;
+mod setup;
+mod study;
+mod watch;
+mod worker;
+mod zoo;
+
+use clap::{CommandFactory, Parser};
+use cli::{Cli, Command, DataCommand, WeightsCommand, ZooCommand};
+use failure::Failure;
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    tracing_subscriber::fmt()
+        .with_env_filter(tracing_subscriber::EnvFilter::from_env("CAPWRIGHT_LOG"))
+        .with_writer(std::io::stderr)
+        .init();
+    let cli = Cli::parse();
+    match run(cli.command) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => {
+            let code = failure.exit_code();
+            eprintln!("{:?}", miette::Report::new(failure));
+            code
+        }
+    }
+}
+
+fn run(command: Command) -> Result<(), Failure> {
+    match command {
+        Command::Search(args) => search::search(&args),
+        Command::Resume(args) => search::resume(&args),
+        Command::Caption(args) => model::caption(&args),
+        Command::Evaluate(args) => model::evaluate(&args),
+        Command::Check(args) => zoo::check(&args),
+        Command::Leaderboard(args) => study::leaderboard(&args),
+        Command::Zoo(ZooCommand::List { json }) => zoo::list(json),
+        Command::Weights(WeightsCommand::Fetch { name, file }) => zoo::fetch(&name, file.as_deref()),
+        Command::Data(DataCommand::MakeScenes { dir, train, val, test, size, seed }) => {
+            data::make_scenes(&dir, train, val, test, size, seed)
+        }
+        Command::Completions { shell } => {
+            clap_complete::generate(shell, &mut Cli::command(), "capwright", &mut std::io::stdout());
+            Ok(())
+        }
+        Command::Worker { spec } => worker::run(&spec),
+    }
+}
+
+/// Prints a line on standard output; a closed pipe (`| head`) ends the program quietly, as is the custom.
+pub fn say(line: impl std::fmt::Display) {
+    use std::io::Write;
+    if writeln!(std::io::stdout(), "{line}").is_err() {
+        std::process::exit(0);
+    }
+}
+
+/// Prints a value as JSON on standard output.
+pub fn say_json(value: &impl serde::Serialize) -> Result<(), Failure> {
+    let text = serde_json::to_string_pretty(value).map_err(Failure::input)?;
+    say(text);
+    Ok(())
+}

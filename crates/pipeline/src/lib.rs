@@ -1,1 +1,15 @@
-//! The main job: from a contract to a ranked study and its best model, over the ports.
+//! The main job over its ports: propose, check and admit, train, score, rank, keep.
+//!
+//! It never depends on tensors: trials run in worker processes behind [`Executor`].
+
+mod best;
+mod driver;
+mod execute;
+mod files;
+mod progress;
+
+pub use best::{ModelCard, keep_best};
+pub use driver::{Driver, Outcome, SearchError};
+pub use execute::{Executor, LocalProcesses, Report};
+pub use files::{StudyFolder, sha256_file, write_atomic, write_json};
+pub use progress::Progress;

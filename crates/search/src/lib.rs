@@ -1,1 +1,20 @@
-//! Architects that propose blueprints, their prompts, and the repair loop.
+//! Architects: who proposes designs, what they are told, and what becomes of a proposal.
+//!
+//! An [`Architect`] writes text; a [`Judge`] turns text into a verdict. Text is never executed: it is data under the
+//! grammar of [`Space`], and the judge reads it again whatever the model promised.
+
+mod architect;
+mod judge;
+mod llm;
+mod prompt;
+mod random;
+mod replay;
+mod space;
+
+pub use architect::{Alternating, Architect, ArchitectError, Brief, Draft};
+pub use judge::{Judge, Judgement, problems};
+pub use llm::{LlmArchitect, LlmOptions};
+pub use prompt::{Prompt, design_prompt, repair_prompt};
+pub use random::RandomArchitect;
+pub use replay::Replay;
+pub use space::Space;

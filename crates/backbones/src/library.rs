@@ -1,0 +1,34 @@
+//! The zoo as the checker of blueprints sees it.
+
+use crate::{find, zoo};
+use capwright_blueprint::language::Cut;
+use capwright_blueprint::{Graph, Zoo};
+use std::collections::HashMap;
+use std::sync::{Mutex, PoisonError};
+
+/// All backbones, with the graphs that were asked for kept: a search asks for few of them thousands of times.
+#[derive(Debug, Default)]
+pub struct Library {
+    built: Mutex<HashMap<(String, Cut, usize), Option<Graph>>>,
+}
+
+impl Zoo for Library {
+    fn names(&self) -> Vec<String> {
+        zoo().iter().map(|backbone| backbone.name.to_string()).collect()
+    }
+
+    fn cuts(&self, name: &str) -> Option<Vec<Cut>> {
+        let backbone = find(name)?;
+        let built = backbone.graph(backbone.default_size).ok()?;
+        Some(built.cuts.keys().copied().collect())
+    }
+
+    fn features(&self, name: &str, cut: Cut, size: usize) -> Option<Graph> {
+        let build = || {
+            let built = find(name)?.graph(size).ok()?;
+            Some(built.graph.cut(*built.cuts.get(&cut)?))
+        };
+        let mut kept = self.built.lock().unwrap_or_else(PoisonError::into_inner);
+        kept.entry((name.to_string(), cut, size)).or_insert_with(build).clone()
+    }
+}

@@ -1,0 +1,279 @@
+//! The command line.
+
+use clap::{Args, Parser, Subcommand};
+use std::path::PathBuf;
+
+/// LLM-guided architecture search for image captioning, under a contract.
+#[derive(Debug, Parser)]
+#[command(name = "capwright", version, about, max_term_width = 110)]
+pub struct Cli {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// What to do.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Search a captioner for a request in plain words.
+    #[command(after_help = SEARCH_EXAMPLES)]
+    Search(Box<SearchArgs>),
+    /// Go on with a study that was interrupted or killed.
+    #[command(after_help = "Example:\n  capwright resume capwright-studies/001")]
+    Resume(ResumeArgs),
+    /// Print captions for photos.
+    #[command(after_help = "Example:\n  capwright caption capwright-studies/001/best photo.jpg other.png")]
+    Caption(CaptionArgs),
+    /// Score a model on a split of a data set.
+    #[command(
+        after_help = "Example:\n  capwright evaluate capwright-studies/001/best --data DIR --split test --json"
+    )]
+    Evaluate(EvaluateArgs),
+    /// Check a blueprint and print its cost, or all that is wrong with it.
+    #[command(after_help = "Example:\n  capwright check design.json --vocab 2500")]
+    Check(CheckArgs),
+    /// Show the ranking of a study.
+    #[command(after_help = "Example:\n  capwright leaderboard capwright-studies/001 --json")]
+    Leaderboard(LeaderboardArgs),
+    /// The zoo of pretrained backbones.
+    #[command(subcommand)]
+    Zoo(ZooCommand),
+    /// Pretrained weights.
+    #[command(subcommand)]
+    Weights(WeightsCommand),
+    /// Data sets.
+    #[command(subcommand)]
+    Data(DataCommand),
+    /// Print a completion script for a shell.
+    Completions {
+        /// The shell.
+        shell: clap_complete::Shell,
+    },
+    /// Run one trial (started by `search`).
+    #[command(hide = true)]
+    Worker {
+        /// The trial's specification.
+        spec: PathBuf,
+    },
+}
+
+const SEARCH_EXAMPLES: &str = "\
+Examples:
+  capwright search \"a light captioner, under 1 million trainable parameters\"
+  capwright search \"under 5 M parameters\" --data flickr8k --trials 8 --beam 3 --epochs 8
+  capwright search \"a small GRU captioner\" --llm-url http://localhost:8080/v1 --llm-model qwen3-8b
+  capwright search \"the same again\" --architect replay:capwright-studies/001";
+
+/// Arguments of `search`.
+#[derive(Debug, Args)]
+pub struct SearchArgs {
+    /// What you need, in plain words.
+    pub request: String,
+    /// Data folder (captions.json, splits.json, images/); without it a small set of drawn scenes is made.
+    #[arg(long, value_name = "DIR")]
+    pub data: Option<PathBuf>,
+    /// Folder of the study; a new one under capwright-studies/ by default.
+    #[arg(long, value_name = "DIR")]
+    pub study: Option<PathBuf>,
+    /// Designs to train [default: 6].
+    #[arg(long)]
+    pub trials: Option<u32>,
+    /// Epochs of one trial, at most [default: 10 on scenes, 6 on your data].
+    #[arg(long)]
+    pub epochs: Option<u32>,
+    /// Epochs without a better score after which a trial stops.
+    #[arg(long, default_value_t = 3)]
+    pub patience: u32,
+    /// Beam width of decoding; 1 is greedy.
+    #[arg(long, default_value_t = 3)]
+    pub beam: usize,
+    /// Longest caption in words.
+    #[arg(long, default_value_t = 20)]
+    pub max_words: usize,
+    /// How often a word must occur in the training captions to be learned [default: 1 on scenes, 5 on your data].
+    #[arg(long)]
+    pub min_count: Option<u32>,
+    /// Allow only this backbone (repeat for more).
+    #[arg(long, value_name = "NAME")]
+    pub backbone: Vec<String>,
+    /// Allow no encoders trained from scratch.
+    #[arg(long)]
+    pub no_scratch: bool,
+    /// Allow only this decoder family: lstm, gru or transformer (repeat for more).
+    #[arg(long, value_name = "FAMILY")]
+    pub family: Vec<String>,
+    /// Allow only this image size (repeat for more) [default: 64 and 96 on scenes, 224 on your data].
+    #[arg(long, value_name = "PIXELS")]
+    pub image_size: Vec<u32>,
+    /// Multiply-accumulates per image, at most [default on scenes: 60 million].
+    #[arg(long, value_name = "N")]
+    pub max_macs: Option<u64>,
+    /// Who proposes: llm, random, alternate, or replay:STUDY
+    /// [default: llm with --llm-gguf or --llm-url, else alternate].
+    #[arg(long, value_name = "WHO")]
+    pub architect: Option<String>,
+    /// A language model file (GGUF) to run in this process.
+    #[arg(long, value_name = "FILE")]
+    pub llm_gguf: Option<PathBuf>,
+    /// Base URL of an OpenAI-compatible server. The key is read from CAPWRIGHT_LLM_KEY.
+    #[arg(long, value_name = "URL", conflicts_with = "llm_gguf")]
+    pub llm_url: Option<String>,
+    /// Model name at that server.
+    #[arg(long, value_name = "NAME", default_value = "default")]
+    pub llm_model: String,
+    /// Seconds for one answer of the language model, at most.
+    #[arg(long, default_value_t = 120)]
+    pub llm_timeout: u64,
+    /// Zoo snippets shown as inspiration in each prompt.
+    #[arg(long, default_value_t = 5)]
+    pub snippets: u32,
+    /// Tokens (read and written) that the language model may spend on the study.
+    #[arg(long)]
+    pub token_budget: Option<u64>,
+    /// Seed of everything.
+    #[arg(long, default_value_t = 1)]
+    pub seed: u64,
+    #[command(flatten)]
+    pub machine: MachineArgs,
+}
+
+/// How much of this machine a study may use.
+#[derive(Debug, Args)]
+pub struct MachineArgs {
+    /// Trials at once [default: one for each core, at most 4].
+    #[arg(long)]
+    pub workers: Option<usize>,
+    /// Threads of each trial [default: cores over workers].
+    #[arg(long)]
+    pub threads: Option<usize>,
+    /// Print the leaderboard as JSON on standard output.
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// Arguments of `resume`.
+#[derive(Debug, Args)]
+pub struct ResumeArgs {
+    /// The study.
+    pub study: PathBuf,
+    /// A language model file (GGUF), as for `search`.
+    #[arg(long, value_name = "FILE")]
+    pub llm_gguf: Option<PathBuf>,
+    /// Base URL of an OpenAI-compatible server, as for `search`.
+    #[arg(long, value_name = "URL", conflicts_with = "llm_gguf")]
+    pub llm_url: Option<String>,
+    /// Model name at that server.
+    #[arg(long, value_name = "NAME", default_value = "default")]
+    pub llm_model: String,
+    /// Seconds for one answer of the language model, at most.
+    #[arg(long, default_value_t = 120)]
+    pub llm_timeout: u64,
+    #[command(flatten)]
+    pub machine: MachineArgs,
+}
+
+/// Arguments of `caption`.
+#[derive(Debug, Args)]
+pub struct CaptionArgs {
+    /// A model folder (such as a study's best/).
+    pub model: PathBuf,
+    /// Photos: JPEG or PNG.
+    #[arg(required = true)]
+    pub photos: Vec<PathBuf>,
+    /// Print JSON.
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// Arguments of `evaluate`.
+#[derive(Debug, Args)]
+pub struct EvaluateArgs {
+    /// A model folder.
+    pub model: PathBuf,
+    /// Data folder.
+    #[arg(long, value_name = "DIR")]
+    pub data: PathBuf,
+    /// train, val or test.
+    #[arg(long, default_value = "test")]
+    pub split: String,
+    /// Print JSON.
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// Arguments of `check`.
+#[derive(Debug, Args)]
+pub struct CheckArgs {
+    /// A blueprint: JSON, or TOML with the ending .toml.
+    pub file: PathBuf,
+    /// Words of the vocabulary for which the cost is computed.
+    #[arg(long, default_value_t = 2500)]
+    pub vocab: usize,
+    /// Longest caption in words.
+    #[arg(long, default_value_t = 20)]
+    pub max_words: usize,
+    /// Print JSON.
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// Arguments of `leaderboard`.
+#[derive(Debug, Args)]
+pub struct LeaderboardArgs {
+    /// The study.
+    pub study: PathBuf,
+    /// Print JSON.
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// Commands of `zoo`.
+#[derive(Debug, Subcommand)]
+pub enum ZooCommand {
+    /// List the backbones.
+    List {
+        /// Print JSON.
+        #[arg(long)]
+        json: bool,
+    },
+}
+
+/// Commands of `weights`.
+#[derive(Debug, Subcommand)]
+pub enum WeightsCommand {
+    /// Fetch the weights of a backbone into the cache, or take them from a file.
+    #[command(after_help = "Example:\n  capwright weights fetch mobilenet_v2")]
+    Fetch {
+        /// Name in the zoo.
+        name: String,
+        /// A file that you have already; its sha256 must be right.
+        #[arg(long, value_name = "FILE")]
+        file: Option<PathBuf>,
+    },
+}
+
+/// Commands of `data`.
+#[derive(Debug, Subcommand)]
+pub enum DataCommand {
+    /// Draw a data set of coloured shapes with captions, the same for the same seed.
+    #[command(after_help = "Example:\n  capwright data make-scenes scenes --train 1000 --val 100 --test 100")]
+    MakeScenes {
+        /// Folder to make.
+        dir: PathBuf,
+        /// Training images.
+        #[arg(long, default_value_t = 600)]
+        train: usize,
+        /// Validation images.
+        #[arg(long, default_value_t = 120)]
+        val: usize,
+        /// Test images.
+        #[arg(long, default_value_t = 120)]
+        test: usize,
+        /// Side in pixels.
+        #[arg(long, default_value_t = 96)]
+        size: u32,
+        /// Seed.
+        #[arg(long, default_value_t = 1)]
+        seed: u64,
+    },
+}

@@ -1,0 +1,221 @@
+//! `capwright search` and `capwright resume`: puts the parts together and lets the driver run.
+
+use crate::cli::{MachineArgs, ResumeArgs, SearchArgs};
+use crate::failure::Failure;
+use crate::watch::Watch;
+use crate::{say, setup, study};
+use capwright_backbones::{Library, find, snippets};
+use capwright_contract::Contract;
+use capwright_llm::{Embedded, LlmError, OpenAi, Options, TextModel, Timeouts, default_model};
+use capwright_pipeline::{Driver, LocalProcesses, Outcome, SearchError, StudyFolder};
+use capwright_search::{
+    Alternating, Architect, Judge, LlmArchitect, LlmOptions, RandomArchitect, Replay, Space,
+};
+use capwright_store::SqliteStore;
+use capwright_study::{Event, Study, TrialStatus, TrialStore, WeightsFile};
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+/// Which language model to use, if any.
+struct LlmArgs<'a> {
+    gguf: Option<&'a Path>,
+    url: Option<&'a str>,
+    model: &'a str,
+    timeout: u64,
+}
+
+/// `capwright search`.
+pub fn search(args: &SearchArgs) -> Result<(), Failure> {
+    let stop = stop_flag();
+    let prepared = setup::prepare(args)?;
+    let folder = prepared.folder;
+    let llm = LlmArgs {
+        gguf: args.llm_gguf.as_deref(),
+        url: args.llm_url.as_deref(),
+        model: &args.llm_model,
+        timeout: args.llm_timeout,
+    };
+    let chosen = args.architect.clone().unwrap_or_else(|| {
+        if llm.gguf.is_some() || llm.url.is_some() { "llm".into() } else { "alternate".into() }
+    });
+    let mut architect = architect(&chosen, &prepared.contract, &llm, args.architect.is_none())?;
+    let opened = setup::opened(&prepared.contract, &chosen, architect.name());
+    let mut store = SqliteStore::create(&folder.ledger()).map_err(Failure::input)?;
+    store.append(&Event::StudyOpened(Box::new(opened))).map_err(Failure::input)?;
+    drive(&folder, &mut store, architect.as_mut(), &prepared.contract, prepared.weights, &args.machine, stop)
+}
+
+/// `capwright resume`.
+pub fn resume(args: &ResumeArgs) -> Result<(), Failure> {
+    let stop = stop_flag();
+    let folder = StudyFolder::new(&args.study);
+    let mut store = SqliteStore::open(&folder.ledger()).map_err(Failure::input)?;
+    let recorded = store.events().map_err(Failure::input)?;
+    let state = Study::fold(recorded.iter().map(|r| &r.event)).map_err(Failure::input)?;
+    let contract = state.contract().clone();
+    setup::check_data(&contract)?;
+    let weights = setup::weights(&contract.components.backbones, &mut |name, failure| {
+        eprintln!("{name}: {failure}");
+    })?;
+    if let Some(missing) = contract.components.backbones.iter().find(|name| !weights.contains_key(*name)) {
+        return Err(Failure::input(format!("the study uses {missing}, whose weights cannot be had now"))
+            .help(format!("capwright weights fetch {missing}")));
+    }
+    let llm = LlmArgs {
+        gguf: args.llm_gguf.as_deref(),
+        url: args.llm_url.as_deref(),
+        model: &args.llm_model,
+        timeout: args.llm_timeout,
+    };
+    let chosen = setup::chosen_architect(&state);
+    let mut architect = architect(&chosen, &contract, &llm, false)?;
+    drive(&folder, &mut store, architect.as_mut(), &contract, weights, &args.machine, stop)
+}
+
+/// Set by Ctrl-C or a termination signal; a second one ends the program at once.
+fn stop_flag() -> Arc<AtomicBool> {
+    let stop = Arc::new(AtomicBool::new(false));
+    let flag = stop.clone();
+    let handler = move || {
+        if flag.swap(true, Ordering::SeqCst) {
+            std::process::exit(130);
+        }
+        eprintln!("stopping after this step (again to stop at once); `capwright resume` goes on");
+    };
+    if let Err(error) = ctrlc::set_handler(handler) {
+        tracing::warn!(%error, "Ctrl-C cannot be caught; the ledger is safe all the same");
+    }
+    stop
+}
+
+fn architect(
+    chosen: &str,
+    contract: &Contract,
+    llm: &LlmArgs,
+    fall_back: bool,
+) -> Result<Box<dyn Architect>, Failure> {
+    let space = Space::new(contract, &contract.components.image_sizes);
+    let judge = Judge::new(Arc::new(Library::default()), contract.clone());
+    let random = || Box::new(RandomArchitect::new(space.clone(), judge.clone())) as Box<dyn Architect>;
+    if let Some(path) = chosen.strip_prefix("replay:") {
+        return Ok(Box::new(Replay::new(&study::events(Path::new(path))?)));
+    }
+    match chosen {
+        "random" => Ok(random()),
+        "llm" => Ok(Box::new(language_model(contract, llm, space)?)),
+        "alternate" => match language_model(contract, llm, space.clone()) {
+            Ok(model) => Ok(Box::new(Alternating(vec![Box::new(model), random()]))),
+            Err(failure) if fall_back => {
+                eprintln!("no language model: {failure}\ngoing on with the random architect alone");
+                Ok(random())
+            }
+            Err(failure) => Err(failure),
+        },
+        other => Err(Failure::input(format!("there is no architect \"{other}\""))
+            .help("choose llm, random, alternate or replay:STUDY")),
+    }
+}
+
+fn language_model(contract: &Contract, args: &LlmArgs, space: Space) -> Result<LlmArchitect, Failure> {
+    let bad = |error: LlmError| match error {
+        LlmError::BadModel { .. } | LlmError::BadEndpoint { .. } => Failure::input(error),
+        _ => Failure::llm(error),
+    };
+    let model: Box<dyn TextModel> = match (args.url, args.gguf) {
+        (Some(url), _) => {
+            let key = std::env::var("CAPWRIGHT_LLM_KEY").ok();
+            Box::new(OpenAi::connect(url, args.model, key, Timeouts::default()).map_err(bad)?)
+        }
+        (None, Some(path)) => Box::new(Embedded::load(path, &Options::default()).map_err(bad)?),
+        (None, None) => {
+            eprintln!("language model: {} (small; see the README for better ones)", default_model().file_name);
+            let path = crate::zoo::cache()?.get(&default_model()).map_err(Failure::llm)?;
+            Box::new(Embedded::load(&path, &Options::default()).map_err(bad)?)
+        }
+    };
+    let options = LlmOptions { deadline: Duration::from_secs(args.timeout), ..LlmOptions::default() };
+    Ok(LlmArchitect::new(model, space, inspiration(contract), options))
+}
+
+/// The zoo's snippets that the contract allows.
+pub fn inspiration(contract: &Contract) -> Vec<String> {
+    let parts = &contract.components;
+    let allowed = |json: &str| {
+        let named = json.split("\"backbone\":\"").nth(1).and_then(|rest| rest.split('"').next());
+        named.is_none_or(|name| parts.backbones.iter().any(|b| b == name))
+            && (parts.scratch || !json.contains("\"scratch\""))
+    };
+    let all = snippets().into_iter().filter(|s| allowed(&s.json));
+    all.map(|s| format!("{}: {} {}", s.title, s.json, s.note)).collect()
+}
+
+fn drive(
+    folder: &StudyFolder,
+    store: &mut SqliteStore,
+    architect: &mut dyn Architect,
+    contract: &Contract,
+    weights: BTreeMap<String, WeightsFile>,
+    machine: &MachineArgs,
+    stop: Arc<AtomicBool>,
+) -> Result<(), Failure> {
+    let cores = std::thread::available_parallelism().map_or(1, usize::from);
+    let workers = machine.workers.unwrap_or(cores.min(4)).max(1);
+    let threads = machine.threads.unwrap_or((cores / workers).max(1)).max(1);
+    let program = std::env::current_exe().map_err(Failure::input)?;
+    let judge = Judge::new(Arc::new(Library::default()), contract.clone());
+    let mut executor = LocalProcesses::new(program, workers);
+    let mut watch = Watch::new();
+    let outcome = Driver {
+        store,
+        architect,
+        judge: &judge,
+        executor: &mut executor,
+        folder,
+        weights: &weights,
+        cache: crate::zoo::cache()?.dir().join("features"),
+        threads,
+        watch: &mut |news| watch.see(news),
+        stop: &stop,
+    }
+    .run();
+    match outcome {
+        Ok(outcome) => conclude(folder, &outcome, machine.json),
+        Err(SearchError::Interrupted) => {
+            Err(Failure::interrupted(SearchError::Interrupted)
+                .help(format!("capwright resume {}", folder.root().display())))
+        }
+        Err(error @ SearchError::Architect { .. }) => Err(Failure::llm(error)),
+        Err(error) => Err(Failure::input(error)),
+    }
+}
+
+/// Captions shown at the end of a search.
+const SHOWN: usize = 5;
+
+fn conclude(folder: &StudyFolder, outcome: &Outcome, json: bool) -> Result<(), Failure> {
+    study::print(&outcome.study, json)?;
+    if json {
+        return Ok(());
+    }
+    let tokens = outcome.study.tokens();
+    say(format!("\nlanguage model: {} tokens read, {} written", tokens.prompt, tokens.completion));
+    let Some(best) = outcome.best else {
+        say("no design is ranked: every trial failed or collapsed");
+        return Ok(());
+    };
+    if let TrialStatus::Finished(result) = &outcome.study.trials[&best].status {
+        say(format!("\nvalidation captions of trial {best}:"));
+        for sample in result.samples.iter().take(SHOWN) {
+            say(format!("  {}: {}", sample.image, sample.caption));
+            if let Some(reference) = sample.references.first() {
+                say(format!("  {:width$}  (a person: {reference})", "", width = sample.image.len()));
+            }
+        }
+    }
+    let path = folder.best();
+    say(format!("\nbest model: {}\ntry: capwright caption {} PHOTO", path.display(), path.display()));
+    Ok(())
+}

@@ -1,0 +1,148 @@
+//! Progress for people: bars on a terminal, plain lines elsewhere. Everything goes to standard error.
+
+use capwright_pipeline::Progress;
+use capwright_study::{Proposal, Verdict, describe};
+use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
+use std::collections::BTreeMap;
+use std::io::IsTerminal;
+use std::time::{Duration, Instant};
+
+/// Shows a search as it runs.
+pub struct Watch {
+    bars: MultiProgress,
+    trials: BTreeMap<u64, ProgressBar>,
+    architect: ProgressBar,
+    terminal: bool,
+    start: Instant,
+    said: BTreeMap<u64, Instant>,
+}
+
+/// Between two plain lines about one trial's features.
+const QUIET: Duration = Duration::from_secs(30);
+
+impl Watch {
+    /// A watch that starts now.
+    pub fn new() -> Self {
+        let bars = MultiProgress::new();
+        let architect = bars.add(ProgressBar::new_spinner());
+        let (trials, said) = (BTreeMap::new(), BTreeMap::new());
+        Self { bars, trials, architect, terminal: std::io::stderr().is_terminal(), start: Instant::now(), said }
+    }
+
+    fn line(&self, text: impl std::fmt::Display) {
+        let seconds = self.start.elapsed().as_secs();
+        let line = format!("[{:>3}:{:02}] {text}", seconds / 60, seconds % 60);
+        if self.terminal {
+            // A terminal that went away is no reason to stop a search.
+            let _ = self.bars.println(line);
+        } else {
+            eprintln!("{line}");
+        }
+    }
+
+    fn bar(&mut self, trial: u64) -> &ProgressBar {
+        let bars = &self.bars;
+        self.trials.entry(trial).or_insert_with(|| {
+            let style = ProgressStyle::with_template("{prefix:<10} {bar:24} {pos:>5}/{len:<5} {eta:>4} {msg}")
+                .unwrap_or_else(|_| ProgressStyle::default_bar());
+            bars.add(ProgressBar::new(0)).with_style(style).with_prefix(format!("trial {trial}"))
+        })
+    }
+
+    fn advance(&mut self, trial: u64, done: usize, total: usize, message: String) {
+        if !self.terminal {
+            return;
+        }
+        let bar = self.bar(trial);
+        if bar.message() != message && done <= 1 {
+            bar.reset_eta();
+        }
+        bar.set_length(total as u64);
+        bar.set_position(done as u64);
+        bar.set_message(message);
+    }
+
+    fn end(&mut self, trial: u64) {
+        if let Some(bar) = self.trials.remove(&trial) {
+            bar.finish_and_clear();
+        }
+    }
+
+    fn proposed(&self, p: &Proposal) {
+        let cost = if p.completion_tokens > 0 {
+            format!(" ({} tokens read, {} written, {:.1} s)", p.prompt_tokens, p.completion_tokens, p.seconds)
+        } else {
+            String::new()
+        };
+        let who = format!("proposal {}.{} by {}", p.proposal, p.attempt, p.author);
+        match &p.verdict {
+            Verdict::Admitted { trial, blueprint, cost: size, .. } => self.line(format!(
+                "{who}: admitted as trial {trial}, {}, {} parameters trained{cost}",
+                describe(blueprint),
+                size.params_trainable
+            )),
+            verdict => {
+                let problems = capwright_search::problems(verdict);
+                let first = problems.first().map_or("refused", String::as_str);
+                let more = problems.len().saturating_sub(1);
+                let rest = if more > 0 { format!(" and {more} more") } else { String::new() };
+                self.line(format!("{who}: {first}{rest}{cost}"));
+            }
+        }
+    }
+
+    /// Shows one piece of news.
+    pub fn see(&mut self, news: Progress) {
+        match news {
+            Progress::Proposing { proposal, attempt } => {
+                self.architect.set_message(format!("proposal {proposal}.{attempt} is being written"));
+                self.architect.tick();
+            }
+            Progress::Proposed(proposal) => {
+                self.architect.set_message("");
+                self.proposed(proposal);
+            }
+            Progress::ArchitectFailed { proposal, reason } => {
+                self.line(format!("proposal {proposal}: the architect failed: {reason}"));
+            }
+            Progress::Started { trial, design } => self.line(format!("trial {trial} starts: {design}")),
+            Progress::Features { trial, done, total } => self.features(trial, done, total),
+            Progress::Step { trial, epoch, done, total, loss } => {
+                self.advance(trial, done, total, format!("epoch {epoch}, loss {loss:.3}"));
+            }
+            Progress::Epoch { trial, epoch } => self.line(format!(
+                "trial {trial} epoch {}: loss {:.3}, BLEU-4 {:.4}, {} distinct captions, {:.0} s ({:.0} words/s)",
+                epoch.epoch,
+                epoch.loss,
+                epoch.scores.bleu[3],
+                epoch.scores.distinct,
+                epoch.train_seconds + epoch.score_seconds,
+                epoch.words_per_second
+            )),
+            Progress::Finished { trial, result } => {
+                self.end(trial);
+                let fate = if result.scores.collapsed { ", collapsed: not ranked" } else { "" };
+                self.line(format!(
+                    "trial {trial} done: BLEU-4 {:.4} (epoch {} of {}){fate}",
+                    result.scores.bleu[3], result.best_epoch, result.epochs
+                ));
+            }
+            Progress::Failed { trial, reason } => {
+                self.end(trial);
+                self.line(format!("trial {trial} failed: {reason}"));
+            }
+            Progress::Restarting { trial, reason } => {
+                self.line(format!("trial {trial}: its worker died ({reason}); it goes on from its checkpoint"));
+            }
+        }
+    }
+
+    fn features(&mut self, trial: u64, done: usize, total: usize) {
+        self.advance(trial, done, total, "features".into());
+        let due = self.said.get(&trial).is_none_or(|last| last.elapsed() > QUIET);
+        if !self.terminal && due {
+            self.said.insert(trial, Instant::now());
+            self.line(format!("trial {trial}: features of {done} of {total} images"));
+        }
+    }
+}

@@ -1,0 +1,55 @@
+//! `capwright worker`: one trial in a process of its own. Events are JSON lines on standard output.
+
+use crate::failure::Failure;
+use capwright_backbones::Library;
+use capwright_blueprint::{Target, check};
+use capwright_caption_data::Vocabulary;
+use capwright_study::{TrialEvent, TrialSpec};
+use std::io::{Read, Write};
+use std::path::Path;
+
+/// Runs the trial of a specification file.
+pub fn run(path: &Path) -> Result<(), Failure> {
+    end_with_driver();
+    let text = std::fs::read_to_string(path).map_err(|error| Failure::file(path, error))?;
+    let spec: TrialSpec = serde_json::from_str(&text).map_err(|error| Failure::file(path, error))?;
+    let result = train(&spec);
+    let last = match result {
+        Ok(result) => TrialEvent::Finished(Box::new(result)),
+        Err(reason) => TrialEvent::Failed { reason },
+    };
+    emit(&last);
+    Ok(())
+}
+
+fn train(spec: &TrialSpec) -> Result<capwright_study::TrialResult, String> {
+    let vocabulary = Vocabulary::load(&spec.vocabulary).map_err(|error| error.to_string())?;
+    let target = Target { vocab: vocabulary.len(), max_words: spec.decoding.max_words };
+    let checked = check(spec.blueprint.clone(), &Library::default(), target).map_err(|diagnostics| {
+        let lines: Vec<String> = diagnostics.iter().map(ToString::to_string).collect();
+        lines.join("; ")
+    })?;
+    if checked.cost() != spec.cost {
+        return Err("the design's cost is not the one that was admitted".into());
+    }
+    capwright_train::run_trial(spec, checked.design(), &mut |event| emit(&event)).map_err(|e| e.to_string())
+}
+
+/// Writes an event; when nobody listens any more, there is nothing to work for.
+fn emit(event: &TrialEvent) {
+    let mut out = std::io::stdout().lock();
+    let line = serde_json::to_string(event).map(|text| text + "\n");
+    let written = line.map_err(std::io::Error::other).and_then(|line| out.write_all(line.as_bytes()));
+    if written.and_then(|()| out.flush()).is_err() {
+        std::process::exit(130);
+    }
+}
+
+/// Ends this process when its standard input does: the driver that holds the other end is gone.
+fn end_with_driver() {
+    std::thread::spawn(|| {
+        let mut byte = [0];
+        while matches!(std::io::stdin().read(&mut byte), Ok(n) if n > 0) {}
+        std::process::exit(130);
+    });
+}

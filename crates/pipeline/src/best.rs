@@ -1,0 +1,91 @@
+//! The best model as one self-contained folder, every file named by its sha256.
+
+use crate::files::{StudyFolder, sha256_file, sync_folder, write_atomic, write_json};
+use capwright_blueprint::Cost;
+use capwright_study::{Scores, Study, TrialStatus};
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+use std::fs;
+use std::io;
+use std::path::Path;
+
+/// What a model folder says of itself, in `card.json`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct ModelCard {
+    /// Trial of the study that made it.
+    pub trial: u64,
+    /// Who proposed the design.
+    pub author: String,
+    /// Canonical hash of the blueprint.
+    pub blueprint_hash: String,
+    /// Static cost.
+    pub cost: Cost,
+    /// Scores on the validation split, on which it was selected.
+    pub validation: Scores,
+    /// Fingerprint of the data.
+    pub data_fingerprint: String,
+    /// Seed of the study.
+    pub seed: u64,
+}
+
+/// The manifest: sha256 of every other file.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+struct Manifest {
+    files: BTreeMap<String, String>,
+}
+
+/// Copies a trial's model to the study's `best/` with contract, card and manifest.
+///
+/// The new folder is complete before the old one goes.
+///
+/// # Errors
+/// Whatever the file system answers; `NotFound` where the trial has no model.
+pub fn keep_best(folder: &StudyFolder, study: &Study, trial: u64) -> io::Result<()> {
+    let Some(record) = study.trials.get(&trial) else { return Err(io::ErrorKind::NotFound.into()) };
+    let TrialStatus::Finished(result) = &record.status else { return Err(io::ErrorKind::NotFound.into()) };
+    let staging = tempfile::Builder::new().prefix(".best-").tempdir_in(folder.root())?;
+    let target = staging.path().join("model");
+    copy_files(&folder.trial(trial).join(&result.model), &target)?;
+    fs::copy(folder.contract(), target.join("contract.toml"))?;
+    let card = ModelCard {
+        trial,
+        author: record.author.clone(),
+        blueprint_hash: record.hash.clone(),
+        cost: record.cost,
+        validation: result.scores.clone(),
+        data_fingerprint: study.contract().data.fingerprint.clone(),
+        seed: study.contract().training.seed,
+    };
+    write_json(&target.join("card.json"), &card)?;
+    write_manifest(&target)?;
+    let best = folder.best();
+    if best.exists() {
+        fs::rename(&best, staging.path().join("old"))?;
+    }
+    fs::rename(&target, &best)?;
+    sync_folder(folder.root())
+}
+
+fn copy_files(from: &Path, to: &Path) -> io::Result<()> {
+    fs::create_dir(to)?;
+    for entry in fs::read_dir(from)? {
+        let entry = entry?;
+        // A model folder is flat; its old manifest is written anew.
+        if entry.file_type()?.is_file() && entry.file_name() != "manifest.json" {
+            let path = to.join(entry.file_name());
+            fs::copy(entry.path(), &path)?;
+            fs::File::open(&path)?.sync_all()?;
+        }
+    }
+    Ok(())
+}
+
+fn write_manifest(folder: &Path) -> io::Result<()> {
+    let mut files = BTreeMap::new();
+    for entry in fs::read_dir(folder)? {
+        let entry = entry?;
+        files.insert(entry.file_name().to_string_lossy().into_owned(), sha256_file(&entry.path())?);
+    }
+    let text = serde_json::to_string_pretty(&Manifest { files }).map_err(io::Error::other)?;
+    write_atomic(&folder.join("manifest.json"), text.as_bytes())
+}

@@ -1,0 +1,371 @@
+//! The loop: proposals in, trials out, every step in the ledger before anything builds on it.
+
+use crate::best::keep_best;
+use crate::execute::{Executor, Report};
+use crate::files::StudyFolder;
+use crate::progress::Progress;
+use capwright_search::{Architect, ArchitectError, Brief, Draft, Judge, Judgement, problems};
+use capwright_study::{
+    Event, Leaderboard, LedgerError, Proposal, StoreError, Study, TrialEvent, TrialSpec, TrialStatus, TrialStore,
+    Verdict, WeightsFile, describe,
+};
+use std::collections::BTreeMap;
+use std::io;
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+/// Trials of one round. Proposals of a round see the results of earlier rounds and no others, so that the ledger
+/// does not depend on which worker was faster.
+const ROUND: u64 = 4;
+
+/// Workers that one trial may lose before it counts as failed.
+const LOSSES: u32 = 3;
+
+/// Failures of the architect in a row after which the study stops asking.
+const ARCHITECT_FAILURES: u32 = 3;
+
+/// Why a search ended early.
+#[derive(Debug, thiserror::Error)]
+pub enum SearchError {
+    /// The ledger could not be read or written.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// An event does not follow from the ledger.
+    #[error(transparent)]
+    Ledger(#[from] LedgerError),
+    /// A file could not be written or a worker not started.
+    #[error("{doing}: {error}")]
+    Io {
+        /// What was being done.
+        doing: String,
+        /// What the system answered.
+        error: io::Error,
+    },
+    /// The ledger is empty.
+    #[error("the study has no events; start it with `capwright search`")]
+    Empty,
+    /// The architect failed again and again before any design was admitted.
+    #[error("the architect failed {failures} times in a row: {last}")]
+    Architect {
+        /// How often.
+        failures: u32,
+        /// The last failure.
+        last: String,
+    },
+    /// Somebody asked to stop; `resume` goes on.
+    #[error("interrupted; `capwright resume` goes on from here")]
+    Interrupted,
+}
+
+/// How a search ended.
+#[derive(Debug, Clone)]
+pub struct Outcome {
+    /// All that the ledger says.
+    pub study: Study,
+    /// The best trial, if any is ranked.
+    pub best: Option<u64>,
+}
+
+/// One study being driven over its ports.
+pub struct Driver<'a> {
+    /// The ledger.
+    pub store: &'a mut dyn TrialStore,
+    /// Who proposes.
+    pub architect: &'a mut dyn Architect,
+    /// Who decides what is trained.
+    pub judge: &'a Judge,
+    /// Where trials run.
+    pub executor: &'a mut dyn Executor,
+    /// Where files lie.
+    pub folder: &'a StudyFolder,
+    /// Weights of each backbone that a design may name.
+    pub weights: &'a BTreeMap<String, WeightsFile>,
+    /// Folder of the feature cache.
+    pub cache: PathBuf,
+    /// Threads of one worker.
+    pub threads: usize,
+    /// Who watches.
+    pub watch: &'a mut dyn FnMut(Progress),
+    /// Set from outside to stop.
+    pub stop: &'a AtomicBool,
+}
+
+/// The parts of the loop's state that the ledger does not hold.
+struct Running {
+    study: Study,
+    /// Admitted trials that wait for a worker.
+    waiting: Vec<u64>,
+    lost: BTreeMap<u64, u32>,
+    /// A proposal whose last draft was refused before an interruption: its text and problems.
+    pending: Option<(u64, u32, String, Vec<String>)>,
+    failures: u32,
+    last_failure: String,
+}
+
+impl Driver<'_> {
+    /// Runs the study in the ledger to its end; the same call starts and resumes.
+    ///
+    /// # Errors
+    /// [`SearchError`]; the ledger then holds all that was acknowledged.
+    pub fn run(&mut self) -> Result<Outcome, SearchError> {
+        let mut state = self.recover()?;
+        while !self.over(&state) {
+            if self.stop.load(Ordering::Relaxed) {
+                self.executor.stop();
+                return Err(SearchError::Interrupted);
+            }
+            self.start_waiting(&mut state)?;
+            if self.wants_proposal(&state) {
+                self.propose(&mut state)?;
+            } else if let Some((trial, report)) = self.executor.next(Duration::from_millis(200)) {
+                self.hear(&mut state, trial, report)?;
+            }
+            while let Some((trial, report)) = self.executor.next(Duration::ZERO) {
+                self.hear(&mut state, trial, report)?;
+            }
+        }
+        self.conclude(state)
+    }
+
+    fn recover(&mut self) -> Result<Running, SearchError> {
+        let recorded = self.store.events()?;
+        if recorded.is_empty() {
+            return Err(SearchError::Empty);
+        }
+        let study = Study::fold(recorded.iter().map(|r| &r.event))?;
+        let mut waiting = study.unfinished();
+        waiting.reverse();
+        let pending = recorded.iter().rev().find_map(|r| match &r.event {
+            Event::Proposed(p) => Some(p),
+            _ => None,
+        });
+        let pending = pending
+            .filter(|p| study.proposals.get(&p.proposal).is_some_and(|state| !state.settled))
+            .filter(|p| p.attempt < study.contract().search.repairs)
+            .map(|p| (p.proposal, p.attempt, p.text.clone(), problems(&p.verdict)));
+        let (lost, last_failure) = (BTreeMap::new(), String::new());
+        Ok(Running { study, waiting, lost, pending, failures: 0, last_failure })
+    }
+
+    fn record(&mut self, state: &mut Running, event: &Event) -> Result<(), SearchError> {
+        let mut next = state.study.clone();
+        next.apply(event)?;
+        self.store.append(event)?;
+        state.study = next;
+        Ok(())
+    }
+
+    /// Whether no more designs will be asked for.
+    fn asked_enough(&self, state: &Running) -> bool {
+        let search = &state.study.contract().search;
+        let tokens = state.study.tokens();
+        let spent = tokens.prompt + tokens.completion;
+        state.study.trials.len() as u64 >= u64::from(search.trials)
+            || (state.study.next_proposal() > u64::from(search.max_proposals) && state.pending.is_none())
+            || search.token_budget.is_some_and(|budget| spent >= budget)
+            || state.failures >= ARCHITECT_FAILURES
+    }
+
+    fn over(&self, state: &Running) -> bool {
+        self.asked_enough(state) && state.waiting.is_empty() && state.study.unfinished().is_empty()
+    }
+
+    /// The number of the first trial of the round to which the next trial belongs.
+    fn round_start(state: &Running) -> u64 {
+        let next = state.study.next_trial() - 1;
+        next - next % ROUND + 1
+    }
+
+    fn wants_proposal(&self, state: &Running) -> bool {
+        let idle = self.executor.running() + state.waiting.len() < self.executor.capacity();
+        let start = Self::round_start(state);
+        let earlier_done = state.study.unfinished().iter().all(|trial| *trial >= start);
+        idle && earlier_done && !self.asked_enough(state)
+    }
+
+    fn start_waiting(&mut self, state: &mut Running) -> Result<(), SearchError> {
+        while self.executor.running() < self.executor.capacity() {
+            let Some(trial) = state.waiting.pop() else { break };
+            let spec = self.spec(&state.study, trial);
+            self.record(state, &Event::TrialStarted { trial })?;
+            let design = describe(&spec.blueprint);
+            (self.watch)(Progress::Started { trial, design: &design });
+            self.executor.start(&spec).map_err(|error| SearchError::Io {
+                doing: format!("starting a worker for trial {trial}"),
+                error,
+            })?;
+        }
+        Ok(())
+    }
+
+    fn spec(&self, study: &Study, trial: u64) -> TrialSpec {
+        let (contract, record) = (study.contract(), &study.trials[&trial]);
+        let weights = match &record.blueprint.encoder.source {
+            capwright_blueprint::language::Source::Pretrained { backbone, .. } => {
+                self.weights.get(backbone).cloned()
+            }
+            capwright_blueprint::language::Source::Scratch { .. } => None,
+        };
+        TrialSpec {
+            trial,
+            blueprint: record.blueprint.clone(),
+            cost: record.cost,
+            data: contract.data.dir.clone(),
+            data_fingerprint: contract.data.fingerprint.clone(),
+            vocabulary: self.folder.vocabulary(),
+            weights,
+            cache: self.cache.clone(),
+            out: self.folder.trial(trial),
+            seed: contract.training.seed.wrapping_mul(1_000_003).wrapping_add(trial),
+            epochs: contract.training.epochs,
+            patience: contract.training.patience,
+            decoding: contract.decoding,
+            threads: self.threads,
+        }
+    }
+
+    /// What the architect may see: every design, and the results of the rounds that are over.
+    fn visible(state: &Running) -> Study {
+        let mut study = state.study.clone();
+        let start = Self::round_start(state);
+        for (_, record) in study.trials.range_mut(start..) {
+            record.status = TrialStatus::Admitted;
+            record.epochs.clear();
+        }
+        study
+    }
+
+    fn propose(&mut self, state: &mut Running) -> Result<(), SearchError> {
+        let contract = state.study.contract().clone();
+        let (proposal, mut attempt, mut last) = match state.pending.take() {
+            Some((proposal, attempt, text, problems)) => (proposal, attempt + 1, Some((text, problems))),
+            None => (state.study.next_proposal(), 0, None),
+        };
+        loop {
+            (self.watch)(Progress::Proposing { proposal, attempt });
+            let visible = Self::visible(state);
+            let brief = Brief { contract: &contract, study: &visible, proposal, attempt };
+            let draft = match &last {
+                None => self.architect.propose(&brief),
+                Some((text, problems)) => self.architect.repair(&brief, text, problems),
+            };
+            let draft = match draft {
+                Ok(draft) => draft,
+                Err(error) => return self.architect_failed(state, proposal, &error),
+            };
+            state.failures = 0;
+            let judgement = self.judge.judge(&draft.text, &state.study);
+            let text = draft.text.clone();
+            let problems = judgement.problems();
+            self.record_proposal(state, proposal, attempt, draft, judgement)?;
+            if problems.is_empty() || attempt >= contract.search.repairs {
+                return Ok(());
+            }
+            if self.stop.load(Ordering::Relaxed) {
+                return Ok(());
+            }
+            last = Some((text, problems));
+            attempt += 1;
+        }
+    }
+
+    fn architect_failed(
+        &mut self,
+        state: &mut Running,
+        proposal: u64,
+        error: &ArchitectError,
+    ) -> Result<(), SearchError> {
+        state.failures += 1;
+        state.last_failure = error.to_string();
+        let (author, reason) = (self.architect.name(), state.last_failure.clone());
+        (self.watch)(Progress::ArchitectFailed { proposal, reason: &reason });
+        self.record(state, &Event::ArchitectFailed { proposal, author, reason })
+    }
+
+    fn record_proposal(
+        &mut self,
+        state: &mut Running,
+        proposal: u64,
+        attempt: u32,
+        draft: Draft,
+        judgement: Judgement,
+    ) -> Result<(), SearchError> {
+        let proposal = Proposal {
+            proposal,
+            attempt,
+            author: draft.author,
+            text: draft.text,
+            prompt_sha256: draft.prompt_sha256,
+            prompt_tokens: draft.prompt_tokens,
+            completion_tokens: draft.completion_tokens,
+            seconds: draft.seconds,
+            verdict: judgement.verdict,
+        };
+        (self.watch)(Progress::Proposed(&proposal));
+        let trial = match &proposal.verdict {
+            Verdict::Admitted { trial, .. } => Some(*trial),
+            _ => None,
+        };
+        self.record(state, &Event::Proposed(Box::new(proposal)))?;
+        if let Some(trial) = trial {
+            state.waiting.insert(0, trial);
+        }
+        Ok(())
+    }
+
+    fn hear(&mut self, state: &mut Running, trial: u64, report: Report) -> Result<(), SearchError> {
+        match report {
+            Report::Event(TrialEvent::Features { done, total }) => {
+                (self.watch)(Progress::Features { trial, done, total });
+                Ok(())
+            }
+            Report::Event(TrialEvent::Step { epoch, done, total, loss }) => {
+                (self.watch)(Progress::Step { trial, epoch, done, total, loss });
+                Ok(())
+            }
+            Report::Event(TrialEvent::Epoch(epoch)) => {
+                (self.watch)(Progress::Epoch { trial, epoch: &epoch });
+                self.record(state, &Event::TrialEpoch { trial, epoch })
+            }
+            Report::Event(TrialEvent::Finished(result)) => {
+                (self.watch)(Progress::Finished { trial, result: &result });
+                self.record(state, &Event::TrialFinished { trial, result })
+            }
+            Report::Event(TrialEvent::Failed { reason }) => self.failed(state, trial, reason),
+            Report::Lost { reason } => self.lost(state, trial, reason),
+        }
+    }
+
+    fn failed(&mut self, state: &mut Running, trial: u64, reason: String) -> Result<(), SearchError> {
+        (self.watch)(Progress::Failed { trial, reason: &reason });
+        self.record(state, &Event::TrialFailed { trial, reason })
+    }
+
+    fn lost(&mut self, state: &mut Running, trial: u64, reason: String) -> Result<(), SearchError> {
+        let count = state.lost.entry(trial).or_default();
+        *count += 1;
+        if *count >= LOSSES {
+            let reason = format!("its worker died {LOSSES} times; the last: {reason}");
+            return self.failed(state, trial, reason);
+        }
+        (self.watch)(Progress::Restarting { trial, reason: &reason });
+        state.waiting.push(trial);
+        Ok(())
+    }
+
+    fn conclude(&mut self, mut state: Running) -> Result<Outcome, SearchError> {
+        if state.study.trials.is_empty() && state.failures >= ARCHITECT_FAILURES {
+            return Err(SearchError::Architect { failures: state.failures, last: state.last_failure });
+        }
+        let best = Leaderboard::of(&state.study).best();
+        if let Some(trial) = best {
+            keep_best(self.folder, &state.study, trial)
+                .map_err(|error| SearchError::Io { doing: "writing the best model".into(), error })?;
+        }
+        if state.study.finished.is_none() {
+            self.record(&mut state, &Event::StudyFinished { best })?;
+        }
+        Ok(Outcome { study: state.study, best })
+    }
+}

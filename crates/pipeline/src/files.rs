@@ -1,0 +1,93 @@
+//! The study folder, and files written so that a kill leaves the old or the new content, never half of one.
+
+use serde::Serialize;
+use sha2::{Digest, Sha256};
+use std::fs::File;
+use std::io::{self, Read, Write};
+use std::path::{Path, PathBuf};
+
+/// Writes a file by way of a temporary one: written, synced, renamed, and the folder synced.
+///
+/// # Errors
+/// Whatever the file system answers.
+pub fn write_atomic(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    let folder = path.parent().unwrap_or(Path::new("."));
+    let mut file = tempfile::NamedTempFile::new_in(folder)?;
+    file.write_all(bytes)?;
+    file.as_file().sync_all()?;
+    file.persist(path).map_err(|error| error.error)?;
+    sync_folder(folder)
+}
+
+/// Writes a value as readable JSON; see [`write_atomic`].
+///
+/// # Errors
+/// Whatever the file system answers.
+pub fn write_json(path: &Path, value: &impl Serialize) -> io::Result<()> {
+    let mut text = serde_json::to_string_pretty(value).map_err(io::Error::other)?;
+    text.push('\n');
+    write_atomic(path, text.as_bytes())
+}
+
+/// Makes the names in a folder durable.
+pub(crate) fn sync_folder(folder: &Path) -> io::Result<()> {
+    if cfg!(unix) { File::open(folder)?.sync_all() } else { Ok(()) }
+}
+
+/// sha256 of a file in hex.
+///
+/// # Errors
+/// Whatever the file system answers.
+pub fn sha256_file(path: &Path) -> io::Result<String> {
+    let (mut file, mut hasher, mut buffer) = (File::open(path)?, Sha256::new(), vec![0; 1 << 16]);
+    loop {
+        match file.read(&mut buffer)? {
+            0 => break,
+            n => hasher.update(&buffer[..n]),
+        }
+    }
+    Ok(hasher.finalize().iter().map(|byte| format!("{byte:02x}")).collect())
+}
+
+/// Where the parts of a study lie.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StudyFolder {
+    root: PathBuf,
+}
+
+impl StudyFolder {
+    /// The study in that folder.
+    pub fn new(root: impl Into<PathBuf>) -> Self {
+        Self { root: root.into() }
+    }
+
+    /// The folder itself.
+    pub fn root(&self) -> &Path {
+        &self.root
+    }
+
+    /// The event ledger.
+    pub fn ledger(&self) -> PathBuf {
+        self.root.join("ledger.sqlite")
+    }
+
+    /// The contract.
+    pub fn contract(&self) -> PathBuf {
+        self.root.join("contract.toml")
+    }
+
+    /// The vocabulary of the training captions.
+    pub fn vocabulary(&self) -> PathBuf {
+        self.root.join("vocabulary.json")
+    }
+
+    /// The folder of one trial.
+    pub fn trial(&self, trial: u64) -> PathBuf {
+        self.root.join("trials").join(format!("{trial:04}"))
+    }
+
+    /// The best model.
+    pub fn best(&self) -> PathBuf {
+        self.root.join("best")
+    }
+}

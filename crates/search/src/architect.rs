@@ -1,0 +1,109 @@
+//! The port of architects, and the one that alternates between others.
+
+use capwright_contract::Contract;
+use capwright_llm::LlmError;
+use capwright_study::Study;
+
+/// What an architect may know when it writes.
+#[derive(Debug, Clone, Copy)]
+pub struct Brief<'a> {
+    /// What is asked for.
+    pub contract: &'a Contract,
+    /// What was tried so far; only rounds that are over, so that the number of workers changes nothing.
+    pub study: &'a Study,
+    /// Number of the proposal, from 1.
+    pub proposal: u64,
+    /// 0 for the first draft, then the number of the repair.
+    pub attempt: u32,
+}
+
+impl Brief<'_> {
+    /// A seed for this attempt of this proposal of this study.
+    pub fn seed(&self) -> u64 {
+        let mix = |seed: u64, n: u64| (seed ^ n.wrapping_mul(0x9E37_79B9_7F4A_7C15)).rotate_left(29);
+        mix(mix(self.contract.training.seed, self.proposal), u64::from(self.attempt) + 1)
+    }
+}
+
+/// What an architect wrote, and what it cost.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Draft {
+    /// Who wrote it.
+    pub author: String,
+    /// The text.
+    pub text: String,
+    /// sha256 of the prompt in hex, where there was one.
+    pub prompt_sha256: Option<String>,
+    /// Tokens read.
+    pub prompt_tokens: usize,
+    /// Tokens written, thinking included.
+    pub completion_tokens: usize,
+    /// Wall seconds.
+    pub seconds: f64,
+}
+
+/// Why an architect wrote nothing.
+#[derive(Debug, thiserror::Error)]
+pub enum ArchitectError {
+    /// The language model failed.
+    #[error("the language model failed: {0}")]
+    Llm(#[from] LlmError),
+    /// No design under the contract was found.
+    #[error(
+        "none of {draws} random designs fits the contract; raise its budgets or allow more backbones and families"
+    )]
+    NothingFits {
+        /// How many were drawn.
+        draws: usize,
+    },
+    /// A recording has no more proposals.
+    #[error("the recording holds no attempt {attempt} of proposal {proposal}")]
+    RecordingOver {
+        /// The proposal asked for.
+        proposal: u64,
+        /// The attempt asked for.
+        attempt: u32,
+    },
+}
+
+/// Proposes designs as text.
+pub trait Architect {
+    /// Name as the ledger shows it.
+    fn name(&self) -> String;
+
+    /// Writes a first draft.
+    ///
+    /// # Errors
+    /// [`ArchitectError`] where nothing could be written.
+    fn propose(&mut self, brief: &Brief) -> Result<Draft, ArchitectError>;
+
+    /// Writes a draft again, told what is wrong with it.
+    ///
+    /// # Errors
+    /// [`ArchitectError`] where nothing could be written.
+    fn repair(&mut self, brief: &Brief, draft: &str, problems: &[String]) -> Result<Draft, ArchitectError>;
+}
+
+/// Takes turns between architects by the number of the proposal.
+pub struct Alternating(pub Vec<Box<dyn Architect>>);
+
+impl Alternating {
+    fn turn(&mut self, proposal: u64) -> &mut dyn Architect {
+        let turn = (proposal.saturating_sub(1) % self.0.len() as u64) as usize;
+        self.0[turn].as_mut()
+    }
+}
+
+impl Architect for Alternating {
+    fn name(&self) -> String {
+        self.0.iter().map(|architect| architect.name()).collect::<Vec<_>>().join(" + ")
+    }
+
+    fn propose(&mut self, brief: &Brief) -> Result<Draft, ArchitectError> {
+        self.turn(brief.proposal).propose(brief)
+    }
+
+    fn repair(&mut self, brief: &Brief, draft: &str, problems: &[String]) -> Result<Draft, ArchitectError> {
+        self.turn(brief.proposal).repair(brief, draft, problems)
+    }
+}

@@ -1,0 +1,121 @@
+//! What a language model is told. Text in, text out: no IO, no model.
+
+use crate::architect::Brief;
+use capwright_study::{Leaderboard, describe};
+use rand::SeedableRng;
+use rand::seq::IndexedRandom;
+use rand_chacha::ChaCha8Rng;
+use sha2::{Digest, Sha256};
+
+/// A prompt in two parts; the first is the same for a whole study, so that a model can keep it read.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Prompt {
+    /// The language and its rules.
+    pub system: String,
+    /// The task.
+    pub user: String,
+}
+
+impl Prompt {
+    /// sha256 over both parts, in hex.
+    pub fn sha256(&self) -> String {
+        let mut hasher = Sha256::new();
+        hasher.update(self.system.as_bytes());
+        hasher.update([0]);
+        hasher.update(self.user.as_bytes());
+        hasher.finalize().iter().map(|byte| format!("{byte:02x}")).collect()
+    }
+}
+
+const LANGUAGE: &str = "\
+You design image captioning networks. Answer with one compact JSON object and nothing else.
+encoder: image size, source (a frozen pretrained backbone and its cut, or a scratch stack), up to 4 extra blocks.
+bridge: memory grid (one token a cell) or global (one token); dim is the token width.
+decoder: recurrent (lstm or gru) or transformer. recipe: how it is trained.
+Rules:
+- transformer heads must divide its dim.
+- attention dot or additive needs memory grid; attention none needs memory global.
+- a residual body keeps the shape: stride 1, no pool, same channels out as in.
+- parallel branches merged by add end in one shape; by concat in one height and width.
+- each stride 2, pool and stage halves the map; do not shrink it below 1 cell; a grid has at most 784 tokens.
+- wider layers and more words cost parameters; stay inside the budgets.";
+
+/// How many of the best designs a prompt shows.
+const BEST_SHOWN: usize = 3;
+
+fn budgets(brief: &Brief) -> String {
+    let b = &brief.contract.budgets;
+    let lines = [
+        ("parameters in all", b.params_total),
+        ("trainable parameters", b.params_trainable),
+        ("multiply-accumulates per image", b.macs_image),
+        ("multiply-accumulates per word", b.macs_token),
+        ("bytes of weights", b.weight_bytes),
+    ];
+    let said: Vec<String> =
+        lines.iter().filter_map(|(name, bound)| bound.map(|n| format!("at most {n} {name}"))).collect();
+    if said.is_empty() { "none".into() } else { said.join("; ") }
+}
+
+/// The best designs so far with their scores, as compact JSON, best first.
+fn best(brief: &Brief) -> String {
+    let board = Leaderboard::of(brief.study);
+    let rows = board.rows.iter().take(BEST_SHOWN).filter_map(|row| {
+        let trial = brief.study.trials.get(&row.trial)?;
+        let json = serde_json::to_string(&trial.blueprint).ok()?;
+        Some(format!("BLEU-4 {:.3}, {} parameters trained: {json}\n", row.bleu[3], row.params_trainable))
+    });
+    rows.collect()
+}
+
+/// Designs that were tried, in a line each, so that they are not proposed again.
+fn tried(brief: &Brief) -> String {
+    let lines: Vec<String> = brief.study.trials.values().map(|t| describe(&t.blueprint)).collect();
+    lines.iter().rev().take(8).cloned().collect::<Vec<_>>().join("; ")
+}
+
+/// `k` snippets drawn by the attempt's seed, in the order of the list.
+fn inspiration(brief: &Brief, snippets: &[String]) -> String {
+    let mut rng = ChaCha8Rng::seed_from_u64(brief.seed());
+    let k = brief.contract.search.snippets as usize;
+    let indices: Vec<usize> = (0..snippets.len()).collect();
+    let mut chosen: Vec<usize> = indices.choose_multiple(&mut rng, k).copied().collect();
+    chosen.sort_unstable();
+    chosen.iter().map(|i| format!("- {}\n", snippets[*i])).collect()
+}
+
+/// The prompt for a first draft.
+pub fn design_prompt(brief: &Brief, snippets: &[String]) -> Prompt {
+    let parts = &brief.contract.components;
+    let mut user = format!("Request: {}\nBudgets: {}.\n", brief.contract.request, budgets(brief));
+    if !parts.backbones.is_empty() {
+        user += &format!("Backbones: {}.\n", parts.backbones.join(", "));
+    }
+    let ideas = inspiration(brief, snippets);
+    if !ideas.is_empty() {
+        user += &format!("Building blocks for inspiration:\n{ideas}");
+    }
+    let best = best(brief);
+    if !best.is_empty() {
+        user += &format!("Best designs so far:\n{best}");
+    }
+    let tried = tried(brief);
+    if !tried.is_empty() {
+        user += &format!("Tried already: {tried}.\n");
+    }
+    user += "Propose one new design that should score higher within the budgets.";
+    Prompt { system: LANGUAGE.into(), user }
+}
+
+/// The prompt for a repair: the design prompt, the draft and what is wrong with it.
+pub fn repair_prompt(brief: &Brief, snippets: &[String], draft: &str, problems: &[String]) -> Prompt {
+    let prompt = design_prompt(brief, snippets);
+    let draft: String = draft.chars().take(4_000).collect();
+    let listed: String = problems.iter().take(12).map(|p| format!("- {p}\n")).collect();
+    let user = format!(
+        "{}\nYour last design was refused:\n{draft}\nProblems:\n{listed}Write the whole design again with these \
+         problems mended.",
+        prompt.user
+    );
+    Prompt { user, ..prompt }
+}

@@ -1,0 +1,51 @@
+//! The control group: designs drawn uniformly over the same grammar.
+
+use crate::architect::{Architect, ArchitectError, Brief, Draft};
+use crate::judge::Judge;
+use crate::space::Space;
+use rand::SeedableRng;
+use rand_chacha::ChaCha8Rng;
+use std::time::Instant;
+
+/// Draws until a design fits the contract: uniform over the designs that do.
+pub struct RandomArchitect {
+    space: Space,
+    judge: Judge,
+}
+
+impl RandomArchitect {
+    /// Draws, at most, for one proposal.
+    pub const DRAWS: usize = 5_000;
+
+    /// An architect over a space; the judge only tells which draws fit.
+    pub fn new(space: Space, judge: Judge) -> Self {
+        Self { space, judge }
+    }
+}
+
+impl Architect for RandomArchitect {
+    fn name(&self) -> String {
+        "random".into()
+    }
+
+    fn propose(&mut self, brief: &Brief) -> Result<Draft, ArchitectError> {
+        let start = Instant::now();
+        let mut rng = ChaCha8Rng::seed_from_u64(brief.seed());
+        let text = (0..Self::DRAWS)
+            .map(|_| self.space.sample(&mut rng))
+            .find(|text| self.judge.fits(text))
+            .ok_or(ArchitectError::NothingFits { draws: Self::DRAWS })?;
+        Ok(Draft {
+            author: self.name(),
+            text,
+            prompt_sha256: None,
+            prompt_tokens: 0,
+            completion_tokens: 0,
+            seconds: start.elapsed().as_secs_f64(),
+        })
+    }
+
+    fn repair(&mut self, brief: &Brief, _: &str, _: &[String]) -> Result<Draft, ArchitectError> {
+        self.propose(brief)
+    }
+}
