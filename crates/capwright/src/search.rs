@@ -97,7 +97,7 @@ fn architect(
     llm: &LlmArgs,
     fall_back: bool,
 ) -> Result<Box<dyn Architect>, Failure> {
-    let space = Space::new(contract, &contract.components.image_sizes);
+    let space = Space::new(contract);
     let judge = Judge::new(Arc::new(Library::default()), contract.clone());
     let random = || Box::new(RandomArchitect::new(space.clone(), judge.clone())) as Box<dyn Architect>;
     if let Some(path) = chosen.strip_prefix("replay:") {

@@ -1,6 +1,6 @@
 //! The contract of a study: what every design of it must keep, and how all of them are trained and decoded.
 
-use capwright_blueprint::language::{Cell, Decoder};
+use capwright_blueprint::language::{Cell, Decoder, ImageSize};
 use capwright_blueprint::{Blueprint, Target};
 use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
@@ -65,6 +65,8 @@ pub struct Components {
     pub scratch: bool,
     /// Decoder families that may be used.
     pub families: Vec<Family>,
+    /// Sides in pixels that images may be resized to; empty for every side of the language.
+    pub image_sizes: Vec<u32>,
 }
 
 /// A family of decoders.
@@ -217,8 +219,12 @@ impl Contract {
                 parts.scratch || !parts.backbones.is_empty(),
                 "no encoder is allowed; name a backbone in components.backbones or set components.scratch",
             ),
-            (self.decoding.beam > 0, "decoding.beam is 0; 1 is greedy"),
-            (self.decoding.max_words > 0, "decoding.max_words is 0; captions need at least one word"),
+            (
+                parts.image_sizes.iter().all(|size| ImageSize::CHOICES.contains(size)),
+                "components.image_sizes holds a side that the language does not know; see `capwright search --help`",
+            ),
+            ((1..=64).contains(&self.decoding.beam), "decoding.beam must lie between 1 (greedy) and 64"),
+            ((1..=100).contains(&self.decoding.max_words), "decoding.max_words must lie between 1 and 100"),
             (self.training.epochs > 0, "training.epochs is 0; train at least one epoch"),
             (self.search.trials > 0, "search.trials is 0; train at least one design"),
             (self.search.max_proposals > 0, "search.max_proposals is 0; allow at least one proposal"),
@@ -270,6 +276,7 @@ pub(crate) mod tests {
             components: Components {
                 backbones: vec!["mobilenet_v2".to_owned()],
                 scratch: true,
+                image_sizes: vec![224],
                 families: Family::ALL.to_vec(),
             },
             decoding: Decoding { beam: 3, max_words: 20 },

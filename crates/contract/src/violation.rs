@@ -32,6 +32,9 @@ pub enum Clause {
     /// Allowed decoder families.
     #[serde(rename = "components.families")]
     Families,
+    /// Allowed image sizes.
+    #[serde(rename = "components.image_sizes")]
+    ImageSizes,
 }
 
 impl Clause {
@@ -46,6 +49,7 @@ impl Clause {
             Self::Backbones => "components.backbones",
             Self::Scratch => "components.scratch",
             Self::Families => "components.families",
+            Self::ImageSizes => "components.image_sizes",
         }
     }
 }
@@ -76,7 +80,23 @@ pub fn violations(blueprint: &Blueprint, cost: &Cost, contract: &Contract) -> Ve
     let mut broken = over_budget(cost, contract);
     broken.extend(source(blueprint, contract));
     broken.extend(family(blueprint, contract));
+    broken.extend(image_size(blueprint, contract));
     broken
+}
+
+fn image_size(blueprint: &Blueprint, contract: &Contract) -> Option<Violation> {
+    let (allowed, size) = (&contract.components.image_sizes, blueprint.encoder.input.0);
+    if allowed.is_empty() || allowed.contains(&size) {
+        return None;
+    }
+    let list = allowed.iter().map(u32::to_string).collect::<Vec<_>>().join(", ");
+    Some(Violation {
+        clause: Clause::ImageSizes,
+        bound: list.clone(),
+        value: size.to_string(),
+        message: format!("images of {size} pixels are not allowed"),
+        hint: format!("use one of: {list}"),
+    })
 }
 
 /// A budget: its clause, bound, value, noun and hint.

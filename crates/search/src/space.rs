@@ -12,14 +12,14 @@ pub struct Space {
 }
 
 impl Space {
-    /// The language narrowed to the contract's backbones and families and to `sizes` of image (empty: all).
-    pub fn new(contract: &Contract, sizes: &[u32]) -> Self {
+    /// The language narrowed to the contract's components.
+    pub fn new(contract: &Contract) -> Self {
         let parts = &contract.components;
         let allows = |family| parts.families.contains(&family);
         let narrowing = Narrowing {
             backbones: parts.backbones.clone(),
             scratch: parts.scratch,
-            sizes: sizes.to_vec(),
+            sizes: parts.image_sizes.clone(),
             lstm: allows(Family::Lstm),
             gru: allows(Family::Gru),
             transformer: allows(Family::Transformer),
