@@ -1,1 +1,26 @@
-//! Captioned image data sets: readers, splits, vocabulary, image pipeline, the built-in scenes set.
+//! Captioned image data sets: reading them strictly, words, pixels, and a set that draws itself.
+//!
+//! - [`Dataset`]: a folder with `captions.json` (COCO captions), `splits.json` and `images/`, checked as a whole;
+//! - [`Vocabulary`]: words of the training captions as token ids;
+//! - [`decode`], [`load_rgb`], [`load_batch`], [`Preprocess`]: from image files to normalised pixels;
+//! - [`make_scenes`]: the procedural data set `scenes`, so that a first run needs no download.
+//!
+//! Everything read from disk is untrusted: sizes are limited before memory is taken, and errors name the file. This crate
+//! knows nothing about models, tensors or training.
+
+mod coco;
+mod dataset;
+mod error;
+mod image_file;
+mod preprocess;
+mod problems;
+mod scenes;
+mod vocabulary;
+
+pub use dataset::{Dataset, ImageRecord, Split};
+pub use error::{DataError, ImageError};
+pub use image_file::{ImageLimits, RgbImage, decode, load_batch, load_rgb};
+pub use preprocess::Preprocess;
+pub use problems::{Problem, Problems};
+pub use scenes::{SceneOptions, make_scenes};
+pub use vocabulary::Vocabulary;

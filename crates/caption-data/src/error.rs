@@ -1,0 +1,126 @@
+//! What can go wrong with data, and what to do about it.
+
+use std::io;
+use std::path::{Path, PathBuf};
+
+use thiserror::Error;
+
+use crate::Problems;
+
+/// An error about a file or folder of a data set; the message always names it.
+#[derive(Debug, Error)]
+#[non_exhaustive]
+pub enum DataError {
+    /// A file or folder cannot be read.
+    #[error("cannot read {}: {source}", path.display())]
+    Read {
+        /// The file or folder.
+        path: PathBuf,
+        /// What the system says.
+        source: io::Error,
+    },
+    /// A file or folder cannot be written.
+    #[error("cannot write {}: {source}", path.display())]
+    Write {
+        /// The file or folder.
+        path: PathBuf,
+        /// What the system says.
+        source: io::Error,
+    },
+    /// A file is larger than this program reads.
+    #[error("{} has more than {limit} bytes, the most that is read of such a file", path.display())]
+    TooLarge {
+        /// The file.
+        path: PathBuf,
+        /// The limit in bytes.
+        limit: u64,
+    },
+    /// A file is not the JSON that it should be.
+    #[error("{}, line {line}, column {column}: {message}", path.display())]
+    Json {
+        /// The file.
+        path: PathBuf,
+        /// Line, from 1; 0 when the place is unknown.
+        line: usize,
+        /// Column, from 1; 0 when the place is unknown.
+        column: usize,
+        /// What is wrong there.
+        message: String,
+    },
+    /// The data set has problems; all of them are listed.
+    #[error(transparent)]
+    Problems(#[from] Problems),
+    /// An image cannot be used.
+    #[error("image {}: {source}", path.display())]
+    Image {
+        /// The image file.
+        path: PathBuf,
+        /// What is wrong with it.
+        source: ImageError,
+    },
+    /// A folder to be made exists and holds something.
+    #[error("{} exists and is not an empty folder: choose another place, or remove it first", .0.display())]
+    NotEmpty(PathBuf),
+    /// Options of the scenes set that cannot be met.
+    #[error("cannot make scenes: {0}")]
+    Scenes(String),
+}
+
+impl DataError {
+    pub(crate) fn read(path: &Path, source: io::Error) -> Self {
+        DataError::Read { path: path.to_owned(), source }
+    }
+
+    pub(crate) fn write(path: &Path, source: io::Error) -> Self {
+        DataError::Write { path: path.to_owned(), source }
+    }
+
+    pub(crate) fn json(path: &Path, error: &serde_json::Error) -> Self {
+        let (line, column) = (error.line(), error.column());
+        // serde_json repeats the place at the end of its message.
+        let message = error.to_string();
+        let place = format!(" at line {line} column {column}");
+        let message = message.strip_suffix(&place).unwrap_or(&message).to_owned();
+        DataError::Json { path: path.to_owned(), line, column, message }
+    }
+}
+
+/// Why an image cannot be used.
+#[derive(Debug, Error)]
+#[non_exhaustive]
+pub enum ImageError {
+    /// Neither JPEG nor PNG.
+    #[error("is neither a JPEG nor a PNG file: convert it, or leave it out")]
+    UnknownFormat,
+    /// The header announces more pixels than the limit.
+    #[error("has {width} x {height} pixels, more than the limit of {limit} pixels")]
+    TooManyPixels {
+        /// Width in the header.
+        width: usize,
+        /// Height in the header.
+        height: usize,
+        /// Most pixels that are decoded.
+        limit: u64,
+    },
+    /// The content is damaged or cut off.
+    #[error("is damaged or incomplete ({0}): fetch it again, or leave it out")]
+    Damaged(String),
+    /// The wanted size is not one that images can have.
+    #[error("cannot be resized to {0} x {0} pixels")]
+    Size(u32),
+}
+
+/// Reads a file of at most `limit` bytes.
+pub(crate) fn read_limited(path: &Path, limit: u64) -> Result<Vec<u8>, DataError> {
+    use std::io::Read;
+    let file = std::fs::File::open(path).map_err(|e| DataError::read(path, e))?;
+    let length = file.metadata().map_err(|e| DataError::read(path, e))?.len();
+    let too_large = || DataError::TooLarge { path: path.to_owned(), limit };
+    if length > limit {
+        return Err(too_large());
+    }
+    let mut bytes = Vec::with_capacity(length as usize);
+    // The length of a pipe or a growing file is not its metadata's.
+    file.take(limit + 1).read_to_end(&mut bytes).map_err(|e| DataError::read(path, e))?;
+    if bytes.len() as u64 > limit { Err(too_large()) } else { Ok(bytes) }
+}

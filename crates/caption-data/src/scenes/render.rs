@@ -1,0 +1,167 @@
+//! Draws scenes.
+
+use rand::Rng;
+
+use super::content::{Group, Layout, Scene, Shape};
+
+/// Each pixel is the mean of this many points in each direction.
+const SUBSAMPLES: u32 = 4;
+
+/// An object in the unit square, y downwards.
+struct Object {
+    shape: Shape,
+    colour: [f32; 3],
+    x: f32,
+    y: f32,
+    radius: f32,
+}
+
+/// Rows of RGB bytes of a square picture with `size` pixels a side.
+pub(super) fn render(scene: &Scene, size: u32, rng: &mut impl Rng) -> Vec<u8> {
+    let objects = place(scene, rng);
+    let top = light(rng);
+    let bottom: [f32; 3] = std::array::from_fn(|c| (top[c] + rng.random_range(-14.0..14.0)).min(255.0));
+    let mut pixels = Vec::with_capacity(size as usize * size as usize * 3);
+    for py in 0..size {
+        for px in 0..size {
+            let down = py as f32 / size as f32;
+            let mut colour: [f32; 3] = std::array::from_fn(|c| top[c] + (bottom[c] - top[c]) * down);
+            for object in &objects {
+                let part = coverage(object, px, py, size);
+                for (value, ink) in colour.iter_mut().zip(object.colour) {
+                    *value += (ink - *value) * part;
+                }
+            }
+            pixels.extend(colour.map(|v| v.round().clamp(0.0, 255.0) as u8));
+        }
+    }
+    pixels
+}
+
+/// A light ground, nearly grey.
+fn light(rng: &mut impl Rng) -> [f32; 3] {
+    let base: f32 = rng.random_range(222.0..246.0);
+    std::array::from_fn(|_| base + rng.random_range(-8.0..8.0))
+}
+
+/// Gives each group its strip of the picture, and each object a place of its own in it.
+fn place(scene: &Scene, rng: &mut impl Rng) -> Vec<Object> {
+    let strips = scene.groups.len();
+    let mut objects = Vec::new();
+    for (strip, group) in scene.groups.iter().enumerate() {
+        let ink = group.colour.look().1.map(|v| f32::from(v) + rng.random_range(-10.0..10.0));
+        let radius = if group.large { 0.1 } else { 0.05 } * rng.random_range(0.95..1.05);
+        for (along, across) in slots(group, strips) {
+            // Slots leave room for the largest radius and this much shift, so objects never touch.
+            let along = (strip as f32 + along) / strips as f32 + rng.random_range(-0.012..0.012);
+            let across = across + rng.random_range(-0.03..0.03);
+            let (x, y) = match scene.layout {
+                Layout::Row => (along, across),
+                Layout::Column => (across, along),
+            };
+            objects.push(Object { shape: group.shape, colour: ink, x, y, radius });
+        }
+    }
+    objects
+}
+
+/// Places within a strip: the first number along the arrangement (0..1 of the strip), the second across it.
+fn slots(group: &Group, strips: usize) -> Vec<(f32, f32)> {
+    if strips == 1 {
+        return match group.count {
+            1 => vec![(0.5, 0.5)],
+            2 => vec![(0.3, 0.5), (0.7, 0.5)],
+            3 => vec![(0.3, 0.65), (0.7, 0.65), (0.5, 0.28)],
+            _ => vec![(0.3, 0.3), (0.7, 0.3), (0.3, 0.7), (0.7, 0.7)],
+        };
+    }
+    match group.count {
+        1 => vec![(0.5, 0.5)],
+        2 => vec![(0.5, 0.3), (0.5, 0.7)],
+        3 => vec![(0.5, 0.2), (0.5, 0.5), (0.5, 0.8)],
+        _ => vec![(0.26, 0.3), (0.74, 0.3), (0.26, 0.7), (0.74, 0.7)],
+    }
+}
+
+/// Share of a pixel that an object covers, 0..=1.
+fn coverage(object: &Object, px: u32, py: u32, size: u32) -> f32 {
+    let unit = 1.0 / size as f32;
+    let (left, top) = (px as f32 * unit - object.x, py as f32 * unit - object.y);
+    let reach = object.radius + unit;
+    if left.abs() > reach || top.abs() > reach {
+        return 0.0;
+    }
+    let mut inside = 0;
+    for sub in 0..SUBSAMPLES * SUBSAMPLES {
+        let offset = |n: u32| (n as f32 + 0.5) / SUBSAMPLES as f32 * unit;
+        let x = (left + offset(sub % SUBSAMPLES)) / object.radius;
+        let y = (top + offset(sub / SUBSAMPLES)) / object.radius;
+        inside += u32::from(contains(object.shape, x, y));
+    }
+    inside as f32 / (SUBSAMPLES * SUBSAMPLES) as f32
+}
+
+/// Whether a point lies in a shape that fills -1..=1 in both directions, y downwards.
+fn contains(shape: Shape, x: f32, y: f32) -> bool {
+    let (ax, ay) = (x.abs(), y.abs());
+    match shape {
+        Shape::Circle => x * x + y * y <= 1.0,
+        Shape::Square => ax <= 0.88 && ay <= 0.88,
+        Shape::Triangle => (-0.95..=0.8).contains(&y) && ax <= (y + 0.95) / 1.75,
+        Shape::Star => in_star(x, y),
+        Shape::Diamond => ax / 0.7 + ay <= 1.0,
+        Shape::Cross => (ax <= 0.32 && ay <= 0.95) || (ay <= 0.32 && ax <= 0.95),
+    }
+}
+
+/// A five-pointed star: in at least four of the five half planes of a pentagram.
+fn in_star(x: f32, y: f32) -> bool {
+    // Normals of the five lines, and their distance from the centre for points at distance 1: cos 72 degrees.
+    // Written out, because sine and cosine differ between platforms in the last digit.
+    const NORMALS: [(f32, f32); 5] = [
+        (0.0, -1.0),
+        (0.951_056_5, -0.309_017),
+        (0.587_785_25, 0.809_017),
+        (-0.587_785_25, 0.809_017),
+        (-0.951_056_5, -0.309_017),
+    ];
+    NORMALS.iter().filter(|(nx, ny)| nx * x + ny * y <= 0.309_017).count() >= 4
+}
+
+#[cfg(test)]
+mod tests {
+    use rand::SeedableRng;
+    use rand_chacha::ChaCha8Rng;
+
+    use super::*;
+
+    #[test]
+    fn objects_stay_inside_and_apart() {
+        let mut rng = ChaCha8Rng::seed_from_u64(7);
+        for _ in 0..2000 {
+            let scene = Scene::random(&mut rng);
+            let objects = place(&scene, &mut rng);
+            assert_eq!(objects.len(), scene.groups.iter().map(|g| g.count).sum::<usize>());
+            for (at, a) in objects.iter().enumerate() {
+                let inside = |v: f32| v - a.radius >= 0.0 && v + a.radius <= 1.0;
+                assert!(inside(a.x) && inside(a.y), "{scene:?}");
+                for b in &objects[..at] {
+                    let apart = (a.x - b.x).abs().max((a.y - b.y).abs());
+                    assert!(apart > a.radius + b.radius, "{scene:?}: {apart}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn a_star_has_five_points_and_a_body() {
+        let corner = |deg: f32| (deg.to_radians().sin() * 0.97, -deg.to_radians().cos() * 0.97);
+        for step in 0..5 {
+            let (x, y) = corner(72.0 * step as f32);
+            assert!(in_star(x, y), "point {step}");
+            let (x, y) = corner(36.0 + 72.0 * step as f32);
+            assert!(!in_star(x, y), "gap {step}");
+        }
+        assert!(in_star(0.0, 0.0));
+    }
+}
