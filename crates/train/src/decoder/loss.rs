@@ -1,0 +1,62 @@
+//! Vocabulary layer and cross entropy in one: logits live for a block of rows only.
+
+use crate::math::{self, View, gemm};
+use crate::params::{Grads, Params};
+
+/// Rows whose logits exist at once: they stay in the cache.
+const BLOCK: usize = 256;
+
+/// Sum of the cross entropy in nats over all rows of `x` (`[words, width]`), against `targets`; gradients are those
+/// of the mean over words. Gradients of `decoder.out` are added to `grads`; the gradient of `x` is returned.
+pub(crate) fn vocabulary_loss(
+    params: &Params,
+    x: &[f32],
+    targets: &[u32],
+    smoothing: f32,
+    grads: &mut Grads,
+) -> (f64, Vec<f32>) {
+    let (weight, bias) = (params.values("decoder.out.weight"), params.values("decoder.out.bias"));
+    let vocab = bias.len();
+    let width = weight.len() / vocab;
+    let (mut d_weight, mut d_bias) = (vec![0.0; weight.len()], vec![0.0; vocab]);
+    let mut dx = vec![0.0; x.len()];
+    let mut logits = vec![0.0; BLOCK.min(targets.len()) * vocab];
+    let (w, factor, mut loss) = (View::new(weight, width), 1.0 / targets.len() as f32, 0.0);
+    let blocks = x.chunks(BLOCK * width).zip(dx.chunks_mut(BLOCK * width)).zip(targets.chunks(BLOCK));
+    for (i, ((x, dx), targets)) in blocks.enumerate() {
+        let logits = &mut logits[..targets.len() * vocab];
+        gemm(logits, View::new(x, width), w.t(), false);
+        math::add_bias(logits, bias);
+        for (row, target) in logits.chunks_exact_mut(vocab).zip(targets) {
+            loss += f64::from(math::cross_entropy(row, *target as usize, smoothing, factor));
+        }
+        gemm(dx, View::new(logits, vocab), w, false);
+        gemm(&mut d_weight, View::new(logits, vocab).t(), View::new(x, width), i > 0);
+        math::column_sums(&mut d_bias, logits);
+    }
+    grads.add(params.id("decoder.out.weight"), d_weight);
+    grads.add(params.id("decoder.out.bias"), d_bias);
+    (loss, dx)
+}
+
+/// `x Wᵀ + b` for the layer called `name`, row-major.
+pub(crate) fn linear(params: &Params, name: &str, x: &[f32]) -> Vec<f32> {
+    let weight = params.values(&format!("{name}.weight"));
+    let bias = params.values(&format!("{name}.bias"));
+    let width = weight.len() / bias.len();
+    let mut out = math::product(View::new(x, width), View::new(weight, width).t());
+    math::add_bias(&mut out, bias);
+    out
+}
+
+/// Adds the gradients of layer `name` for the gradient `dy` of its output on `x`, and returns that of `x`.
+pub(crate) fn linear_back(params: &Params, name: &str, x: &[f32], dy: &[f32], grads: &mut Grads) -> Vec<f32> {
+    let (weight, bias) = (format!("{name}.weight"), format!("{name}.bias"));
+    let outputs = params.values(&bias).len();
+    let inputs = params.values(&weight).len() / outputs;
+    grads.add(params.id(&weight), math::product(View::new(dy, outputs).t(), View::new(x, inputs)));
+    let mut sums = vec![0.0; outputs];
+    math::column_sums(&mut sums, dy);
+    grads.add(params.id(&bias), sums);
+    math::product(View::new(dy, outputs), View::new(params.values(&weight), inputs))
+}

@@ -1,0 +1,53 @@
+//! Decoders: teacher-forced training, and word-by-word decoding. Formulas: `capwright_blueprint::decoder`.
+
+mod batch;
+mod loss;
+mod recurrent;
+mod recurrent_back;
+mod session;
+mod transformer;
+mod transformer_step;
+
+pub use batch::{CaptionBatch, Row};
+pub use session::Session;
+
+use crate::math::Dropout;
+use crate::params::{Grads, Params};
+use burn::tensor::{Tensor, TensorData};
+use capwright_blueprint::DecoderSpec;
+use recurrent::{Encoded, Recurrent};
+
+/// Loss and gradients of a batch.
+pub struct Outcome {
+    /// Sum of the cross entropy over all words, in nats.
+    pub loss: f64,
+    /// Words said, ENDs included.
+    pub words: usize,
+    /// Gradients of the mean loss per word; those of the decoder's parameters.
+    pub grads: Grads,
+    /// Gradient of the memory, as the memory.
+    pub memory: Vec<f32>,
+}
+
+/// Teacher-forced loss and gradients of `batch` for memory `[images, tokens, dim]`.
+pub fn train(
+    spec: &DecoderSpec,
+    params: &Params,
+    memory: TensorData,
+    batch: &CaptionBatch,
+    smoothing: f32,
+    dropout: &mut Dropout,
+) -> Outcome {
+    let (tokens, dim) = (memory.shape()[1], memory.shape()[2]);
+    match spec {
+        DecoderSpec::Recurrent(spec) => {
+            let memory = memory.try_into_vec().expect("memory is f32");
+            let encoded = Encoded::new(spec, params, memory, tokens, dim);
+            Recurrent { spec, params, dim }.train(&encoded, batch, smoothing, dropout)
+        }
+        DecoderSpec::Transformer(spec) => {
+            let memory = Tensor::<3>::from_data(memory, params.device()).require_grad();
+            transformer::train(spec, params, memory, batch, smoothing, dropout)
+        }
+    }
+}

@@ -1,0 +1,169 @@
+//! Transformer decoder, teacher-forced, on burn's autodiff. Formulas: [`TransformerSpec`].
+//!
+//! Linear layers and norms run over packed words, without padding; only attention sees padded sequences. Padding
+//! stands behind the words, so the causal mask hides it and no other mask is needed.
+
+use super::loss::vocabulary_loss;
+use super::{CaptionBatch, Outcome};
+use crate::bridge::{dropped, layer_norm, linear};
+use crate::math::Dropout;
+use crate::params::{Grads, Params};
+use burn::tensor::activation::{gelu, softmax};
+use burn::tensor::{Device, Int, Tensor, TensorData};
+use capwright_blueprint::TransformerSpec;
+
+/// Where words stand in packed and in padded order.
+struct Layout {
+    /// Images, references an image (padded), steps (padded).
+    images: usize,
+    references: usize,
+    steps: usize,
+    /// Packed position of each padded one; padding points at 0.
+    to_padded: Tensor<1, Int>,
+    /// Padded position of each packed one.
+    to_packed: Tensor<1, Int>,
+    /// Word and step of each packed position.
+    words: Vec<i64>,
+    places: Vec<i64>,
+    targets: Vec<u32>,
+}
+
+fn ints(values: Vec<i64>, device: &Device) -> Tensor<1, Int> {
+    let shape = [values.len()];
+    Tensor::from_data(TensorData::new(values, shape), device)
+}
+
+impl Layout {
+    fn new(batch: &CaptionBatch, device: &Device) -> Self {
+        let mut slots = vec![0usize; batch.images];
+        let places: Vec<usize> = batch.rows.iter().map(|r| (slots[r.image], slots[r.image] += 1).0).collect();
+        let (references, steps) = (slots.iter().copied().max().unwrap_or(0), batch.steps());
+        let mut padded = vec![0i64; batch.images * references * steps];
+        let mut all = Self {
+            images: batch.images,
+            references,
+            steps,
+            to_padded: ints(vec![0], device),
+            to_packed: ints(vec![0], device),
+            words: Vec::new(),
+            places: Vec::new(),
+            targets: Vec::new(),
+        };
+        let mut packed = Vec::with_capacity(batch.words());
+        for (r, row) in batch.rows.iter().enumerate() {
+            let start = (row.image * references + places[r]) * steps;
+            for t in 0..=row.words.len() {
+                padded[start + t] = packed.len() as i64;
+                packed.push((start + t) as i64);
+                all.words.push(i64::from(batch.input(r, t)));
+                all.places.push(t as i64);
+                all.targets.push(batch.target(r, t));
+            }
+        }
+        all.to_padded = ints(padded, device);
+        all.to_packed = ints(packed, device);
+        all
+    }
+}
+
+struct Pass<'a> {
+    spec: &'a TransformerSpec,
+    params: &'a Params,
+    layout: Layout,
+    mask: Tensor<4>,
+}
+
+/// Loss and gradients; `memory` is a leaf.
+pub(crate) fn train(
+    spec: &TransformerSpec,
+    params: &Params,
+    memory: Tensor<3>,
+    batch: &CaptionBatch,
+    smoothing: f32,
+    dropout: &mut Dropout,
+) -> Outcome {
+    let device = params.device();
+    let layout = Layout::new(batch, device);
+    let mask = causal(layout.steps, device);
+    let pass = Pass { spec, params, layout, mask };
+    let x = pass.run(memory.clone(), dropout);
+    let host: Vec<f32> = x.clone().inner().into_data().try_into_vec().expect("activations are f32");
+    let mut grads = Grads::new(params);
+    let (loss, dx) = vocabulary_loss(params, &host, &pass.layout.targets, smoothing, &mut grads);
+    // The gradient of x is known: a loss with just that gradient carries it into autodiff.
+    let dx = Tensor::<2>::from_data(TensorData::new(dx, x.dims()), device);
+    let mut found = (x * dx).sum().backward();
+    params.collect(&mut found, &mut grads);
+    let d_memory = memory.grad_remove(&mut found).expect("the memory is a leaf");
+    let memory = d_memory.into_data().try_into_vec().expect("gradients are f32");
+    Outcome { loss, words: pass.layout.targets.len(), grads, memory }
+}
+
+/// 0 where a step may look, a large negative number ahead of it.
+fn causal(steps: usize, device: &Device) -> Tensor<4> {
+    let values: Vec<f32> =
+        (0..steps * steps).map(|i| if i % steps > i / steps { -1e9 } else { 0.0 }).collect();
+    Tensor::from_data(TensorData::new(values, [1, 1, steps, steps]), device)
+}
+
+impl Pass<'_> {
+    /// Packed words through all layers and the last norm: `[words, dim]`.
+    fn run(&self, memory: Tensor<3>, dropout: &mut Dropout) -> Tensor<2> {
+        let (params, percent, device) = (self.params, self.spec.dropout_pct, self.params.device());
+        let [images, tokens, width] = memory.dims();
+        let memory = memory.reshape([images * tokens, width]);
+        let words = params.get::<2>("decoder.embed.weight").select(0, ints(self.layout.words.clone(), device));
+        let places = params.get::<2>("decoder.position.weight").select(0, ints(self.layout.places.clone(), device));
+        let mut x = dropped(words * (self.spec.dim as f64).sqrt() + places, percent, dropout);
+        for layer in 0..self.spec.layers {
+            let name = |leaf: &str| format!("decoder.layers.{layer}.{leaf}");
+            let normed = layer_norm(params, &name("norm1"), x.clone());
+            x = x + dropped(self.attend_words(&name("self_attn"), normed), percent, dropout);
+            let normed = layer_norm(params, &name("norm2"), x.clone());
+            x = x + dropped(self.attend_memory(&name("cross_attn"), normed, memory.clone()), percent, dropout);
+            let normed = layer_norm(params, &name("norm3"), x.clone());
+            let wide = gelu(linear(params, &name("ff1"), normed));
+            x = x + dropped(linear(params, &name("ff2"), wide), percent, dropout);
+        }
+        layer_norm(params, "decoder.norm", x)
+    }
+
+    /// Packed words, padded and split by head: `[sequences, heads, length, dim / heads]`.
+    fn heads(&self, x: Tensor<2>, sequences: usize) -> Tensor<4> {
+        let length = self.layout.images * self.layout.references * self.layout.steps / sequences;
+        let padded = x.select(0, self.layout.to_padded.clone());
+        padded.reshape([sequences, length, self.spec.heads, self.spec.dim / self.spec.heads]).swap_dims(1, 2)
+    }
+
+    /// Attention's output in packed order, through the output layer.
+    fn joined(&self, name: &str, y: Tensor<4>) -> Tensor<2> {
+        let [sequences, heads, length, width] = y.dims();
+        let padded: Tensor<2> = y.swap_dims(1, 2).reshape([sequences * length, heads * width]);
+        linear(self.params, &format!("{name}.o"), padded.select(0, self.layout.to_packed.clone()))
+    }
+
+    fn scale(&self) -> f64 {
+        1.0 / ((self.spec.dim / self.spec.heads) as f64).sqrt()
+    }
+
+    fn attend_words(&self, name: &str, x: Tensor<2>) -> Tensor<2> {
+        let rows = self.layout.images * self.layout.references;
+        let part = |leaf: &str, x| self.heads(linear(self.params, &format!("{name}.{leaf}"), x), rows);
+        let query = part("q", x.clone()) * self.scale();
+        let (key, value) = (part("k", x.clone()), part("v", x));
+        let scores = query.matmul(key.swap_dims(2, 3)) + self.mask.clone();
+        self.joined(name, softmax(scores, 3).matmul(value))
+    }
+
+    fn attend_memory(&self, name: &str, x: Tensor<2>, memory: Tensor<2>) -> Tensor<2> {
+        let (images, heads) = (self.layout.images, self.spec.heads);
+        let tokens = memory.dims()[0] / images;
+        let query = self.heads(linear(self.params, &format!("{name}.q"), x), images) * self.scale();
+        let of_memory = |leaf: &str| -> Tensor<4> {
+            let y = linear(self.params, &format!("{name}.{leaf}"), memory.clone());
+            y.reshape([images, tokens, heads, self.spec.dim / heads]).swap_dims(1, 2)
+        };
+        let weights = softmax(query.matmul(of_memory("k").swap_dims(2, 3)), 3);
+        self.joined(name, weights.matmul(of_memory("v")))
+    }
+}

@@ -1,0 +1,96 @@
+//! Safetensors files and atomic writing.
+
+use crate::error::TrainError;
+use capwright_blueprint::Param;
+use safetensors::tensor::{Dtype, SafeTensors, TensorView};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use sha2::{Digest, Sha256};
+use std::io::Write;
+use std::path::Path;
+
+/// Writes `bytes` so that after a crash the file is either the old or the new one: temporary file, sync, rename.
+///
+/// # Errors
+/// Where the folder cannot be written.
+pub fn write_atomically(path: &Path, bytes: &[u8]) -> Result<(), TrainError> {
+    let folder = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let mut file = tempfile::NamedTempFile::new_in(folder).map_err(TrainError::io(folder))?;
+    file.write_all(bytes).map_err(TrainError::io(path))?;
+    file.as_file().sync_all().map_err(TrainError::io(path))?;
+    file.persist(path).map_err(|e| TrainError::Io { path: path.to_path_buf(), source: e.error })?;
+    // The rename itself is durable only when the folder is; systems that cannot sync a folder do so by themselves.
+    if let Ok(folder) = std::fs::File::open(folder) {
+        let _ = folder.sync_all();
+    }
+    Ok(())
+}
+
+/// Writes a value as JSON, atomically.
+///
+/// # Errors
+/// Where the file cannot be written.
+pub fn write_json(path: &Path, value: &impl Serialize) -> Result<(), TrainError> {
+    let text = serde_json::to_string_pretty(value).map_err(|e| TrainError::format(path, e))?;
+    write_atomically(path, text.as_bytes())
+}
+
+/// Reads a value from JSON.
+///
+/// # Errors
+/// A missing file or other content.
+pub fn read_json<T: DeserializeOwned>(path: &Path) -> Result<T, TrainError> {
+    let text = std::fs::read(path).map_err(TrainError::io(path))?;
+    serde_json::from_slice(&text).map_err(|e| TrainError::format(path, e))
+}
+
+/// Writes 32-bit tensors as safetensors, atomically.
+///
+/// # Errors
+/// Where the file cannot be written.
+pub fn write<'a>(
+    path: &Path,
+    tensors: impl Iterator<Item = (&'a str, &'a [usize], &'a [f32])>,
+) -> Result<(), TrainError> {
+    let bytes: Vec<(&str, &[usize], Vec<u8>)> =
+        tensors.map(|(n, s, v)| (n, s, v.iter().flat_map(|x| x.to_le_bytes()).collect())).collect();
+    let mut views = Vec::with_capacity(bytes.len());
+    for (name, shape, data) in &bytes {
+        let view = TensorView::new(Dtype::F32, shape.to_vec(), data).map_err(|e| TrainError::format(path, e))?;
+        views.push((*name, view));
+    }
+    let file = safetensors::serialize(views, None).map_err(|e| TrainError::format(path, e))?;
+    write_atomically(path, &file)
+}
+
+/// Reads the wanted tensors of a safetensors file, in their order.
+///
+/// # Errors
+/// A missing or damaged file, or a tensor that is missing or has another shape or type.
+pub fn read(path: &Path, wanted: &[Param]) -> Result<Vec<Vec<f32>>, TrainError> {
+    let bytes = std::fs::read(path).map_err(TrainError::io(path))?;
+    let file = SafeTensors::deserialize(&bytes).map_err(|e| TrainError::format(path, e))?;
+    wanted.iter().map(|param| one(&file, param)).collect()
+}
+
+fn one(file: &SafeTensors<'_>, param: &Param) -> Result<Vec<f32>, TrainError> {
+    let wrong = |found: String| TrainError::Weight {
+        name: param.name.clone(),
+        expected: format!("F32 {:?}", param.shape),
+        found,
+    };
+    let view = file.tensor(&param.name).map_err(|_| wrong("no such tensor".into()))?;
+    if view.dtype() != Dtype::F32 || view.shape() != param.shape {
+        return Err(wrong(format!("{:?} {:?}", view.dtype(), view.shape())));
+    }
+    Ok(view.data().as_chunks::<4>().0.iter().map(|b| f32::from_le_bytes(*b)).collect())
+}
+
+/// sha256 of a file in hex.
+///
+/// # Errors
+/// Where the file cannot be read.
+pub fn sha256(path: &Path) -> Result<String, TrainError> {
+    let bytes = std::fs::read(path).map_err(TrainError::io(path))?;
+    Ok(Sha256::digest(&bytes).iter().map(|b| format!("{b:02x}")).collect())
+}
