@@ -43,7 +43,7 @@ fn about_one(scene: &Scene, group: &Group, rng: &mut impl Rng) -> String {
         2 => format!("{it} on a {light} background"),
         3 => format!("{it} and nothing else"),
         4 => format!("{it} {is} drawn on a {light} background"),
-        5 => format!("a {picture} of {it}"),
+        5 => format!("{} {picture} of {it}", article(picture)),
         _ => format!("we can see {it} here"),
     }
 }
@@ -128,11 +128,14 @@ fn phrase(group: &Group, scene: &Scene, rng: &mut impl Rng) -> String {
     format!("{} {}", number(group.count, rest[0], rng), rest.join(" "))
 }
 
+fn article(next: &str) -> &'static str {
+    if next.starts_with(['a', 'e', 'i', 'o', 'u']) { "an" } else { "a" }
+}
+
 fn number(count: usize, next: &str, rng: &mut impl Rng) -> &'static str {
     match count {
         1 if rng.random_bool(0.12) => "one",
-        1 if next.starts_with(['a', 'e', 'i', 'o', 'u']) => "an",
-        1 => "a",
+        1 => article(next),
         2 => pick(rng, &["two", "two", "two", "a pair of"]),
         3 => "three",
         _ => "four",
@@ -160,6 +163,8 @@ mod tests {
             for sentence in sentences {
                 let list = capwright_caption_metrics::tokenize(&sentence);
                 assert!((5..=16).contains(&list.len()), "{sentence}");
+                let vowel = |word: &String| word.starts_with(['a', 'e', 'i', 'o', 'u']);
+                assert!(list.windows(2).all(|w| w[0] != "a" || !vowel(&w[1])), "{sentence}");
                 words.extend(list);
             }
         }
