@@ -241,10 +241,10 @@ pub enum ZooCommand {
 /// Commands of `weights`.
 #[derive(Debug, Subcommand)]
 pub enum WeightsCommand {
-    /// Fetch the weights of a backbone into the cache, or take them from a file.
+    /// Fetch the weights of a backbone (or of the small language model, `smollm2`) into the cache.
     #[command(after_help = "Example:\n  capwright weights fetch mobilenet_v2")]
     Fetch {
-        /// Name in the zoo.
+        /// Name in the zoo, or `smollm2`.
         name: String,
         /// A file that you have already; its sha256 must be right.
         #[arg(long, value_name = "FILE")]

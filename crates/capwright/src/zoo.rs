@@ -6,6 +6,7 @@ use crate::{say, say_json};
 use capwright_backbones::{Backbone, Library, find, zoo};
 use capwright_blueprint::{Checked, Diagnostic, Target, check as check_blueprint, from_value, read};
 use capwright_fetch::{Artifact, Cache, Source, sha256_of};
+use capwright_llm::default_model;
 use capwright_study::{WeightsFile, describe};
 use serde_json::json;
 use std::fs;
@@ -27,24 +28,24 @@ pub fn weights(cache: &Cache, backbone: &Backbone) -> Result<WeightsFile, Failur
     Ok(WeightsFile { path, sha256 })
 }
 
+/// The name under which `weights fetch` knows the default language model.
+const LANGUAGE_MODEL: &str = "smollm2";
+
 fn known(name: &str) -> Result<&'static Backbone, Failure> {
     find(name).ok_or_else(|| {
-        let names = zoo().iter().map(|b| b.name).collect::<Vec<_>>().join(", ");
-        Failure::input(format!("there is no backbone \"{name}\"")).help(format!("choose one of: {names}"))
+        let names = zoo().iter().map(|b| b.name).chain([LANGUAGE_MODEL]).collect::<Vec<_>>().join(", ");
+        Failure::input(format!("there are no weights called \"{name}\"")).help(format!("choose one of: {names}"))
     })
 }
 
 /// `capwright weights fetch`.
 pub fn fetch(name: &str, file: Option<&Path>) -> Result<(), Failure> {
-    let backbone = known(name)?;
-    let cache = cache()?;
-    let path = match file {
-        Some(file) => {
-            let sources = vec![Source::Local(file.to_path_buf())];
-            cache.get(&Artifact { sources, ..backbone.weights() })
-        }
-        None => cache.get(&backbone.weights()),
+    let artifact = if name == LANGUAGE_MODEL { default_model() } else { known(name)?.weights() };
+    let artifact = match file {
+        Some(file) => Artifact { sources: vec![Source::Local(file.to_path_buf())], ..artifact },
+        None => artifact,
     };
+    let path = cache()?.get(&artifact);
     say(path.map_err(Failure::input)?.display());
     Ok(())
 }
