@@ -1,0 +1,234 @@
+//! The store: one table of events.
+
+use crate::lock::WriterLock;
+use capwright_study::{Event, Recorded, StoreError, TrialStore};
+use rusqlite::{Connection, ErrorCode, OpenFlags, TransactionBehavior};
+use std::fs::OpenOptions;
+use std::io::{ErrorKind, Read};
+use std::path::{Path, PathBuf};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+/// `PRAGMA application_id` of a study: "CapW".
+const APPLICATION: i64 = 0x4361_7057;
+
+/// `PRAGMA user_version`: the format of the table below.
+const FORMAT: i64 = 1;
+
+/// How long a call waits for another connection's short transaction.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+const SCHEMA: &str = "
+CREATE TABLE events (
+    seq   INTEGER PRIMARY KEY CHECK (seq > 0),
+    at_ms INTEGER NOT NULL,
+    kind  TEXT NOT NULL,
+    json  TEXT NOT NULL
+) STRICT;
+CREATE TRIGGER events_are_not_changed BEFORE UPDATE ON events
+BEGIN SELECT RAISE(ABORT, 'events are never changed'); END;
+CREATE TRIGGER events_are_not_removed BEFORE DELETE ON events
+BEGIN SELECT RAISE(ABORT, 'events are never removed'); END;
+CREATE TRIGGER events_are_appended BEFORE INSERT ON events
+WHEN NEW.seq IS NOT (SELECT coalesce(max(seq), 0) + 1 FROM events)
+BEGIN SELECT RAISE(ABORT, 'events are only appended'); END;
+";
+
+/// A study's ledger in a SQLite file.
+#[derive(Debug)]
+pub struct SqliteStore {
+    path: PathBuf,
+    // Before the lock: the database is closed first, then given up.
+    connection: Connection,
+    writer: Option<WriterLock>,
+}
+
+impl SqliteStore {
+    /// Makes a new, empty study. The folder must exist.
+    ///
+    /// # Errors
+    /// [`StoreError::Exists`] if there is such a file, [`StoreError::InUse`], [`StoreError::Backend`].
+    pub fn create(path: &Path) -> Result<Self, StoreError> {
+        let lock = WriterLock::take(path)?;
+        match OpenOptions::new().write(true).create_new(true).open(path) {
+            Ok(_) => {}
+            // A crash between this and the schema leaves an empty file, which is nobody's study.
+            Err(e) if e.kind() == ErrorKind::AlreadyExists && is_empty(path) => {}
+            Err(e) if e.kind() == ErrorKind::AlreadyExists => {
+                return Err(StoreError::Exists { path: path.to_owned() });
+            }
+            Err(e) => return Err(backend(path, "make the study", &e)),
+        }
+        let mut store = Self::connect(path, OpenFlags::SQLITE_OPEN_READ_WRITE, Some(lock))?;
+        store.prepare().map_err(|e| translate(path, "make the study", e))?;
+        Ok(store)
+    }
+
+    /// Opens a study for reading and appending.
+    ///
+    /// # Errors
+    /// [`StoreError::Missing`], [`StoreError::InUse`], [`StoreError::NotAStudy`], [`StoreError::Newer`],
+    /// [`StoreError::Corrupt`], [`StoreError::Backend`].
+    pub fn open(path: &Path) -> Result<Self, StoreError> {
+        recognise(path)?;
+        let lock = WriterLock::take(path)?;
+        let store = Self::connect(path, OpenFlags::SQLITE_OPEN_READ_WRITE, Some(lock))?;
+        store.check()?;
+        store.durable().map_err(|e| translate(path, "open the study", e))?;
+        Ok(store)
+    }
+
+    /// Opens a study for reading only, also while another process writes to it.
+    ///
+    /// # Errors
+    /// As [`SqliteStore::open`], but never [`StoreError::InUse`].
+    pub fn open_read_only(path: &Path) -> Result<Self, StoreError> {
+        recognise(path)?;
+        let store = Self::connect(path, OpenFlags::SQLITE_OPEN_READ_ONLY, None)?;
+        store.check()?;
+        Ok(store)
+    }
+
+    fn connect(path: &Path, mode: OpenFlags, writer: Option<WriterLock>) -> Result<Self, StoreError> {
+        let flags = mode | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+        let open = || {
+            let connection = Connection::open_with_flags(path, flags)?;
+            connection.busy_timeout(PATIENCE)?;
+            Ok(connection)
+        };
+        let connection = open().map_err(|e| translate(path, "open the study", e))?;
+        Ok(Self { path: path.to_owned(), connection, writer })
+    }
+
+    /// Writes the schema of a new study, all of it or nothing.
+    fn prepare(&mut self) -> rusqlite::Result<()> {
+        self.durable()?;
+        let schema = self.connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+        schema.execute_batch(SCHEMA)?;
+        schema.pragma_update(None, "application_id", APPLICATION)?;
+        schema.pragma_update(None, "user_version", FORMAT)?;
+        schema.commit()
+    }
+
+    /// An acknowledged transaction is on disk.
+    fn durable(&self) -> rusqlite::Result<()> {
+        self.connection.pragma_update_and_check(None, "journal_mode", "WAL", |_| Ok(()))?;
+        self.connection.pragma_update(None, "synchronous", "FULL")
+    }
+
+    /// Whether the file is a study of a known format.
+    fn check(&self) -> Result<(), StoreError> {
+        let pragma = |name| {
+            let value = self.connection.pragma_query_value(None, name, |row| row.get::<_, i64>(0));
+            value.map_err(|e| translate(&self.path, "read the study", e))
+        };
+        if pragma("application_id")? != APPLICATION {
+            let reason = "it is a database of another program".to_owned();
+            return Err(StoreError::NotAStudy { path: self.path.clone(), reason });
+        }
+        match pragma("user_version")? {
+            FORMAT => Ok(()),
+            found if found > FORMAT => {
+                Err(StoreError::Newer { path: self.path.clone(), found, known: FORMAT })
+            }
+            found => Err(self.corrupt(format!("it says to have format {found}"))),
+        }
+    }
+
+    fn corrupt(&self, reason: String) -> StoreError {
+        StoreError::Corrupt { path: self.path.clone(), reason }
+    }
+}
+
+impl TrialStore for SqliteStore {
+    fn append(&mut self, event: &Event) -> Result<u64, StoreError> {
+        if self.writer.is_none() {
+            return Err(StoreError::ReadOnly { path: self.path.clone() });
+        }
+        let json = event.to_json()?;
+        let now = now_ms();
+        let mut insert = || {
+            let t = self.connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+            // A clock set back must not put an event before an earlier one.
+            let seq: i64 = t.query_row(
+                "INSERT INTO events SELECT coalesce(max(seq), 0) + 1, max(?1, coalesce(max(at_ms), 0)), ?2, ?3
+                 FROM events RETURNING seq",
+                (now, event.kind(), &json),
+                |row| row.get(0),
+            )?;
+            t.commit()?;
+            Ok(seq)
+        };
+        let seq = insert().map_err(|e| translate(&self.path, "write to the study", e))?;
+        Ok(seq.unsigned_abs())
+    }
+
+    fn events(&mut self) -> Result<Vec<Recorded>, StoreError> {
+        let rows = || {
+            let mut select = self.connection.prepare("SELECT seq, at_ms, json FROM events ORDER BY seq")?;
+            let rows = select.query_map((), |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))?;
+            rows.collect::<rusqlite::Result<Vec<(i64, i64, String)>>>()
+        };
+        let rows = rows().map_err(|e| translate(&self.path, "read the study", e))?;
+        (1u64..)
+            .zip(rows)
+            .map(|(seq, (found, at, json))| {
+                if found.unsigned_abs() != seq {
+                    return Err(self.corrupt(format!("event {seq} is missing")));
+                }
+                let event = Event::from_json(&json).map_err(|e| self.corrupt(format!("event {seq}: {e}")))?;
+                Ok(Recorded { seq, at_unix_ms: at.max(0).unsigned_abs(), event })
+            })
+            .collect()
+    }
+}
+
+/// Whether the file is there and begins as every SQLite database does; told before a lock file is made beside it.
+fn recognise(path: &Path) -> Result<(), StoreError> {
+    const MAGIC: &[u8; 16] = b"SQLite format 3\0";
+    let foreign =
+        |reason: &str| Err(StoreError::NotAStudy { path: path.to_owned(), reason: reason.to_owned() });
+    let file = match std::fs::File::open(path) {
+        Ok(file) => file,
+        Err(e) if e.kind() == ErrorKind::NotFound => {
+            return Err(StoreError::Missing { path: path.to_owned() });
+        }
+        Err(e) => return Err(backend(path, "open the study", &e)),
+    };
+    if file.metadata().is_ok_and(|m| m.is_dir()) {
+        return foreign("it is a folder");
+    }
+    let mut head = Vec::with_capacity(MAGIC.len());
+    let read = file.take(MAGIC.len() as u64).read_to_end(&mut head);
+    read.map_err(|e| backend(path, "read the study", &e))?;
+    if head.is_empty() {
+        return foreign("it is empty");
+    }
+    if head != MAGIC {
+        return foreign("it is no SQLite database");
+    }
+    Ok(())
+}
+
+fn is_empty(path: &Path) -> bool {
+    std::fs::metadata(path).is_ok_and(|m| m.is_file() && m.len() == 0)
+}
+
+fn backend(path: &Path, what: &'static str, why: &dyn std::fmt::Display) -> StoreError {
+    StoreError::Backend { path: path.to_owned(), what, reason: why.to_string() }
+}
+
+fn translate(path: &Path, what: &'static str, error: rusqlite::Error) -> StoreError {
+    let path = path.to_owned();
+    let reason = error.to_string();
+    match error.sqlite_error_code() {
+        Some(ErrorCode::NotADatabase) => StoreError::NotAStudy { path, reason },
+        Some(ErrorCode::DatabaseCorrupt) => StoreError::Corrupt { path, reason },
+        Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => StoreError::InUse { path },
+        _ => StoreError::Backend { path, what, reason },
+    }
+}
+
+fn now_ms() -> i64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
+}

@@ -1,0 +1,130 @@
+//! A design in a few words.
+
+use capwright_blueprint::Blueprint;
+use capwright_blueprint::language::{
+    Attention, Block, Cell, Cut, Decoder, ImageMode, Leaf, Memory, Merge, PoolKind, Source, StageKind,
+};
+
+/// A design in a few words: `mobilenet_v2@s32 224px + se → lstm 512 dot`.
+pub fn describe(blueprint: &Blueprint) -> String {
+    let encoder = &blueprint.encoder;
+    let mut text = format!("{} {}px", source(&encoder.source), encoder.input.0);
+    for block in &encoder.blocks {
+        text.push_str(" + ");
+        text.push_str(&self::block(block));
+    }
+    format!("{text} → {}", decoder(blueprint))
+}
+
+fn source(source: &Source) -> String {
+    match source {
+        Source::Pretrained { backbone, cut } => {
+            let cut = match cut {
+                Cut::S8 => "s8",
+                Cut::S16 => "s16",
+                Cut::S32 => "s32",
+            };
+            format!("{backbone}@{cut}")
+        }
+        Source::Scratch { stem, stages } => {
+            let mut text = format!("scratch[{}", stem.0);
+            for stage in stages {
+                let kind = match stage.kind {
+                    StageKind::Conv => "conv",
+                    StageKind::Separable => "sep",
+                    StageKind::InvertedResidual => "inv",
+                    StageKind::Basic => "basic",
+                };
+                text.push_str(&format!(" {kind}{}{}", stage.out.0, times(stage.repeat.0)));
+            }
+            text + "]"
+        }
+    }
+}
+
+fn block(block: &Block) -> String {
+    let join = |leaves: &[Leaf], by: &str| leaves.iter().map(leaf).collect::<Vec<_>>().join(by);
+    match block {
+        Block::Leaf(one) => leaf(one),
+        Block::Residual(residual) => format!("res({})", join(&residual.body, " ")),
+        Block::Parallel(parallel) => {
+            let branches: Vec<String> = parallel.branches.iter().map(|b| join(&b.0, " ")).collect();
+            let name = match parallel.merge {
+                Merge::Add => "add",
+                Merge::Concat => "cat",
+            };
+            format!("{name}({})", branches.join(" | "))
+        }
+    }
+}
+
+fn leaf(leaf: &Leaf) -> String {
+    match leaf {
+        Leaf::Conv { out, kernel, .. } => format!("conv{}k{}", out.0, kernel.0),
+        Leaf::Depthwise { kernel, .. } => format!("dwk{}", kernel.0),
+        Leaf::Bottleneck { out, .. } => format!("neck{}", out.0),
+        Leaf::InvertedResidual { out, .. } => format!("inv{}", out.0),
+        Leaf::Se { .. } => "se".to_owned(),
+        Leaf::Cbam { .. } => "cbam".to_owned(),
+        Leaf::Pool { kind: PoolKind::Max } => "maxpool".to_owned(),
+        Leaf::Pool { kind: PoolKind::Avg } => "avgpool".to_owned(),
+    }
+}
+
+fn decoder(blueprint: &Blueprint) -> String {
+    let global = if blueprint.bridge.memory == Memory::Global { " global" } else { "" };
+    match &blueprint.decoder {
+        Decoder::Recurrent { cell, hidden, layers, image, attention, .. } => {
+            let cell = match cell {
+                Cell::Lstm => "lstm",
+                Cell::Gru => "gru",
+            };
+            // With attention, how the image enters first is a detail; without, it is the whole story.
+            let looks = match (attention, image) {
+                (Attention::Additive, _) => "additive",
+                (Attention::Dot, _) => "dot",
+                (Attention::None, ImageMode::InitialState) => "init",
+                (Attention::None, ImageMode::FirstToken) => "first",
+                (Attention::None, ImageMode::EveryStep) => "every",
+            };
+            format!("{cell} {}{} {looks}{global}", hidden.0, times(layers.0))
+        }
+        Decoder::Transformer { dim, layers, heads, .. } => {
+            format!("transformer {}{} {}h{global}", dim.0, times(layers.0), heads.0)
+        }
+    }
+}
+
+/// `×2`, or nothing for one.
+fn times(count: u32) -> String {
+    if count == 1 { String::new() } else { format!("×{count}") }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::conformance::blueprint;
+
+    #[test]
+    fn designs_in_a_few_words() {
+        let mut design = blueprint("mobilenet_v2");
+        assert_eq!(describe(&design), "mobilenet_v2@s32 224px → lstm 512 dot");
+        design.encoder.blocks = serde_json::from_str(
+            r#"[{"op":"residual","body":[{"op":"se","reduction":4}]},{"op":"parallel","merge":"concat","branches":
+               [[{"op":"conv","out":64,"kernel":1,"stride":1,"act":"relu"}],[{"op":"pool","kind":"max"}]]}]"#,
+        )
+        .expect("blocks");
+        design.encoder.source = serde_json::from_str(
+            r#"{"kind":"scratch","stem":16,"stages":[{"kind":"separable","out":32,"repeat":2}]}"#,
+        )
+        .expect("a source");
+        design.decoder = serde_json::from_str(
+            r#"{"family":"transformer","dim":256,"layers":3,"heads":8,"ff":2,"dropout_pct":10}"#,
+        )
+        .expect("a decoder");
+        assert_eq!(
+            describe(&design),
+            "scratch[16 sep32×2] 224px + res(se) + cat(conv64k1 | maxpool) → transformer 256×3 8h"
+        );
+    }
+}

@@ -1,0 +1,284 @@
+//! The leaderboard: a fold over a study, never written down separately.
+
+use crate::{Study, Trial, TrialResult, TrialStatus, describe};
+use serde::{Deserialize, Serialize};
+
+/// Trials by merit, and apart those that cannot be ranked. Scores are of the validation split.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct Leaderboard {
+    /// By BLEU-4 (high first), then trainable parameters, then total ones (few first), then number.
+    pub rows: Vec<Row>,
+    /// Finished with one or few distinct captions: never ranked, whatever the score.
+    pub collapsed: Vec<Unranked>,
+    /// Ended without a result.
+    pub failed: Vec<Unranked>,
+    /// Not over yet.
+    pub unfinished: Vec<Unranked>,
+}
+
+/// A ranked trial.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Row {
+    /// From 1.
+    pub rank: usize,
+    /// Number of the trial.
+    pub trial: u64,
+    /// Who proposed it.
+    pub author: String,
+    /// The design in a few words.
+    pub design: String,
+    /// Learned values that training changed.
+    pub params_trainable: u64,
+    /// Learned values, frozen ones included.
+    pub params_total: u64,
+    /// Corpus BLEU-1..4.
+    pub bleu: [f64; 4],
+    /// Distinct captions.
+    pub distinct: usize,
+    /// Images scored.
+    pub images: usize,
+    /// Epochs trained.
+    pub epochs: u32,
+    /// Wall seconds.
+    pub seconds: f64,
+}
+
+/// A trial apart.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Unranked {
+    /// Number of the trial.
+    pub trial: u64,
+    /// Who proposed it.
+    pub author: String,
+    /// The design in a few words.
+    pub design: String,
+    /// Why it has no rank.
+    pub reason: String,
+}
+
+impl Leaderboard {
+    /// The leaderboard of a study.
+    pub fn of(study: &Study) -> Self {
+        let mut board = Self::default();
+        for (number, trial) in &study.trials {
+            let apart = |reason: String| Unranked {
+                trial: *number,
+                author: trial.author.clone(),
+                design: describe(&trial.blueprint),
+                reason,
+            };
+            match &trial.status {
+                TrialStatus::Finished(result) if result.scores.collapsed => {
+                    board.collapsed.push(apart(collapse(result)));
+                }
+                TrialStatus::Finished(result) => board.rows.push(row(*number, trial, result)),
+                TrialStatus::Failed(reason) => board.failed.push(apart(reason.clone())),
+                TrialStatus::Running => {
+                    board.unfinished.push(apart(format!("{} epochs so far", trial.epochs.len())));
+                }
+                TrialStatus::Admitted => board.unfinished.push(apart("not started".to_owned())),
+            }
+        }
+        board.rows.sort_by(|a, b| {
+            b.bleu[3]
+                .total_cmp(&a.bleu[3])
+                .then(a.params_trainable.cmp(&b.params_trainable))
+                .then(a.params_total.cmp(&b.params_total))
+                .then(a.trial.cmp(&b.trial))
+        });
+        for (row, rank) in board.rows.iter_mut().zip(1..) {
+            row.rank = rank;
+        }
+        board
+    }
+
+    /// The trial on top, if any is ranked.
+    pub fn best(&self) -> Option<u64> {
+        self.rows.first().map(|row| row.trial)
+    }
+
+    /// The leaderboard as plain text in aligned columns, with what is not ranked below.
+    pub fn table(&self) -> String {
+        let mut lines = vec![HEADS.map(str::to_owned)];
+        lines.extend(self.rows.iter().map(Row::cells));
+        let mut text = if self.rows.is_empty() { "no trial is ranked\n".to_owned() } else { aligned(&lines) };
+        for (title, trials) in
+            [("collapsed", &self.collapsed), ("failed", &self.failed), ("unfinished", &self.unfinished)]
+        {
+            for Unranked { trial, author, design, reason } in trials {
+                let (design, reason) = (one_line(design), one_line(reason));
+                text.push_str(&format!(
+                    "{title}: trial {trial} by {}, {design}: {reason}\n",
+                    one_line(author)
+                ));
+            }
+        }
+        text
+    }
+}
+
+fn row(number: u64, trial: &Trial, result: &TrialResult) -> Row {
+    Row {
+        rank: 0,
+        trial: number,
+        author: trial.author.clone(),
+        design: describe(&trial.blueprint),
+        params_trainable: trial.cost.params_trainable,
+        params_total: trial.cost.params_total,
+        bleu: result.scores.bleu,
+        distinct: result.scores.distinct,
+        images: result.scores.images,
+        epochs: result.epochs,
+        seconds: result.seconds,
+    }
+}
+
+fn collapse(result: &TrialResult) -> String {
+    let scores = &result.scores;
+    format!(
+        "{} distinct captions on {} images, {:.0} % of them the same",
+        scores.distinct,
+        scores.images,
+        100.0 * scores.top_share
+    )
+}
+
+const HEADS: [&str; 13] = [
+    "#",
+    "trial",
+    "author",
+    "trainable",
+    "total",
+    "BLEU-1",
+    "BLEU-2",
+    "BLEU-3",
+    "BLEU-4",
+    "distinct",
+    "epochs",
+    "time",
+    "design",
+];
+
+/// Columns of text (author, design) are set to the left, numbers to the right.
+const TEXT_COLUMNS: [usize; 2] = [2, 12];
+
+impl Row {
+    fn cells(&self) -> [String; 13] {
+        let bleu = self.bleu.map(|b| format!("{b:.4}"));
+        let [bleu1, bleu2, bleu3, bleu4] = bleu;
+        [
+            self.rank.to_string(),
+            self.trial.to_string(),
+            one_line(&self.author),
+            millions(self.params_trainable),
+            millions(self.params_total),
+            bleu1,
+            bleu2,
+            bleu3,
+            bleu4,
+            format!("{}/{}", self.distinct, self.images),
+            self.epochs.to_string(),
+            format!("{:.0} s", self.seconds),
+            one_line(&self.design),
+        ]
+    }
+}
+
+/// Parameters in millions with two decimals.
+fn millions(count: u64) -> String {
+    format!("{:.2} M", count as f64 / 1e6)
+}
+
+/// Control characters would break the table, and a terminal.
+fn one_line(text: &str) -> String {
+    text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect()
+}
+
+fn aligned(lines: &[[String; 13]]) -> String {
+    let width = |column: usize| lines.iter().map(|line| line[column].chars().count()).max().unwrap_or(0);
+    let widths: [usize; 13] = std::array::from_fn(width);
+    let mut text = String::new();
+    for line in lines {
+        let cells: Vec<String> =
+            line.iter()
+                .zip(widths)
+                .enumerate()
+                .map(|(column, (cell, w))| {
+                    if TEXT_COLUMNS.contains(&column) { format!("{cell:<w$}") } else { format!("{cell:>w$}") }
+                })
+                .collect();
+        text.push_str(cells.join("  ").trim_end());
+        text.push('\n');
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Event;
+    use crate::conformance::{admitted, draft, epoch, opened, result, samples};
+
+    /// A study whose trials finish with these BLEU-4 and trainable parameters.
+    fn study(trials: &[(f64, u64)]) -> Study {
+        let mut events = vec![opened()];
+        for ((bleu, trainable), n) in trials.iter().zip(1..) {
+            let mut verdict = admitted(n, &format!("net{n}"));
+            if let crate::Verdict::Admitted { cost, .. } = &mut verdict {
+                cost.params_trainable = *trainable;
+            }
+            events.push(Event::Proposed(Box::new(draft(n, 0, verdict))));
+            events.push(Event::TrialStarted { trial: n });
+            let result = Box::new(result(epoch(1, *bleu).scores));
+            events.push(Event::TrialFinished { trial: n, result });
+        }
+        Study::fold(events).expect("a study")
+    }
+
+    #[test]
+    fn the_order_is_bleu_then_size_then_age() {
+        let board = Leaderboard::of(&study(&[(0.1, 5), (0.2, 9), (0.2, 7), (0.2, 7), (0.3, 99)]));
+        let order: Vec<u64> = board.rows.iter().map(|r| r.trial).collect();
+        assert_eq!(order, [5, 3, 4, 2, 1]);
+        assert!(board.rows.iter().map(|r| r.rank).eq(1..=5));
+        assert_eq!(board.best(), Some(5));
+    }
+
+    #[test]
+    fn collapsed_and_failed_trials_stand_apart() {
+        let board = Leaderboard::of(&Study::fold(samples()).expect("a study"));
+        assert_eq!(board.rows.iter().map(|r| r.trial).collect::<Vec<_>>(), [1]);
+        assert_eq!((board.collapsed[0].trial, board.failed[0].trial), (3, 2));
+        assert!(board.collapsed[0].reason.starts_with("1 distinct captions on 100 images"));
+        assert_eq!(board.failed[0].reason, "the loss is not finite");
+        let text = board.table();
+        assert!(
+            text.contains("\nfailed: trial 2 by random, mobilenet_v2@s32 224px → lstm 512 dot: the loss"),
+            "{text}"
+        );
+    }
+
+    #[test]
+    fn an_empty_study_has_no_best() {
+        let board = Leaderboard::of(&Study::fold([opened()]).expect("a study"));
+        assert_eq!((board.best(), board.table().as_str()), (None, "no trial is ranked\n"));
+    }
+
+    #[test]
+    fn it_is_the_same_after_json() {
+        let board = Leaderboard::of(&Study::fold(samples()).expect("a study"));
+        let text = serde_json::to_string(&board).expect("serialises");
+        assert_eq!(serde_json::from_str::<Leaderboard>(&text).expect("reads"), board);
+    }
+
+    #[test]
+    fn the_table_is_aligned() {
+        let text = Leaderboard::of(&study(&[(0.1, 5_000_000), (0.25, 12_345_678)])).table();
+        let expected = "\
+#  trial  author  trainable   total  BLEU-1  BLEU-2  BLEU-3  BLEU-4  distinct  epochs  time  design
+1      2  random    12.35 M  3.00 M  0.6000  0.4000  0.3000  0.2500    40/100       1   2 s  net2@s32 224px → lstm 512 dot
+2      1  random     5.00 M  3.00 M  0.6000  0.4000  0.3000  0.1000    40/100       1   2 s  net1@s32 224px → lstm 512 dot
+";
+        assert_eq!(text, expected);
+    }
+}
