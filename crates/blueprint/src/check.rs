@@ -77,7 +77,7 @@ pub fn read(text: &str) -> Result<Blueprint, Vec<Diagnostic>> {
 /// # Errors
 /// Every structural problem at once, with its place.
 pub fn from_value(value: Value) -> Result<Blueprint, Vec<Diagnostic>> {
-    let problems = schema::validate(&value, &schema::language());
+    let problems = schema::validate(&value, schema::language());
     if !problems.is_empty() {
         return Err(problems);
     }
@@ -119,7 +119,7 @@ pub fn check(blueprint: Blueprint, zoo: &dyn Zoo, target: Target) -> Result<Chec
 /// A blueprint made in code may carry numbers that no menu has: the schema sees its written form too.
 fn on_menu(blueprint: &Blueprint) -> Vec<Diagnostic> {
     match serde_json::to_value(blueprint) {
-        Ok(value) => schema::validate(&value, &schema::language()),
+        Ok(value) => schema::validate(&value, schema::language()),
         Err(error) => vec![Diagnostic::new(Code::WrongType, "", error.to_string(), "use finite numbers")],
     }
 }

@@ -80,6 +80,7 @@ impl Lowering {
         }
     }
 
+    #[allow(clippy::too_many_arguments)]
     fn inverted_residual(
         &mut self,
         at: &str,

@@ -12,9 +12,9 @@ use serde_json::{Map, Value, json};
 use std::sync::OnceLock;
 
 /// The schema of the whole language. Backbone names are free text here; [`Narrowing`] makes them a menu.
-pub fn language() -> Value {
+pub fn language() -> &'static Value {
     static SCHEMA: OnceLock<Value> = OnceLock::new();
-    SCHEMA.get_or_init(|| inline(schemars::schema_for!(Blueprint).to_value())).clone()
+    SCHEMA.get_or_init(|| inline(schemars::schema_for!(Blueprint).to_value()))
 }
 
 /// Replaces every `$ref` by what it names and drops prose: grammars and validators need neither.
@@ -214,7 +214,7 @@ pub struct Narrowing {
 impl Narrowing {
     /// The schema of the language with menus that hold only what is allowed.
     pub fn schema(&self) -> Value {
-        let mut schema = language();
+        let mut schema = language().clone();
         let encoder = &mut schema["properties"]["encoder"]["properties"];
         if !self.sizes.is_empty() {
             encoder["input"] = json!({ "enum": self.sizes });
