@@ -90,7 +90,30 @@ impl AdamW {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::decoder::tests::formula;
     use burn::tensor::Device;
+
+    #[test]
+    fn five_steps_are_those_of_pytorch() {
+        let text = include_str!("../../../tests/fixtures/train/adamw.json");
+        let theirs: serde_json::Value = serde_json::from_str(text).unwrap();
+        let shapes: [(&str, &[usize]); 3] = [("a.weight", &[3, 2]), ("a.bias", &[3]), ("decoder.embed.weight", &[4, 2])];
+        let wanted: Vec<Param> = shapes.iter().map(|(n, s)| Param::new(*n, s)).collect();
+        let values = wanted.iter().enumerate().map(|(k, p)| formula(k, p.len())).collect();
+        let mut params = Params::from_values(&wanted, values, &Device::flex());
+        let mut optimiser = AdamW::new(&params, 0.05, 1.0);
+        for step in 0..5 {
+            let scaled = |n: usize, k: usize| formula(k, n).iter().map(|x| x * (step + 1) as f32).collect();
+            let gradients = wanted.iter().enumerate().map(|(k, p)| Some(scaled(p.len(), 10 * step + k)));
+            let norm = optimiser.step(&mut params, &Grads(gradients.collect()), 0.01);
+            assert!((norm - theirs["norms"][step].as_f64().unwrap()).abs() < 1e-5);
+        }
+        for (name, _, ours) in params.tensors() {
+            for (i, x) in ours.iter().enumerate() {
+                assert!((f64::from(*x) - theirs["values"][name][i].as_f64().unwrap()).abs() < 1e-6, "{name} {i}");
+            }
+        }
+    }
 
     #[test]
     fn clipping_limits_the_step_and_bad_gradients_change_nothing() {

@@ -5,6 +5,8 @@ mod loss;
 mod recurrent;
 mod recurrent_back;
 mod session;
+#[cfg(test)]
+pub(crate) mod tests;
 mod transformer;
 mod transformer_step;
 

@@ -1,0 +1,33 @@
+//! Small decoders for tests.
+
+use crate::params::Params;
+use burn::tensor::{Device, TensorData};
+use capwright_blueprint::language::{Attention, Cell, ImageMode};
+use capwright_blueprint::{DecoderSpec, RecurrentSpec, TransformerSpec};
+
+/// Width and number of memory tokens.
+pub const DIM: usize = 6;
+pub const TOKENS: usize = 4;
+
+pub fn recurrent(cell: Cell, image: ImageMode, attention: Attention, layers: usize) -> DecoderSpec {
+    DecoderSpec::Recurrent(RecurrentSpec { cell, embed: 8, hidden: 10, layers, image, attention, dropout_pct: 0 })
+}
+
+/// One decoder of each family and each way to see the image.
+pub fn families() -> Vec<DecoderSpec> {
+    vec![
+        recurrent(Cell::Lstm, ImageMode::InitialState, Attention::Additive, 1),
+        recurrent(Cell::Gru, ImageMode::FirstToken, Attention::Dot, 2),
+        recurrent(Cell::Lstm, ImageMode::EveryStep, Attention::None, 2),
+        DecoderSpec::Transformer(TransformerSpec { dim: 8, layers: 2, heads: 2, ff: 16, dropout_pct: 0 }),
+    ]
+}
+
+/// Random values with large weights, so that captions differ, and the memory of one image.
+pub fn decoder(spec: &DecoderSpec, vocab: usize, positions: usize, seed: u64) -> (Params, TensorData) {
+    let wanted = spec.parameters(DIM, vocab, positions);
+    let drawn = Params::init(&wanted, seed, &Device::flex());
+    let values = drawn.tensors().map(|(_, _, v)| v.iter().map(|x| 3.0 * x).collect()).collect();
+    let memory: Vec<f32> = (0..TOKENS * DIM).map(|i| (i as f32 * 1.3).sin()).collect();
+    (Params::from_values(&wanted, values, &Device::flex()), TensorData::new(memory, [1, TOKENS, DIM]))
+}
