@@ -9,10 +9,15 @@ use capwright_blueprint::language::Memory;
 /// Memory `[batch, tokens, dim]` of feature maps `[batch, channels, height, width]`.
 pub fn bridge(spec: &BridgeSpec, params: &Params, features: Tensor<4>, dropout: &mut Dropout) -> Tensor<3> {
     let [batch, channels, h, w] = features.dims();
-    let cells = features.reshape([batch, channels, h * w]);
+    bridge_tokens(spec, params, features.reshape([batch, channels, h * w]).swap_dims(1, 2), dropout)
+}
+
+/// Memory `[batch, tokens, dim]` of features in token order, `[batch, cells, channels]`.
+pub fn bridge_tokens(spec: &BridgeSpec, params: &Params, cells: Tensor<3>, dropout: &mut Dropout) -> Tensor<3> {
+    let [batch, count, channels] = cells.dims();
     let tokens: Tensor<2> = match spec.memory {
-        Memory::Grid => cells.swap_dims(1, 2).reshape([batch * h * w, channels]),
-        Memory::Global => cells.mean_dim(2).reshape([batch, channels]),
+        Memory::Grid => cells.reshape([batch * count, channels]),
+        Memory::Global => cells.mean_dim(1).reshape([batch, channels]),
     };
     let x = linear(params, "bridge.proj", tokens);
     let memory = dropped(layer_norm(params, "bridge.norm", x), spec.dropout_pct, dropout);

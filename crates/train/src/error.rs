@@ -24,6 +24,12 @@ pub enum TrainError {
     /// The data folder could not be read.
     #[error(transparent)]
     Data(#[from] capwright_caption_data::DataError),
+    /// Weights of the frozen backbone cannot be used.
+    #[error(transparent)]
+    Weights(#[from] crate::vision::WeightsError),
+    /// Features or pixels could not be computed or kept.
+    #[error(transparent)]
+    Cache(#[from] crate::vision::CacheError),
     /// The data are not those of the specification.
     #[error(
         "the data in {} have fingerprint {found}, but the trial is for {expected}; \
@@ -47,6 +53,12 @@ pub enum TrainError {
         /// What was found.
         found: String,
     },
+    /// Pretrained weights cannot be used.
+    #[error(transparent)]
+    Pretrained(#[from] crate::vision::WeightsError),
+    /// Features or pixels cannot be had.
+    #[error(transparent)]
+    Cache(#[from] crate::vision::CacheError),
     /// The specification cannot be trained.
     #[error("this trial cannot be run: {0}")]
     Spec(String),

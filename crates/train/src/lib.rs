@@ -1,18 +1,32 @@
 //! Graphs to networks on burn: features, training, decoding, scoring. The only crate that knows tensors.
+//!
+//! [`run_trial`] trains one design from its specification; [`Captioner`] uses what it leaves. In between:
+//! [`vision`] turns images into features, [`bridge`] features into memory, [`decoder`] memory into words.
 #![recursion_limit = "256"]
 
 pub mod bridge;
+pub mod captioner;
+mod checkpoint;
 pub mod decode;
 pub mod decoder;
 pub mod error;
+pub mod fit;
 mod math;
+pub mod model_folder;
+pub mod network;
 pub mod optim;
 pub mod params;
+pub mod score;
+pub mod source;
 pub mod store;
 #[cfg(test)]
 mod testing;
+pub mod trial;
 pub mod vision;
 
+pub use captioner::{Captioner, Evaluation};
 pub use error::TrainError;
 pub use math::Dropout;
+pub use network::{Input, Network};
 pub use params::{Grads, Params};
+pub use trial::run_trial;

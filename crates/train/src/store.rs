@@ -6,8 +6,12 @@ use safetensors::tensor::{Dtype, SafeTensors, TensorView};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use sha2::{Digest, Sha256};
+use std::collections::HashMap;
 use std::io::Write;
 use std::path::Path;
+
+/// Key of the note in the header's metadata.
+const NOTE: &str = "capwright";
 
 /// Writes `bytes` so that after a crash the file is either the old or the new one: temporary file, sync, rename.
 ///
@@ -52,6 +56,18 @@ pub fn write<'a>(
     path: &Path,
     tensors: impl Iterator<Item = (&'a str, &'a [usize], &'a [f32])>,
 ) -> Result<(), TrainError> {
+    write_noted(path, tensors, None)
+}
+
+/// [`write`](fn@write) with a note in the file's header.
+///
+/// # Errors
+/// Where the file cannot be written.
+pub fn write_noted<'a>(
+    path: &Path,
+    tensors: impl Iterator<Item = (&'a str, &'a [usize], &'a [f32])>,
+    note: Option<String>,
+) -> Result<(), TrainError> {
     let bytes: Vec<(&str, &[usize], Vec<u8>)> =
         tensors.map(|(n, s, v)| (n, s, v.iter().flat_map(|x| x.to_le_bytes()).collect())).collect();
     let mut views = Vec::with_capacity(bytes.len());
@@ -59,8 +75,20 @@ pub fn write<'a>(
         let view = TensorView::new(Dtype::F32, shape.to_vec(), data).map_err(|e| TrainError::format(path, e))?;
         views.push((*name, view));
     }
-    let file = safetensors::serialize(views, None).map_err(|e| TrainError::format(path, e))?;
+    let header = note.map(|note| HashMap::from([(NOTE.to_string(), note)]));
+    let file = safetensors::serialize(views, header).map_err(|e| TrainError::format(path, e))?;
     write_atomically(path, &file)
+}
+
+/// The note of a file written by [`write_noted`].
+///
+/// # Errors
+/// A missing or damaged file, or one without a note.
+pub fn note(path: &Path) -> Result<String, TrainError> {
+    let bytes = std::fs::read(path).map_err(TrainError::io(path))?;
+    let (_, header) = SafeTensors::read_metadata(&bytes).map_err(|e| TrainError::format(path, e))?;
+    let found = header.metadata().as_ref().and_then(|m| m.get(NOTE).cloned());
+    found.ok_or_else(|| TrainError::format(path, "it holds no note; it was not written by this program"))
 }
 
 /// Reads the wanted tensors of a safetensors file, in their order.

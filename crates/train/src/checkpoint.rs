@@ -1,0 +1,118 @@
+//! The state of a trial after an epoch, in one file that is replaced atomically.
+
+use crate::error::TrainError;
+use crate::network::Network;
+use crate::optim::AdamW;
+use crate::params::Params;
+use crate::store;
+use crate::vision::Stats;
+use capwright_blueprint::Param;
+use capwright_study::{Epoch, SampleCaption, TrialSpec};
+use serde::{Deserialize, Serialize};
+use std::path::{Path, PathBuf};
+
+/// What is known of a trial beside its tensors.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) struct Progress {
+    /// What decides the result; another specification must not go on from here.
+    key: String,
+    /// Steps of the optimiser.
+    steps: u64,
+    /// Finished epochs.
+    pub history: Vec<Epoch>,
+    /// The best of them, from 1; 0 for none.
+    pub best_epoch: u32,
+    /// Captions of the best epoch.
+    pub samples: Vec<SampleCaption>,
+    /// Wall seconds so far.
+    pub seconds: f64,
+}
+
+/// Network, optimiser and history of a trial.
+pub(crate) struct Checkpoint {
+    pub network: Network,
+    pub optimiser: AdamW,
+    /// The network of the best epoch.
+    pub best: Network,
+    pub progress: Progress,
+}
+
+fn path(out: &Path) -> PathBuf {
+    out.join("checkpoint.safetensors")
+}
+
+/// All of the specification that decides the result; where files lie does not.
+fn key(spec: &TrialSpec) -> String {
+    let weights = spec.weights.as_ref().map(|w| w.sha256.as_str());
+    let parts = (&spec.blueprint, &spec.data_fingerprint, weights, spec.seed, spec.epochs, spec.decoding);
+    serde_json::to_string(&parts).unwrap_or_default()
+}
+
+fn prefixed(prefix: &str, wanted: &[Param]) -> Vec<Param> {
+    wanted.iter().map(|p| Param::new(format!("{prefix}{}", p.name), &p.shape)).collect()
+}
+
+impl Checkpoint {
+    /// The start of a trial.
+    pub fn new(spec: &TrialSpec, network: Network, optimiser: AdamW) -> Self {
+        let best = network.inner();
+        let progress = Progress {
+            key: key(spec),
+            steps: 0,
+            history: Vec::new(),
+            best_epoch: 0,
+            samples: Vec::new(),
+            seconds: 0.0,
+        };
+        Self { network, optimiser, best, progress }
+    }
+
+    /// Takes the state of an earlier run, if there is one of this very specification.
+    ///
+    /// # Errors
+    /// A damaged file: it is reported and not silently trained over.
+    pub fn resume(&mut self, spec: &TrialSpec) -> Result<(), TrainError> {
+        let path = path(&spec.out);
+        if !path.exists() {
+            return Ok(());
+        }
+        let note = store::note(&path)?;
+        let progress: Progress = serde_json::from_str(&note).map_err(|e| TrainError::format(&path, e))?;
+        if progress.key != key(spec) {
+            let reason = "it belongs to another trial; give this trial a folder of its own, or delete the file";
+            return Err(TrainError::format(&path, reason));
+        }
+        self.network = read(&path, "", &self.network)?;
+        self.best = read(&path, "best.", &self.best)?;
+        self.optimiser.restore(&self.network.params, &path, progress.steps)?;
+        self.progress = progress;
+        Ok(())
+    }
+
+    /// Writes the state.
+    ///
+    /// # Errors
+    /// Where the file cannot be written.
+    pub fn save(&mut self, out: &Path) -> Result<(), TrainError> {
+        self.progress.steps = self.optimiser.steps();
+        let mut all = self.optimiser.tensors(&self.network.params);
+        for (prefix, network) in [("", &self.network), ("best.", &self.best)] {
+            let tensors = network.params.tensors().chain(network.stats.tensors());
+            all.extend(tensors.map(|(n, s, v)| (format!("{prefix}{n}"), s.to_vec(), v.to_vec())));
+        }
+        let path = path(out);
+        let note = serde_json::to_string(&self.progress).map_err(|e| TrainError::format(&path, e))?;
+        store::write_noted(&path, all.iter().map(|(n, s, v)| (n.as_str(), &s[..], &v[..])), Some(note))
+    }
+}
+
+/// A network like `like` from the tensors with that prefix.
+fn read(path: &Path, prefix: &str, like: &Network) -> Result<Network, TrainError> {
+    let design = like.design();
+    let (wanted, buffers) = (design.trainable(), design.trunk.buffers());
+    let values = store::read(path, &prefixed(prefix, &wanted))?;
+    let mut network = like.inner();
+    network.params = Params::from_values(&wanted, values, like.params.device());
+    network.stats = Stats::from_values(&buffers, store::read(path, &prefixed(prefix, &buffers))?);
+    Ok(network)
+}

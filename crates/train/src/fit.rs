@@ -1,0 +1,166 @@
+//! One epoch of training and one of validation.
+
+use crate::decoder::CaptionBatch;
+use crate::error::TrainError;
+use crate::math::Dropout;
+use crate::network::Network;
+use crate::optim::AdamW;
+use crate::source::Source;
+use capwright_blueprint::language::{Recipe, Schedule};
+use capwright_caption_data::Vocabulary;
+use capwright_contract::Decoding;
+use rand::SeedableRng;
+use rand::seq::SliceRandom;
+use rand_chacha::ChaCha8Rng;
+
+/// Images decoded at once.
+const DECODED: usize = 32;
+
+/// Learning rate of step `step` (from 0) of `total`: linear warm-up over 3 %, then the schedule.
+pub fn learning_rate(recipe: &Recipe, step: u64, total: u64) -> f64 {
+    const FLOOR: f64 = 0.02;
+    let warm = (total * 3).div_ceil(100).max(1);
+    if step < warm {
+        return recipe.lr.0 * (step + 1) as f64 / warm as f64;
+    }
+    let done = (step - warm) as f64 / total.saturating_sub(warm + 1).max(1) as f64;
+    let factor = match recipe.schedule {
+        Schedule::Constant => 1.0,
+        Schedule::Cosine => FLOOR + (1.0 - FLOOR) * 0.5 * (1.0 + (std::f64::consts::PI * done.min(1.0)).cos()),
+        Schedule::Linear => 1.0 - (1.0 - FLOOR) * done.min(1.0),
+    };
+    recipe.lr.0 * factor
+}
+
+/// Batches of an epoch: the images in an order drawn from seed and epoch. A last batch of a single image joins the
+/// one before it, because batch norm needs more than one.
+pub fn batches(images: usize, size: usize, seed: u64, epoch: u32) -> Vec<Vec<usize>> {
+    let mut order: Vec<usize> = (0..images).collect();
+    let mut rng = ChaCha8Rng::seed_from_u64(seed);
+    rng.set_stream(u64::from(epoch) << 32);
+    order.shuffle(&mut rng);
+    let mut all: Vec<Vec<usize>> = order.chunks(size.max(1)).map(<[usize]>::to_vec).collect();
+    if all.len() > 1 && all.last().is_some_and(|b| b.len() == 1) {
+        let last = all.pop().unwrap_or_default();
+        all.last_mut().into_iter().for_each(|batch| batch.extend(&last));
+    }
+    all
+}
+
+/// What training needs beside the network.
+pub struct Lesson<'a> {
+    /// Inputs of all images.
+    pub source: &'a Source,
+    /// Encoded references of the training images, which come first in the source.
+    pub references: &'a [Vec<Vec<u32>>],
+    /// Recipe of the design.
+    pub recipe: &'a Recipe,
+    /// Seed of order and dropout.
+    pub seed: u64,
+    /// Epochs planned: they decide the schedule.
+    pub epochs: u32,
+}
+
+/// Means over an epoch.
+pub struct EpochLoss {
+    /// Loss per word in nats.
+    pub loss: f64,
+    /// Gradient norm before clipping.
+    pub grad_norm: f64,
+    /// Words trained on.
+    pub words: u64,
+}
+
+/// One epoch (from 1) over all training images; `tell` hears batches done, batches in all and the last loss.
+///
+/// # Errors
+/// [`TrainError::Diverged`] at once where loss or gradients are not finite.
+pub fn train_epoch(
+    network: &mut Network,
+    optimiser: &mut AdamW,
+    lesson: &Lesson<'_>,
+    epoch: u32,
+    tell: &mut dyn FnMut(usize, usize, f64),
+) -> Result<EpochLoss, TrainError> {
+    let all = batches(lesson.references.len(), lesson.recipe.batch.0 as usize, lesson.seed, epoch);
+    let total = all.len() as u64 * u64::from(lesson.epochs);
+    let mut dropout = Dropout::seeded(lesson.seed, epoch);
+    let (mut loss, mut norms, mut words) = (0.0, 0.0, 0u64);
+    for (i, images) in all.iter().enumerate() {
+        let references: Vec<Vec<Vec<u32>>> = images.iter().map(|i| lesson.references[*i].clone()).collect();
+        let batch = CaptionBatch::new(&references);
+        if batch.rows.is_empty() {
+            continue;
+        }
+        let diverged = |what| TrainError::Diverged { epoch, batch: i + 1, what };
+        let input = lesson.source.input(images, network.reads_tokens(), network.params.device());
+        let step = network.step(input, &batch, lesson.recipe.label_smoothing.0 as f32, &mut dropout);
+        if !step.loss.is_finite() {
+            return Err(diverged("the loss"));
+        }
+        let done = u64::from(epoch - 1) * all.len() as u64 + i as u64;
+        let rate = learning_rate(lesson.recipe, done, total);
+        let norm = optimiser.step(&mut network.params, &step.grads, rate);
+        if !norm.is_finite() {
+            return Err(diverged("the gradient norm"));
+        }
+        loss += step.loss;
+        norms += norm;
+        words += step.words as u64;
+        tell(i + 1, all.len(), step.loss / step.words as f64);
+    }
+    let steps = all.len().max(1) as f64;
+    Ok(EpochLoss { loss: loss / words.max(1) as f64, grad_norm: norms / steps, words })
+}
+
+/// Captions of images of the source, by their places; `network` must record no gradients.
+pub fn captions(
+    network: &mut Network,
+    source: &Source,
+    images: &[usize],
+    vocabulary: &Vocabulary,
+    decoding: Decoding,
+) -> Vec<String> {
+    let mut all = Vec::with_capacity(images.len());
+    for part in images.chunks(DECODED) {
+        let input = source.input(part, network.reads_tokens(), network.params.device());
+        all.extend(network.decode(input, decoding).iter().map(|words| vocabulary.decode(words)));
+    }
+    all
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use capwright_blueprint::language::{BatchImages, ClipNorm, LabelSmoothing, LearningRate, WeightDecay};
+
+    #[test]
+    fn learning_rate_warms_up_and_falls_to_two_percent() {
+        let recipe = |schedule| Recipe {
+            lr: LearningRate(0.001),
+            schedule,
+            weight_decay: WeightDecay(0.0),
+            label_smoothing: LabelSmoothing(0.0),
+            clip: ClipNorm(1.0),
+            batch: BatchImages(8),
+        };
+        for (schedule, last) in [(Schedule::Constant, 1.0), (Schedule::Cosine, 0.02), (Schedule::Linear, 0.02)] {
+            let rate = |step| learning_rate(&recipe(schedule), step, 1000) / 0.001;
+            assert!((rate(0) - 1.0 / 30.0).abs() < 1e-9 && (rate(29) - 1.0).abs() < 1e-9);
+            assert!((rate(30) - 1.0).abs() < 1e-3, "{schedule:?}");
+            assert!((rate(999) - last).abs() < 1e-6, "{schedule:?} {}", rate(999));
+        }
+    }
+
+    #[test]
+    fn each_epoch_sees_every_image_once_in_its_own_order() {
+        let first = batches(17, 4, 3, 1);
+        assert_eq!(first.iter().map(Vec::len).collect::<Vec<_>>(), [4, 4, 4, 5]);
+        let mut seen = first.concat();
+        seen.sort_unstable();
+        assert_eq!(seen, (0..17).collect::<Vec<_>>());
+        assert_eq!(first, batches(17, 4, 3, 1));
+        assert_ne!(first, batches(17, 4, 3, 2));
+        assert_ne!(first, batches(17, 4, 4, 1));
+    }
+}

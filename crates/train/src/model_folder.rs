@@ -1,0 +1,102 @@
+//! The model folder: all that captioning needs, each file named with its sha256 in `manifest.json`.
+
+use crate::error::TrainError;
+use crate::network::Network;
+use crate::source::preprocess;
+use crate::store;
+use crate::vision::Weights;
+use capwright_blueprint::{Graph, Param};
+use capwright_caption_data::Vocabulary;
+use capwright_study::{Scores, TrialSpec};
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+use std::path::Path;
+
+pub(crate) const BLUEPRINT: &str = "blueprint.json";
+pub(crate) const DESIGN: &str = "design.json";
+pub(crate) const WEIGHTS: &str = "weights.safetensors";
+pub(crate) const BACKBONE: &str = "backbone.safetensors";
+pub(crate) const VOCABULARY: &str = "vocabulary.json";
+pub(crate) const PREPROCESS: &str = "preprocess.json";
+pub(crate) const DECODING: &str = "decoding.json";
+pub(crate) const SCORES: &str = "scores.json";
+pub(crate) const MANIFEST: &str = "manifest.json";
+
+/// sha256 in hex of each file of a folder.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Manifest {
+    /// By file name.
+    pub files: BTreeMap<String, String>,
+}
+
+/// Writes the folder; `network` holds the weights that are kept.
+///
+/// # Errors
+/// Where a file cannot be written.
+pub(crate) fn write(
+    folder: &Path,
+    spec: &TrialSpec,
+    network: &Network,
+    backbone: Option<&Weights>,
+    vocabulary: &Vocabulary,
+    scores: &Scores,
+) -> Result<(), TrainError> {
+    std::fs::create_dir_all(folder).map_err(TrainError::io(folder))?;
+    let design = network.design();
+    store::write_json(&folder.join(BLUEPRINT), &spec.blueprint)?;
+    store::write_json(&folder.join(DESIGN), design)?;
+    network.save(&folder.join(WEIGHTS))?;
+    let mut files = vec![BLUEPRINT, DESIGN, WEIGHTS, VOCABULARY, PREPROCESS, DECODING, SCORES];
+    if let (Some(frozen), Some(weights)) = (&design.frozen, backbone) {
+        write_backbone(&folder.join(BACKBONE), &frozen.graph, weights)?;
+        files.push(BACKBONE);
+    }
+    vocabulary.save(&folder.join(VOCABULARY))?;
+    store::write_json(&folder.join(PREPROCESS), &preprocess(design)?)?;
+    store::write_json(&folder.join(DECODING), &spec.decoding)?;
+    store::write_json(&folder.join(SCORES), scores)?;
+    let mut manifest = Manifest { files: BTreeMap::new() };
+    for name in files {
+        manifest.files.insert(name.to_string(), store::sha256(&folder.join(name))?);
+    }
+    store::write_json(&folder.join(MANIFEST), &manifest)
+}
+
+/// Only what the cut graph uses.
+fn write_backbone(path: &Path, graph: &Graph, weights: &Weights) -> Result<(), TrainError> {
+    let wanted: Vec<Param> = graph.parameters().into_iter().chain(graph.buffers()).collect();
+    let mut tensors = Vec::with_capacity(wanted.len());
+    for param in &wanted {
+        let tensor = weights.get(&param.name).ok_or_else(|| TrainError::Weight {
+            name: param.name.clone(),
+            expected: format!("F32 {:?}", param.shape),
+            found: "no such tensor".into(),
+        })?;
+        tensors.push((param.name.as_str(), &param.shape[..], &tensor.values[..]));
+    }
+    store::write(path, tensors.into_iter())
+}
+
+/// Checks each file of the manifest, if there is one.
+///
+/// # Errors
+/// A file that is missing or has another content.
+pub(crate) fn verify(folder: &Path) -> Result<(), TrainError> {
+    let path = folder.join(MANIFEST);
+    if !path.exists() {
+        return Ok(());
+    }
+    let manifest: Manifest = store::read_json(&path)?;
+    for (name, expected) in &manifest.files {
+        if name.contains(['/', '\\']) || name.starts_with('.') {
+            return Err(TrainError::format(&path, format!("{name} is not a file of this folder")));
+        }
+        let file = folder.join(name);
+        let found = store::sha256(&file)?;
+        if !found.eq_ignore_ascii_case(expected) {
+            let reason = format!("sha256 is {found}, but the manifest says {expected}; copy the model folder again");
+            return Err(TrainError::format(&file, reason));
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,114 @@
+//! A design with its values: encoder trunk, bridge and decoder as one network.
+
+use crate::bridge::{bridge, bridge_tokens};
+use crate::decode::decode;
+use crate::decoder::{self, CaptionBatch};
+use crate::error::TrainError;
+use crate::math::Dropout;
+use crate::params::{Grads, Params};
+use crate::store;
+use crate::vision::{self, Stats};
+use burn::tensor::{Device, Tensor, TensorData};
+use capwright_blueprint::{Design, Param};
+use capwright_contract::Decoding;
+use std::path::Path;
+
+/// What a network reads for a batch of images.
+pub enum Input {
+    /// Frozen features in token order, `[images, cells, channels]`, for designs without a trained trunk.
+    Tokens(Tensor<3>),
+    /// Feature maps or images, `[images, channels, height, width]`.
+    Map(Tensor<4>),
+}
+
+/// A network of a design.
+pub struct Network {
+    design: Design,
+    /// Learned values.
+    pub params: Params,
+    /// Running statistics of the trunk's batch norms.
+    pub stats: Stats,
+}
+
+/// What a training step gives.
+pub struct Step {
+    /// Sum of the cross entropy over all words, in nats.
+    pub loss: f64,
+    /// Words said, ENDs included.
+    pub words: usize,
+    /// Gradients of the mean loss per word.
+    pub grads: Grads,
+}
+
+impl Network {
+    /// A network with first values drawn from `seed`.
+    pub fn new(design: &Design, seed: u64, device: &Device) -> Self {
+        let params = Params::init(&design.trainable(), seed, device);
+        Self { design: design.clone(), params, stats: Stats::new(&design.trunk) }
+    }
+
+    /// A network from a file that [`Network::save`] has written.
+    ///
+    /// # Errors
+    /// A missing file, or one of another design.
+    pub fn load(path: &Path, design: &Design, device: &Device) -> Result<Self, TrainError> {
+        let params = Params::load(path, &design.trainable(), device)?;
+        let buffers: Vec<Param> = design.trunk.buffers();
+        let stats = Stats::from_values(&buffers, store::read(path, &buffers)?);
+        Ok(Self { design: design.clone(), params, stats })
+    }
+
+    /// Writes learned values and running statistics as safetensors.
+    ///
+    /// # Errors
+    /// Where the file cannot be written.
+    pub fn save(&self, path: &Path) -> Result<(), TrainError> {
+        store::write(path, self.params.tensors().chain(self.stats.tensors()))
+    }
+
+    /// A copy that records no gradients, for decoding and scoring.
+    pub fn inner(&self) -> Self {
+        Self { design: self.design.clone(), params: self.params.inner(), stats: self.stats.clone() }
+    }
+
+    /// The design.
+    pub fn design(&self) -> &Design {
+        &self.design
+    }
+
+    /// Whether the network reads tokens: there is nothing to train between frozen features and bridge.
+    pub fn reads_tokens(&self) -> bool {
+        self.design.frozen.is_some() && self.design.trunk.nodes().len() == 1
+    }
+
+    /// Memory `[images, tokens, dim]`; with `training`, batch norms use and follow the batch.
+    pub fn memory(&mut self, input: Input, training: bool, dropout: &mut Dropout) -> Tensor<3> {
+        let spec = &self.design.bridge;
+        match input {
+            Input::Tokens(tokens) => bridge_tokens(spec, &self.params, tokens, dropout),
+            Input::Map(map) => {
+                let map = vision::forward(&self.design.trunk, &self.params, &mut self.stats, map, training);
+                bridge(spec, &self.params, map, dropout)
+            }
+        }
+    }
+
+    /// Loss and gradients of one batch.
+    pub fn step(&mut self, input: Input, batch: &CaptionBatch, smoothing: f32, dropout: &mut Dropout) -> Step {
+        let memory = self.memory(input, true, dropout);
+        let host = memory.clone().inner().into_data();
+        let outcome = decoder::train(&self.design.decoder, &self.params, host, batch, smoothing, dropout);
+        let mut grads = outcome.grads;
+        // The decoder's gradient of the memory is known: a loss with just that gradient carries it into autodiff.
+        let back = TensorData::new(outcome.memory, memory.dims());
+        let back = Tensor::<3>::from_data(back, self.params.device());
+        self.params.collect(&mut (memory * back).sum().backward(), &mut grads);
+        Step { loss: outcome.loss, words: outcome.words, grads }
+    }
+
+    /// Words of the best caption of each image, END left out.
+    pub fn decode(&mut self, input: Input, decoding: Decoding) -> Vec<Vec<u32>> {
+        let memory = self.memory(input, false, &mut Dropout::off()).into_data();
+        decode(&self.design.decoder, &self.params, memory, decoding)
+    }
+}

@@ -1,0 +1,245 @@
+//! One trial from specification to result: load, train, validate, keep the best, write the model folder.
+
+use crate::checkpoint::Checkpoint;
+use crate::error::TrainError;
+use crate::fit::{self, Lesson};
+use crate::model_folder;
+use crate::network::Network;
+use crate::optim::AdamW;
+use crate::score::score;
+use crate::source::{Source, open_weights};
+use crate::store;
+use crate::vision::Weights;
+use burn::tensor::Device;
+use capwright_blueprint::Design;
+use capwright_caption_data::{Dataset, ImageRecord, Split, Vocabulary};
+use capwright_study::{Epoch, SampleCaption, TrialEvent, TrialResult, TrialSpec};
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+/// Name of the model folder in the trial's folder.
+const MODEL: &str = "model";
+/// Captions shown to people.
+const SAMPLES: usize = 8;
+
+/// Everything a trial reads.
+struct Setting<'a> {
+    spec: &'a TrialSpec,
+    vocabulary: Vocabulary,
+    weights: Option<Weights>,
+    source: Source,
+    /// Encoded references of the training images.
+    references: Vec<Vec<Vec<u32>>>,
+    /// Validation images and their places in the source.
+    validation: Vec<ImageRecord>,
+    places: Vec<usize>,
+}
+
+/// Runs a trial, or goes on with it: a finished one is returned at once, an interrupted one continues after its last
+/// epoch with the same result as without interruption. `design` is `spec.blueprint`, lowered.
+///
+/// Uses rayon's global pool, and sets it to `spec.threads` where nothing has used it before: meant for a process of
+/// its own. `spec.patience` 0 means no early stopping.
+///
+/// # Errors
+/// [`TrainError`] for wrong or unreadable data, vocabulary or weights, a full disk, and training that diverges.
+///
+/// # Panics
+/// Where the built network has another number of parameters than `spec.cost`: a bug in one of the two.
+pub fn run_trial(
+    spec: &TrialSpec,
+    design: &Design,
+    emit: &mut dyn FnMut(TrialEvent),
+) -> Result<TrialResult, TrainError> {
+    std::fs::create_dir_all(&spec.out).map_err(TrainError::io(&spec.out))?;
+    let finished = spec.out.join("result.json");
+    if finished.exists() {
+        return store::read_json(&finished);
+    }
+    let start = Instant::now();
+    // Fails only where the pool is already in use; it then keeps its size.
+    let _ = rayon::ThreadPoolBuilder::new().num_threads(spec.threads.max(1)).build_global();
+    let setting = Setting::load(spec, design, emit)?;
+    let network = Network::new(design, spec.seed, &Device::flex().autodiff());
+    let built = network.params.elements();
+    assert_eq!(built, spec.cost.params_trainable, "the built network and its cost differ in parameters");
+    let recipe = &spec.blueprint.recipe;
+    let optimiser = AdamW::new(&network.params, recipe.weight_decay.0, recipe.clip.0);
+    let mut state = Checkpoint::new(spec, network, optimiser);
+    state.resume(spec)?;
+    setting.train(&mut state, start, emit)?;
+    let result = setting.finish(&state, start, built)?;
+    store::write_json(&finished, &result)?;
+    Ok(result)
+}
+
+/// Whether the last `patience` epochs brought nothing better.
+fn out_of_patience(spec: &TrialSpec, state: &Checkpoint) -> bool {
+    let epochs = state.progress.history.len() as u32;
+    spec.patience > 0 && epochs - state.progress.best_epoch >= spec.patience
+}
+
+/// BLEU-4, and BLEU-1 where that is equal (as in the first epochs, when both are 0).
+fn better(epoch: &Epoch, best: Option<&Epoch>) -> bool {
+    let rank = |e: &Epoch| (e.scores.bleu[3], e.scores.bleu[0]);
+    best.is_none_or(|best| rank(epoch) > rank(best))
+}
+
+impl<'a> Setting<'a> {
+    fn load(spec: &'a TrialSpec, design: &Design, emit: &mut dyn FnMut(TrialEvent)) -> Result<Self, TrainError> {
+        let data = Dataset::load(&spec.data)?;
+        if data.fingerprint() != spec.data_fingerprint {
+            return Err(TrainError::Fingerprint {
+                path: spec.data.clone(),
+                expected: spec.data_fingerprint.clone(),
+                found: data.fingerprint().to_string(),
+            });
+        }
+        let vocabulary = Vocabulary::load(&spec.vocabulary)?;
+        check_target(spec, design, &vocabulary)?;
+        let training: Vec<ImageRecord> = data.records(Split::Train).cloned().collect();
+        let validation: Vec<ImageRecord> = data.records(Split::Val).cloned().collect();
+        if training.is_empty() || validation.is_empty() {
+            let reason = format!("{} needs training and validation images", spec.data.display());
+            return Err(TrainError::Spec(reason));
+        }
+        let weights = open_weights(design, spec.weights.as_ref())?;
+        let images = [training.clone(), validation.clone()].concat();
+        let source = Source::open(&spec.cache, design, weights.as_ref(), &images, emit)?;
+        let places = (training.len()..images.len()).collect();
+        let encode = |caption: &String| vocabulary.encode(caption, design.target.max_words);
+        let references = training
+            .iter()
+            .map(|image| image.captions.iter().map(encode).filter(|words| !words.is_empty()).collect())
+            .collect();
+        Ok(Self { spec, vocabulary, weights, source, references, validation, places })
+    }
+
+    fn train(
+        &self,
+        state: &mut Checkpoint,
+        start: Instant,
+        emit: &mut dyn FnMut(TrialEvent),
+    ) -> Result<(), TrainError> {
+        let earlier = state.progress.seconds;
+        let first = state.progress.history.len() as u32 + 1;
+        for number in first..=self.spec.epochs {
+            if out_of_patience(self.spec, state) {
+                break;
+            }
+            let (epoch, captions) = self.epoch(state, number, emit)?;
+            let best = state.progress.history.get((state.progress.best_epoch as usize).wrapping_sub(1));
+            if better(&epoch, best) {
+                state.best = state.network.inner();
+                state.progress.best_epoch = number;
+                state.progress.samples = self.samples(&captions);
+            }
+            state.progress.history.push(epoch.clone());
+            state.progress.seconds = earlier + start.elapsed().as_secs_f64();
+            state.save(&self.spec.out)?;
+            emit(TrialEvent::Epoch(epoch));
+        }
+        Ok(())
+    }
+
+    /// Trains and validates one epoch.
+    fn epoch(
+        &self,
+        state: &mut Checkpoint,
+        number: u32,
+        emit: &mut dyn FnMut(TrialEvent),
+    ) -> Result<(Epoch, Vec<String>), TrainError> {
+        let start = Instant::now();
+        let mut last: Option<Instant> = None;
+        let mut tell = |done, total, loss| {
+            if done == total || last.is_none_or(|at| at.elapsed() >= Duration::from_secs(1)) {
+                last = Some(Instant::now());
+                emit(TrialEvent::Step { epoch: number, done, total, loss });
+            }
+        };
+        let lesson = Lesson {
+            source: &self.source,
+            references: &self.references,
+            recipe: &self.spec.blueprint.recipe,
+            seed: self.spec.seed,
+            epochs: self.spec.epochs,
+        };
+        let trained = fit::train_epoch(&mut state.network, &mut state.optimiser, &lesson, number, &mut tell)?;
+        let train_seconds = start.elapsed().as_secs_f64();
+        let scoring = Instant::now();
+        let mut network = state.network.inner();
+        let captions =
+            fit::captions(&mut network, &self.source, &self.places, &self.vocabulary, self.spec.decoding);
+        let references: Vec<Vec<String>> = self.validation.iter().map(|i| i.captions.clone()).collect();
+        let epoch = Epoch {
+            epoch: number,
+            loss: trained.loss,
+            grad_norm: trained.grad_norm,
+            scores: score(&captions, &references)?,
+            train_seconds,
+            score_seconds: scoring.elapsed().as_secs_f64(),
+            words_per_second: trained.words as f64 / train_seconds.max(1e-9),
+        };
+        Ok((epoch, captions))
+    }
+
+    fn samples(&self, captions: &[String]) -> Vec<SampleCaption> {
+        let stride = (captions.len() / SAMPLES).max(1);
+        let chosen = self.validation.iter().zip(captions).step_by(stride).take(SAMPLES);
+        chosen
+            .map(|(image, caption)| SampleCaption {
+                image: image.file_name.clone(),
+                caption: caption.clone(),
+                references: image.captions.clone(),
+            })
+            .collect()
+    }
+
+    /// Writes the model folder and sums up.
+    fn finish(&self, state: &Checkpoint, start: Instant, built: u64) -> Result<TrialResult, TrainError> {
+        let progress = &state.progress;
+        let best = progress.history.get((progress.best_epoch as usize).wrapping_sub(1));
+        let Some(best) = best else {
+            return Err(TrainError::Spec("it has no epoch to train; give it at least one".into()));
+        };
+        let folder = self.spec.out.join(MODEL);
+        model_folder::write(
+            &folder,
+            self.spec,
+            &state.best,
+            self.weights.as_ref(),
+            &self.vocabulary,
+            &best.scores,
+        )?;
+        // A trial that was complete before this run only lacked its result: the time of writing it is not training.
+        let trained_now = progress.seconds.max(start.elapsed().as_secs_f64());
+        Ok(TrialResult {
+            best_epoch: progress.best_epoch,
+            epochs: progress.history.len() as u32,
+            scores: best.scores.clone(),
+            built_trainable: built,
+            model: Path::new(MODEL).to_path_buf(),
+            samples: progress.samples.clone(),
+            seconds: trained_now,
+        })
+    }
+}
+
+/// Vocabulary and lengths must be those that the design was lowered for.
+fn check_target(spec: &TrialSpec, design: &Design, vocabulary: &Vocabulary) -> Result<(), TrainError> {
+    if vocabulary.len() != design.target.vocab {
+        return Err(TrainError::Spec(format!(
+            "{} has {} words, but the design is for {}; use the vocabulary of the study",
+            spec.vocabulary.display(),
+            vocabulary.len(),
+            design.target.vocab
+        )));
+    }
+    if spec.decoding.max_words > design.target.max_words || spec.decoding.max_words == 0 {
+        return Err(TrainError::Spec(format!(
+            "captions of {} words are asked for, but the design is for 1 to {}",
+            spec.decoding.max_words, design.target.max_words
+        )));
+    }
+    Ok(())
+}

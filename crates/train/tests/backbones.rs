@@ -1,0 +1,157 @@
+//! The zoo against PyTorch: formula weights for all backbones, and real weights where the cache has them.
+//!
+//! The formulas are those of `tests/fixtures/backbones/make.py`.
+
+use burn::tensor::{Device, Tensor, TensorData};
+use capwright_backbones::{BackboneGraph, find};
+use capwright_blueprint::{Graph, Param};
+use capwright_train::Params;
+use capwright_train::vision::weights::Tensor32;
+use capwright_train::vision::{FrozenNet, Stats, Weights, forward};
+use serde_json::Value;
+
+fn unit(count: usize, seed: u64) -> Vec<f32> {
+    let one = |i: u64| {
+        let mut x = (i + seed % 65536 * 40503).wrapping_mul(2_654_435_761) % (1 << 32);
+        x ^= x >> 15;
+        x = x.wrapping_mul(2_246_822_519) % (1 << 32);
+        x ^= x >> 13;
+        ((x >> 8) as f64 / f64::from(1 << 23) - 1.0) as f32
+    };
+    (0..count as u64).map(one).collect()
+}
+
+fn image(size: usize, index: usize) -> Vec<f32> {
+    let texture = unit(3 * size * size, index as u64 + 1);
+    let one = |i: usize| {
+        let (c, y, x) = (i / (size * size), (i / size % size) as f64, (i % size) as f64);
+        let (fy, fx) = (0.5 + (index + c) as f64, 1.5 + 2.0 * index as f64 - c as f64 / 2.0);
+        let smooth = (y * fy * 6.0 / size as f64).sin() + (x * fx * 6.0 / size as f64).cos();
+        (smooth * 0.9) as f32 + 0.3 * texture[i]
+    };
+    (0..3 * size * size).map(one).collect()
+}
+
+/// The checksum of zip files, bit by bit.
+fn crc32(text: &str) -> u64 {
+    let step = |crc: u32| (0..8).fold(crc, |c, _| if c & 1 == 1 { c >> 1 ^ 0xedb8_8320 } else { c >> 1 });
+    u64::from(!text.bytes().fold(!0u32, |crc, byte| {
+        let low = step((crc ^ u32::from(byte)) & 0xff);
+        low ^ crc >> 8
+    }))
+}
+
+fn formula(param: &Param) -> Tensor32 {
+    let name = param.name.as_str();
+    let fan_in: usize = param.shape[1..].iter().product();
+    let shape_value = |v: f32| match param.shape.len() {
+        1 if name.ends_with("running_var") => 1.0 + 0.5 * v,
+        1 if name.ends_with("weight") => 1.0 + 0.25 * v,
+        1 => 0.1 * v,
+        _ => v * (6.0 / fan_in as f64).sqrt() as f32,
+    };
+    let values = unit(param.len(), crc32(name)).into_iter().map(shape_value).collect();
+    Tensor32 { shape: param.shape.clone(), values }
+}
+
+fn formula_weights(graph: &Graph) -> Weights {
+    let mut all = graph.parameters();
+    all.extend(graph.buffers());
+    Weights::from_tensors(all.iter().map(|p| (p.name.clone(), formula(p))))
+}
+
+fn fixture(name: &str) -> Value {
+    let path = format!("{}/../../tests/fixtures/backbones/{name}", env!("CARGO_MANIFEST_DIR"));
+    serde_json::from_str(&std::fs::read_to_string(path).unwrap()).unwrap()
+}
+
+fn numbers(value: &Value) -> Vec<f64> {
+    value.as_array().unwrap().iter().map(|v| v.as_f64().unwrap()).collect()
+}
+
+fn summary(map: &[f32]) -> Vec<f64> {
+    let n = map.len() as f64;
+    let mean = map.iter().map(|v| f64::from(*v)).sum::<f64>() / n;
+    let size = map.iter().map(|v| f64::from(v.abs())).sum::<f64>() / n;
+    let variance = map.iter().map(|v| (f64::from(*v) - mean).powi(2)).sum::<f64>() / n;
+    let picks = (0..5).map(|i| f64::from(map[(i * 7919 + 13) % map.len()]));
+    [mean, size, variance.sqrt()].into_iter().chain(picks).collect()
+}
+
+/// Equal up to `tolerance` of the map's mean size.
+fn assert_close(ours: &[f64], theirs: &[f64], tolerance: f64, what: &str) {
+    assert_eq!(ours.len(), theirs.len(), "{what}");
+    let scale = theirs[1].abs().max(1e-3);
+    for (a, b) in ours.iter().zip(theirs) {
+        assert!((a - b).abs() <= tolerance * scale.max(b.abs()), "{what}: {a} instead of {b}");
+    }
+}
+
+const NAMES: [&str; 3] = ["efficientnet_lite0", "mobilenet_v2", "resnet18"];
+
+#[test]
+fn frozen_features_are_pytorch_s_for_formula_weights() {
+    let expected = fixture("offline.json");
+    let x = image(64, 0);
+    for name in NAMES {
+        let BackboneGraph { graph, cuts } = find(name).unwrap().graph(64).unwrap();
+        let weights = formula_weights(&graph);
+        for (cut, key) in cuts.values().zip(["s8", "s16", "s32"]) {
+            let net = FrozenNet::load(&graph.cut(*cut), &weights).unwrap();
+            let theirs = numbers(&expected[name][key]);
+            assert_close(&summary(&net.forward_image(&x)), &theirs, 1e-4, &format!("{name} {key}"));
+        }
+        let net = FrozenNet::load(&graph, &weights).unwrap();
+        let theirs = numbers(&expected[name]["logits"]);
+        assert_close(&summary(&net.forward_image(&x)), &theirs, 1e-4, &format!("{name} logits"));
+    }
+}
+
+#[test]
+fn the_trained_path_computes_the_same_as_the_frozen_one() {
+    let device = Device::flex();
+    for name in NAMES {
+        let BackboneGraph { graph, .. } = find(name).unwrap().graph(64).unwrap();
+        let weights = formula_weights(&graph);
+        let take = |wanted: &[Param]| -> Vec<Vec<f32>> {
+            wanted.iter().map(|p| weights.get(&p.name).unwrap().values.clone()).collect()
+        };
+        let params = Params::from_values(&graph.parameters(), take(&graph.parameters()), &device);
+        let mut stats = Stats::from_values(&graph.buffers(), take(&graph.buffers()));
+        let x = [image(64, 0), image(64, 1)].concat();
+        let x = Tensor::<4>::from_data(TensorData::new(x, [2, 3, 64, 64]), &device);
+        let trained = forward(&graph, &params, &mut stats, x.clone(), false);
+        let frozen = FrozenNet::load(&graph, &weights).unwrap().forward(x);
+        assert_eq!(trained.dims(), [2, 1000, 1, 1]);
+        let host = |t: Tensor<4>| t.into_data().try_to_vec::<f32>().unwrap();
+        assert_close(&summary(&host(trained)), &summary(&host(frozen)), 1e-4, name);
+    }
+}
+
+#[test]
+fn pretrained_logits_are_pytorch_s() {
+    let expected = fixture("pretrained.json");
+    let Ok(cache) = capwright_fetch::Cache::open_default() else { return println!("skipped: no cache folder") };
+    for name in ["efficientnet_lite0", "mobilenet_v2"] {
+        let backbone = find(name).unwrap();
+        let Some(path) = cache.cached(&backbone.weights()) else {
+            println!("skipped: the weights of {name} are not in {}", cache.dir().display());
+            continue;
+        };
+        let graph = backbone.graph(224).unwrap().graph;
+        let weights = Weights::open(&path, backbone.weights().sha256.as_str()).unwrap();
+        weights.matches(&graph).unwrap();
+        let net = FrozenNet::load(&graph, &weights).unwrap();
+        for (index, theirs) in expected[name].as_array().unwrap().iter().enumerate() {
+            let logits = net.forward_image(&image(224, index));
+            let ours: Vec<f64> = logits.iter().step_by(40).map(|v| f64::from(*v)).collect();
+            for (a, b) in ours.iter().zip(numbers(&theirs["every_40th"])) {
+                assert!((a - b).abs() < 1e-3, "{name} {index}: {a} instead of {b}");
+            }
+            for (class, b) in numbers(&theirs["classes"]).iter().zip(numbers(&theirs["top"])) {
+                let a = f64::from(logits[*class as usize]);
+                assert!((a - b).abs() < 1e-3, "{name} {index} class {class}: {a} instead of {b}");
+            }
+        }
+    }
+}

@@ -1,0 +1,142 @@
+//! A whole trial on a few built-in scenes: train, interrupt, go on, load the model, caption.
+#![recursion_limit = "256"]
+
+use capwright_blueprint::language::Cut;
+use capwright_blueprint::{Graph, Target, Zoo};
+use capwright_caption_data::{Dataset, SceneOptions, Split, Vocabulary, make_scenes};
+use capwright_contract::Decoding;
+use capwright_study::{TrialEvent, TrialSpec};
+use capwright_train::{Captioner, TrainError, run_trial};
+use std::path::Path;
+
+/// No pretrained backbone.
+struct Empty;
+
+impl Zoo for Empty {
+    fn names(&self) -> Vec<String> {
+        Vec::new()
+    }
+
+    fn cuts(&self, _: &str) -> Option<Vec<Cut>> {
+        None
+    }
+
+    fn features(&self, _: &str, _: Cut, _: usize) -> Option<Graph> {
+        None
+    }
+}
+
+const BLUEPRINT: &str = r#"{
+    "encoder": {"input": 32, "source": {"kind": "scratch", "stem": 8, "stages": [{"kind": "conv", "out": 16, "repeat": 1}]}, "blocks": []},
+    "bridge": {"memory": "grid", "dim": 64, "dropout_pct": 10},
+    "decoder": {"family": "recurrent", "cell": "gru", "embed": 64, "hidden": 64, "layers": 1,
+        "image": "initial_state", "attention": "additive", "dropout_pct": 10},
+    "recipe": {"lr": 0.003, "schedule": "cosine", "weight_decay": 0.01, "label_smoothing": 0.05, "clip": 1.0, "batch": 8}
+}"#;
+
+const MAX_WORDS: usize = 12;
+
+fn spec(root: &Path, out: &str, epochs: u32) -> (TrialSpec, capwright_blueprint::Design) {
+    let data = root.join("scenes");
+    if !data.exists() {
+        make_scenes(&data, &SceneOptions { train: 24, val: 6, test: 4, size: 32, seed: 1 }).unwrap();
+    }
+    let set = Dataset::load(&data).unwrap();
+    let words = Vocabulary::from_dataset(&set, 1);
+    words.save(&root.join("vocabulary.json")).unwrap();
+    let target = Target { vocab: words.len(), max_words: MAX_WORDS };
+    let checked = capwright_blueprint::parse(BLUEPRINT, &Empty, target).unwrap();
+    let spec = TrialSpec {
+        trial: 1,
+        blueprint: checked.blueprint().clone(),
+        cost: checked.cost(),
+        data,
+        data_fingerprint: set.fingerprint().to_string(),
+        vocabulary: root.join("vocabulary.json"),
+        weights: None,
+        cache: root.join("cache"),
+        out: root.join(out),
+        seed: 7,
+        epochs,
+        patience: 0,
+        decoding: Decoding { beam: 2, max_words: MAX_WORDS },
+        threads: 1,
+    };
+    (spec, checked.design().clone())
+}
+
+#[test]
+fn an_interrupted_trial_ends_as_an_unbroken_one() {
+    let root = tempfile::tempdir().unwrap();
+    let (unbroken, design) = spec(root.path(), "unbroken", 3);
+    let mut epochs = Vec::new();
+    let whole = run_trial(&unbroken, &design, &mut |event| {
+        if let TrialEvent::Epoch(epoch) = event {
+            epochs.push(epoch);
+        }
+    })
+    .unwrap();
+    assert_eq!((whole.epochs, epochs.len()), (3, 3));
+    assert!(epochs[2].loss < epochs[0].loss, "{epochs:?}");
+
+    let (broken, _) = spec(root.path(), "broken", 3);
+    let mut stop = |event| {
+        if let TrialEvent::Epoch(epoch) = event {
+            assert!(epoch.epoch < 2, "stopped after the second epoch");
+        }
+    };
+    let crash = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| run_trial(&broken, &design, &mut stop)));
+    assert!(crash.is_err() && !broken.out.join("result.json").exists());
+    let mut seen = Vec::new();
+    let resumed = run_trial(&broken, &design, &mut |event| {
+        if let TrialEvent::Epoch(epoch) = event {
+            seen.push(epoch.epoch);
+        }
+    })
+    .unwrap();
+    assert_eq!(seen, [3]);
+    let weights = |s: &TrialSpec| std::fs::read(s.out.join("model/weights.safetensors")).unwrap();
+    assert!(weights(&broken) == weights(&unbroken), "weights differ");
+    assert_eq!((&resumed.scores, &resumed.samples), (&whole.scores, &whole.samples));
+
+    let again = run_trial(&unbroken, &design, &mut |_| panic!("a finished trial does nothing")).unwrap();
+    assert_eq!(again, whole);
+
+    let mut other = broken.clone();
+    std::fs::remove_file(broken.out.join("result.json")).unwrap();
+    other.seed = 8;
+    let error = run_trial(&other, &design, &mut |_| ()).unwrap_err();
+    assert!(error.to_string().contains("another trial"), "{error}");
+}
+
+#[test]
+fn a_model_folder_captions_as_it_was_scored_and_notices_changes() {
+    let root = tempfile::tempdir().unwrap();
+    let (spec, design) = spec(root.path(), "trial", 2);
+    let result = run_trial(&spec, &design, &mut |_| ()).unwrap();
+    let folder = spec.out.join(&result.model);
+    let captioner = Captioner::load(&folder).unwrap();
+    let set = Dataset::load(&spec.data).unwrap();
+    let images: Vec<_> = set.records(Split::Val).cloned().collect();
+    let found = captioner.evaluate(&images, spec.decoding).unwrap();
+    assert_eq!(found.scores, result.scores);
+    assert_eq!(captioner.caption(&[&images[1].path]).unwrap(), [found.captions[1].clone()]);
+    assert!(matches!(captioner.caption(&[root.path().join("absent.png")]), Err(TrainError::Data(_))));
+
+    let vocabulary = folder.join("vocabulary.json");
+    let text = std::fs::read_to_string(&vocabulary).unwrap();
+    std::fs::write(&vocabulary, text + " ").unwrap();
+    let error = Captioner::load(&folder).err().unwrap().to_string();
+    assert!(error.contains("vocabulary.json") && error.contains("manifest"), "{error}");
+}
+
+#[test]
+fn other_data_and_another_vocabulary_are_refused() {
+    let root = tempfile::tempdir().unwrap();
+    let (mut spec, mut design) = spec(root.path(), "trial", 1);
+    design.target.vocab += 1;
+    let error = run_trial(&spec, &design, &mut |_| ()).unwrap_err();
+    assert!(error.to_string().contains("vocabulary of the study"), "{error}");
+    spec.data_fingerprint = "0".repeat(64);
+    assert!(matches!(run_trial(&spec, &design, &mut |_| ()), Err(TrainError::Fingerprint { .. })));
+}
