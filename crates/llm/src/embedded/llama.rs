@@ -7,10 +7,9 @@
 
 use std::time::Instant;
 
-use rayon::prelude::*;
-
+use super::attention::{Heads, attend};
 use super::gguf::{Fault, Gguf, Value};
-use super::quant::{BLOCK, Matrix, dot, vectorized};
+use super::quant::{BLOCK, Matrix, dot};
 
 /// Tokens of a prompt that go through the layers together.
 const CHUNK: usize = 64;
@@ -20,9 +19,7 @@ const CHUNK: usize = 64;
 struct Sizes {
     layers: usize,
     width: usize,
-    heads: usize,
-    kv_heads: usize,
-    head_dim: usize,
+    heads: Heads,
     hidden: usize,
     epsilon: f32,
 }
@@ -63,10 +60,10 @@ impl Llama {
     /// Loads the weights. At most `max_positions` tokens can be fed, or fewer if the model was made for fewer.
     pub(crate) fn load(gguf: &mut Gguf, vocab: usize, max_positions: usize) -> Result<Self, Fault> {
         let sizes = sizes(gguf)?;
-        let frequencies = frequencies(gguf, sizes.head_dim)?;
+        let frequencies = frequencies(gguf, sizes.heads.dim)?;
         let trained_for = gguf.count("llama.context_length", 1..=1 << 24)?;
         let Sizes { width, hidden, .. } = sizes;
-        let (q_width, kv_width) = (sizes.heads * sizes.head_dim, sizes.kv_heads * sizes.head_dim);
+        let (q_width, kv_width) = (sizes.heads.q_width(), sizes.heads.kv_width());
         let mut layers = Vec::new();
         for i in 0..sizes.layers {
             let mut matrix = |name: &str, rows, cols| {
@@ -115,7 +112,7 @@ impl Llama {
     /// Forgets all tokens after the first `n`.
     pub(crate) fn keep(&mut self, n: usize) {
         let n = n.min(self.fed);
-        let width = self.sizes.kv_heads * self.sizes.head_dim;
+        let width = self.sizes.heads.kv_width();
         for layer in &mut self.layers {
             layer.keys.truncate(n * width);
             layer.values.truncate(n * width);
@@ -145,7 +142,7 @@ impl Llama {
 
     /// Hidden states, one row of `width` per token.
     fn through_layers(&mut self, tokens: &[u32]) -> Vec<f32> {
-        let Sizes { width, head_dim, epsilon, .. } = self.sizes;
+        let Sizes { width, heads, epsilon, .. } = self.sizes;
         let mut x = vec![0.0; tokens.len() * width];
         for (row, token) in x.chunks_exact_mut(width).zip(tokens) {
             self.embedding.read_row(*token as usize, row);
@@ -154,11 +151,11 @@ impl Llama {
         for layer in &mut self.layers {
             let h = rms_norm(&x, &layer.attention_norm, epsilon);
             let (mut q, mut k) = (layer.q.apply(&h), layer.k.apply(&h));
-            rotate(&mut q, head_dim, tokens.len(), &turns);
-            rotate(&mut k, head_dim, tokens.len(), &turns);
+            rotate(&mut q, heads.dim, tokens.len(), &turns);
+            rotate(&mut k, heads.dim, tokens.len(), &turns);
             layer.keys.extend_from_slice(&k);
             layer.values.extend_from_slice(&layer.v.apply(&h));
-            let attended = attend(&self.sizes, self.fed, &q, &layer.keys, &layer.values);
+            let attended = attend(heads, self.fed, &q, &layer.keys, &layer.values);
             add(&mut x, &layer.out.apply(&attended));
 
             let h = rms_norm(&x, &layer.mlp_norm, epsilon);
@@ -204,9 +201,7 @@ fn sizes(gguf: &Gguf) -> Result<Sizes, Fault> {
     let sizes = Sizes {
         layers: gguf.count("llama.block_count", 1..=1024)?,
         width,
-        heads,
-        kv_heads,
-        head_dim,
+        heads: Heads { q: heads, kv: kv_heads, dim: head_dim },
         hidden: gguf.count("llama.feed_forward_length", BLOCK..=1 << 18)?,
         epsilon: gguf.positive("llama.attention.layer_norm_rms_epsilon")?,
     };
@@ -272,51 +267,5 @@ fn rms_norm(x: &[f32], weight: &[f32], epsilon: f32) -> Vec<f32> {
 fn add(x: &mut [f32], y: &[f32]) {
     for (x, y) in x.iter_mut().zip(y) {
         *x += y;
-    }
-}
-
-/// Causal attention of the rows of `q`, the first of which stands at position `first`.
-fn attend(sizes: &Sizes, first: usize, q: &[f32], keys: &[f32], values: &[f32]) -> Vec<f32> {
-    let mut out = vec![0.0; q.len()];
-    let dim = sizes.head_dim;
-    let head = |(index, (out, q)): (usize, (&mut [f32], &[f32]))| {
-        let (row, head) = (index / sizes.heads, index % sizes.heads);
-        let kv_head = head / (sizes.heads / sizes.kv_heads);
-        vectorized(
-            #[inline(always)]
-            || attend_head(out, q, (keys, values), (sizes.kv_heads * dim, kv_head * dim), first + row + 1),
-        );
-    };
-    if rayon::current_num_threads() > 1 && q.len() * (first + 1) > 1 << 16 {
-        out.par_chunks_exact_mut(dim).zip(q.par_chunks_exact(dim)).enumerate().for_each(head);
-    } else {
-        out.chunks_exact_mut(dim).zip(q.chunks_exact(dim)).enumerate().for_each(head);
-    }
-    out
-}
-
-/// One head of one token over the first `n` cached positions.
-#[inline(always)]
-fn attend_head(
-    out: &mut [f32],
-    q: &[f32],
-    (keys, values): (&[f32], &[f32]),
-    (stride, offset): (usize, usize),
-    n: usize,
-) {
-    let scale = 1.0 / (q.len() as f32).sqrt();
-    let at = |p: usize| p * stride + offset..p * stride + offset + q.len();
-    let mut weights: Vec<f32> = (0..n).map(|p| dot(q, &keys[at(p)]) * scale).collect();
-    let largest = weights.iter().copied().fold(f32::NEG_INFINITY, f32::max);
-    let mut total = 0.0;
-    for weight in &mut weights {
-        *weight = (*weight - largest).exp();
-        total += *weight;
-    }
-    for (p, weight) in weights.iter().enumerate() {
-        let weight = weight / total;
-        for (out, value) in out.iter_mut().zip(&values[at(p)]) {
-            *out += weight * value;
-        }
     }
 }

@@ -4,6 +4,7 @@
 //! with a byte-pair vocabulary (SmolLM, SmolLM2, Llama 3), and holds all weights in eight bits. Large models are better
 //! served by a server such as llama.cpp, through [`crate::OpenAi`].
 
+mod attention;
 mod chat;
 mod gguf;
 mod grammar;

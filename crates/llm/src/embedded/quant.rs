@@ -197,19 +197,24 @@ pub(crate) fn vectorized<T>(work: impl FnOnce() -> T) -> T {
     work()
 }
 
-/// Dot product in eight partial sums, which compilers turn into vector code.
+/// Dot product in 32 partial sums, which compilers turn into vector code without long dependency chains.
 #[inline(always)]
 pub(crate) fn dot(a: &[f32], b: &[f32]) -> f32 {
-    let (a, a_rest) = a.as_chunks::<8>();
-    let (b, b_rest) = b.as_chunks::<8>();
-    let mut sums = [0f32; 8];
+    let (a, a_rest) = a.as_chunks::<32>();
+    let (b, b_rest) = b.as_chunks::<32>();
+    let mut sums = [0f32; 32];
     for (a, b) in a.iter().zip(b) {
-        for i in 0..8 {
+        for i in 0..32 {
             sums[i] += a[i] * b[i];
         }
     }
     let rest: f32 = a_rest.iter().zip(b_rest).map(|(a, b)| a * b).sum();
-    sums.iter().sum::<f32>() + rest
+    for half in [16, 8, 4, 2, 1] {
+        for i in 0..half {
+            sums[i] += sums[i + half];
+        }
+    }
+    sums[0] + rest
 }
 
 #[cfg(test)]

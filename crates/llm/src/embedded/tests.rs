@@ -1,1 +1,314 @@
+//! A tiny random model made here (so that these tests need no download), damaged files, and the real default
+//! model when it is in the cache.
 
+use std::io::Cursor;
+
+use candle_core::quantized::{GgmlDType, QTensor, gguf_file};
+use candle_core::{Device, Tensor};
+use rand::{Rng, SeedableRng};
+use serde_json::{Value as Json, json};
+use tempfile::TempDir;
+
+use super::*;
+
+const WIDTH: usize = 64;
+const HIDDEN: usize = 96;
+const LAYERS: usize = 2;
+const HEADS: usize = 4;
+const KV_HEADS: usize = 2;
+
+/// Every byte as GPT-2 writes it, a few merged tokens, and ChatML's control tokens.
+fn tokens() -> (Vec<String>, Vec<i32>, Vec<String>) {
+    let control = ["<|endoftext|>", "<|im_start|>", "<|im_end|>"];
+    let mut tokens: Vec<String> = control.map(String::from).into();
+    let mut moved = 256;
+    for byte in 0..=255u32 {
+        let printable = matches!(byte, 33..=126 | 161..=172 | 174..=255);
+        let code = if printable { byte } else { moved };
+        moved += u32::from(!printable);
+        tokens.push(char::from_u32(code).unwrap().to_string());
+    }
+    let merges = ["k i", "n d", "ki nd", "l s", "t m", "ls tm"];
+    tokens.extend(merges.iter().map(|m| m.replace(' ', "")));
+    let mut types = vec![1; tokens.len()];
+    types[..control.len()].fill(3);
+    (tokens, types, merges.map(String::from).into())
+}
+
+fn metadata() -> Vec<(&'static str, gguf_file::Value)> {
+    use gguf_file::Value::{Array, F32, I32, String as Text, U32};
+    let (tokens, types, merges) = tokens();
+    let texts = |list: Vec<String>| Array(list.into_iter().map(Text).collect());
+    vec![
+        ("general.architecture", Text("llama".into())),
+        ("llama.context_length", U32(256)),
+        ("llama.embedding_length", U32(WIDTH as u32)),
+        ("llama.feed_forward_length", U32(HIDDEN as u32)),
+        ("llama.block_count", U32(LAYERS as u32)),
+        ("llama.attention.head_count", U32(HEADS as u32)),
+        ("llama.attention.head_count_kv", U32(KV_HEADS as u32)),
+        ("llama.rope.dimension_count", U32((WIDTH / HEADS) as u32)),
+        ("llama.rope.freq_base", F32(1000.0)),
+        ("llama.attention.layer_norm_rms_epsilon", F32(1e-5)),
+        ("tokenizer.ggml.model", Text("gpt2".into())),
+        ("tokenizer.ggml.pre", Text("smollm".into())),
+        ("tokenizer.ggml.tokens", texts(tokens)),
+        ("tokenizer.ggml.token_type", Array(types.into_iter().map(I32).collect())),
+        ("tokenizer.ggml.merges", texts(merges)),
+        ("tokenizer.ggml.eos_token_id", U32(2)),
+    ]
+}
+
+/// Weights in Q8_0, which loading here brings over without loss, or the same numbers in `f32`.
+fn weights(exact: bool) -> Vec<(String, QTensor)> {
+    let mut rng = rand_chacha::ChaCha8Rng::seed_from_u64(5);
+    let kv = WIDTH / HEADS * KV_HEADS;
+    let vocab = tokens().0.len();
+    let mut shapes = vec![("token_embd".to_owned(), vec![vocab, WIDTH]), ("output_norm".into(), vec![WIDTH])];
+    for i in 0..LAYERS {
+        for (name, shape) in [
+            ("attn_norm", vec![WIDTH]),
+            ("attn_q", vec![WIDTH, WIDTH]),
+            ("attn_k", vec![kv, WIDTH]),
+            ("attn_v", vec![kv, WIDTH]),
+            ("attn_output", vec![WIDTH, WIDTH]),
+            ("ffn_norm", vec![WIDTH]),
+            ("ffn_gate", vec![HIDDEN, WIDTH]),
+            ("ffn_up", vec![HIDDEN, WIDTH]),
+            ("ffn_down", vec![WIDTH, HIDDEN]),
+        ] {
+            shapes.push((format!("blk.{i}.{name}"), shape));
+        }
+    }
+    let mut make = |(name, shape): (String, Vec<usize>)| {
+        let n = shape.iter().product();
+        let norm = name.ends_with("norm");
+        let spread = if norm { 0.9..1.1 } else { -0.25..0.25 };
+        let values: Vec<f32> = (0..n).map(|_| rng.random_range(spread.clone())).collect();
+        let tensor = Tensor::from_vec(values, shape, &Device::Cpu).unwrap();
+        let dtype = if norm { GgmlDType::F32 } else { GgmlDType::Q8_0 };
+        let packed = QTensor::quantize(&tensor, dtype).unwrap();
+        let unpacked = packed.dequantize(&Device::Cpu).unwrap();
+        let tensor = if exact { QTensor::quantize(&unpacked, GgmlDType::F32).unwrap() } else { packed };
+        (format!("{name}.weight"), tensor)
+    };
+    shapes.into_iter().map(&mut make).collect()
+}
+
+/// The tiny model as a file, with some of its metadata replaced.
+fn tiny(changes: &[(&'static str, gguf_file::Value)]) -> Vec<u8> {
+    file(changes, &weights(false))
+}
+
+fn file(changes: &[(&'static str, gguf_file::Value)], weights: &[(String, QTensor)]) -> Vec<u8> {
+    let mut entries = metadata();
+    for (key, value) in changes {
+        entries.retain(|(known, _)| known != key);
+        entries.push((key, value.clone()));
+    }
+    let entries: Vec<_> = entries.iter().map(|(key, value)| (*key, value)).collect();
+    let weights: Vec<_> = weights.iter().map(|(name, tensor)| (name.as_str(), tensor)).collect();
+    let mut file = Cursor::new(Vec::new());
+    gguf_file::write(&mut file, &entries, &weights).unwrap();
+    file.into_inner()
+}
+
+fn load_bytes(bytes: &[u8]) -> Result<Embedded, LlmError> {
+    let dir = TempDir::new().unwrap();
+    let path = dir.path().join("tiny.gguf");
+    std::fs::write(&path, bytes).unwrap();
+    Embedded::load(&path, &Options { threads: 2, ..Options::default() })
+}
+
+fn fault(bytes: &[u8]) -> String {
+    match load_bytes(bytes) {
+        Err(error @ LlmError::BadModel { .. }) => error.to_string(),
+        other => panic!("{other:?}"),
+    }
+}
+
+fn schema() -> Json {
+    let object = |fields: Json, required: Json| json!({"type": "object", "properties": fields, "required": required, "additionalProperties": false});
+    let kinds = json!({"enum": ["lstm", "gru"]});
+    object(
+        json!({"kind": kinds, "sizes": {"type": "array", "items": {"enum": [1, 20]}, "minItems": 1, "maxItems": 3}}),
+        json!(["kind", "sizes"]),
+    )
+}
+
+/// Written again by hand rather than with a validator: three lines say all of [`schema`].
+fn conforms(text: &str) -> bool {
+    let Ok(value) = serde_json::from_str::<Json>(text) else { return false };
+    let compact = value.to_string() == text;
+    let sizes = value["sizes"].as_array().is_some_and(|sizes| {
+        (1..=3).contains(&sizes.len()) && sizes.iter().all(|n| [json!(1), json!(20)].contains(n))
+    });
+    compact && sizes && [json!("lstm"), json!("gru")].contains(&value["kind"])
+}
+
+fn request(seed: u64) -> Request {
+    Request {
+        schema: Some(schema()),
+        seed,
+        temperature: 1.0,
+        ..Request::new("You design.", "Write one design.")
+    }
+}
+
+#[test]
+fn scores_agree_with_those_of_candle() {
+    let bytes = tiny(&[]);
+    let mut file = Cursor::new(&bytes);
+    let content = gguf_file::Content::read(&mut file).unwrap();
+    let mut reference = candle_transformers::models::quantized_llama::ModelWeights::from_gguf(
+        content,
+        &mut file,
+        &Device::Cpu,
+    )
+    .unwrap();
+    let mut model = load_bytes(&bytes).unwrap();
+    let until = Instant::now() + Duration::from_secs(600);
+    // More than one chunk, then single tokens, then what is left after a cut.
+    let prompt: Vec<u32> = (0..150).map(|i| (i * 37 + 11) % 250).collect();
+    let mut fed = 0;
+    for end in [100, 101, 102, 150] {
+        let part = &prompt[fed..end];
+        let input = Tensor::new(part, &Device::Cpu).unwrap().unsqueeze(0).unwrap();
+        let expected =
+            reference.forward(&input, fed).unwrap().flatten_all().unwrap().to_vec1::<f32>().unwrap();
+        let Ok(Some(got)) = model.llama.feed(part, until) else { panic!() };
+        let norm = |x: &mut dyn Iterator<Item = f32>| x.map(|x| x * x).sum::<f32>().sqrt();
+        let size = norm(&mut expected.iter().copied());
+        let distance = norm(&mut got.iter().zip(&expected).map(|(a, b)| a - b));
+        // Activations are rounded to eight bits here: half a per cent each time, fifteen times in a row.
+        assert!(distance < 0.03 * size, "{distance} of {size} at {end}");
+        fed = end;
+    }
+    let Ok(Some(whole)) = model.llama.feed(&[7], until) else { panic!() };
+    model.llama.keep(90);
+    let Ok(Some(again)) = model.llama.feed(&[&prompt[90..], &[7]].concat(), until) else { panic!() };
+    assert_eq!(whole, again, "a shortened cache is as good as new");
+}
+
+#[test]
+fn even_random_weights_write_what_the_schema_says() {
+    let mut model = load_bytes(&tiny(&[])).unwrap();
+    let texts: Vec<String> = (0..20).map(|seed| model.generate(&request(seed)).unwrap().text).collect();
+    for text in &texts {
+        assert!(conforms(text), "{text}");
+    }
+    let distinct: std::collections::HashSet<_> = texts.iter().collect();
+    assert!(distinct.len() > 3, "{texts:?}");
+    // What was asked in between, and how much of the cache is reused, changes nothing.
+    model.generate(&Request::new("You design. Or not.", "Something else")).ok();
+    assert_eq!(model.generate(&request(3)).unwrap().text, texts[3]);
+    assert_eq!(load_bytes(&tiny(&[])).unwrap().generate(&request(4)).unwrap().text, texts[4]);
+}
+
+#[test]
+fn limits_are_kept() {
+    let mut model = load_bytes(&tiny(&[])).unwrap();
+    assert_eq!(model.context_limit(), 256);
+    let short = model.generate(&Request { max_tokens: 3, ..request(0) }).unwrap();
+    assert_eq!((short.completion_tokens, short.finish), (3, Finish::Length));
+    let free = Request { schema: None, max_tokens: 10_000, ..request(0) };
+    let cut = model.generate(&Request { user: "x".repeat(200), ..free.clone() }).unwrap();
+    assert!(cut.finish == Finish::Stop || cut.prompt_tokens + cut.completion_tokens == 256, "{cut:?}");
+    let full = model.generate(&Request { user: "x".repeat(300), ..free.clone() });
+    assert!(matches!(full, Err(LlmError::ContextFull { prompt_tokens: 300.., limit: 256 })), "{full:?}");
+    let late = model.generate(&Request { deadline: Duration::from_nanos(1), ..request(0) });
+    assert!(matches!(late, Err(LlmError::Timeout { .. })), "{late:?}");
+    let unknown = json!({"type": "string", "format": "no-such-format"});
+    for schema in [json!([1]), unknown, json!({"$ref": "#/nowhere"})] {
+        let bad = model.generate(&Request { schema: Some(schema), ..request(0) });
+        assert!(matches!(bad, Err(LlmError::BadSchema { .. })), "{bad:?}");
+    }
+    assert!(conforms(&model.generate(&request(1)).unwrap().text), "usable after errors");
+}
+
+#[test]
+fn text_cannot_pass_for_control_tokens() {
+    let model = load_bytes(&tiny(&[])).unwrap();
+    let tokens = model.vocabulary.encode("kind <|im_end|> 12");
+    assert!(!tokens.contains(&2));
+    assert_eq!(model.vocabulary.decode(&tokens), "kind <|im_end|> 12");
+    assert_eq!(model.vocabulary.decode(&tokens[..1]), "kind");
+    let prompt = model.template.prompt(&model.vocabulary, "", "<|im_start|>");
+    assert_eq!(prompt.iter().filter(|token| **token == 1).count(), 2);
+}
+
+#[test]
+fn files_that_are_no_model_are_told_apart() {
+    let whole = tiny(&[]);
+    for text in [&b""[..], b"GGUF", b"this is a text file, not a model at all", &[0; 4096]] {
+        assert!(fault(text).contains("does not begin like a GGUF file"));
+    }
+    for n in [30, 300, 2000, whole.len() / 2, whole.len() - 100] {
+        let text = fault(&whole[..n]);
+        assert!(text.contains("cut off") || text.contains("damaged"), "{n}: {text}");
+    }
+    let missing = Embedded::load(Path::new("/no/such/model.gguf"), &Options::default()).unwrap_err();
+    assert!(missing.to_string().contains("/no/such/model.gguf"), "{missing}");
+}
+
+#[test]
+fn any_damaged_byte_of_the_header_is_survived() {
+    let whole = tiny(&[]);
+    let header = whole.len() - weights(false).iter().map(|(_, t)| t.storage_size_in_bytes()).sum::<usize>();
+    let dir = TempDir::new().unwrap();
+    let path = dir.path().join("damaged.gguf");
+    for at in (0..header.min(1500)).chain((1500..header).step_by(97)) {
+        let mut bytes = whole.clone();
+        bytes[at] ^= 0xff;
+        std::fs::write(&path, &bytes).unwrap();
+        // Some bytes make no difference to what is read; none may panic or take all memory.
+        drop(Gguf::open(&path));
+    }
+}
+
+#[test]
+fn absurd_metadata_is_refused_with_its_name() {
+    use gguf_file::Value::{Array, F32, String as Text, U32};
+    for (key, value, part) in [
+        ("general.architecture", Text("qwen3".into()), "`qwen3`"),
+        ("general.alignment", U32(0), "alignment"),
+        ("llama.block_count", U32(u32::MAX), "llama.block_count"),
+        ("llama.block_count", U32(900), "blk.2."),
+        ("llama.attention.head_count", U32(0), "head_count"),
+        ("llama.attention.head_count_kv", U32(3), "do not fit"),
+        ("llama.feed_forward_length", U32(128), "shape"),
+        ("llama.attention.layer_norm_rms_epsilon", F32(f32::NAN), "epsilon"),
+        ("llama.expert_count", U32(8), "experts"),
+        ("tokenizer.ggml.model", Text("llama".into()), "`llama`"),
+        ("tokenizer.ggml.pre", Text("qwen2".into()), "`qwen2`"),
+        ("tokenizer.ggml.eos_token_id", U32(100_000), "eos_token_id"),
+        ("tokenizer.ggml.tokens", Array(vec![Text("a".into())]), "token types"),
+        ("tokenizer.ggml.merges", Array(vec![Text("ab".into())]), "merge"),
+        ("tokenizer.ggml.merges", Array(vec![Text("zz yy".into())]), "merges"),
+    ] {
+        let text = fault(&tiny(&[(key, value)]));
+        assert!(text.contains(part), "{key}: {text}");
+    }
+}
+
+#[test]
+fn the_default_model_writes_what_the_schema_says() {
+    let cache = capwright_fetch::Cache::open_default();
+    let Some(path) = cache.ok().and_then(|cache| cache.cached(&crate::default_model())) else {
+        eprintln!("skipped: the default model is not in the cache");
+        return;
+    };
+    let mut model = Embedded::load(&path, &Options::default()).unwrap();
+    // Digits stand alone in this vocabulary, and a space belongs to the word after it.
+    assert_eq!(model.count_tokens("2024 photos"), 5);
+    let request = |seed| Request { deadline: Duration::from_secs(600), ..request(seed) };
+    let texts: Vec<String> = (0..3).map(|seed| model.generate(&request(seed)).unwrap().text).collect();
+    for text in &texts {
+        assert!(conforms(text), "{text}");
+    }
+    assert_eq!(model.generate(&request(0)).unwrap().text, texts[0]);
+    let free = Request { schema: None, temperature: 0.0, max_tokens: 40, ..request(0) };
+    let free = Request { system: String::new(), user: "What is the capital of France?".into(), ..free };
+    let answer = model.generate(&free).unwrap().text;
+    assert!(answer.contains("Paris"), "{answer}");
+}

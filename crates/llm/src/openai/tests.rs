@@ -1,1 +1,231 @@
+//! Against servers that misbehave: each accepts the connections it is told to and answers as scripted.
 
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::{TcpListener, TcpStream};
+use std::sync::mpsc::{Receiver, Sender, channel};
+
+use super::*;
+use crate::Finish;
+
+/// What a server does with one connection.
+enum Act {
+    /// Status line and headers after it, then a body with its length.
+    Say(&'static str, String),
+    /// Exactly these bytes.
+    Raw(Vec<u8>),
+    /// Nothing, for as long as the client stays.
+    Hang,
+}
+
+struct Server {
+    url: String,
+    /// Head and body of each request.
+    seen: Receiver<(String, Value)>,
+}
+
+impl Server {
+    fn new(acts: impl IntoIterator<Item = Act>) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let url = format!("http://{}/v1", listener.local_addr().unwrap());
+        let (sender, seen) = channel();
+        let acts: Vec<Act> = acts.into_iter().collect();
+        std::thread::spawn(move || {
+            for act in acts {
+                let (stream, _) = listener.accept().unwrap();
+                perform(stream, act, &sender);
+            }
+        });
+        Self { url, seen }
+    }
+
+    fn client(&self) -> OpenAi {
+        let timeouts = Timeouts { back_off: Duration::from_millis(5), ..Timeouts::default() };
+        OpenAi::connect(&self.url, "a-model", Some("sk-secret".into()), timeouts).unwrap()
+    }
+}
+
+fn perform(mut stream: TcpStream, act: Act, seen: &Sender<(String, Value)>) {
+    let mut reader = BufReader::new(stream.try_clone().unwrap());
+    let (mut head, mut line) = (String::new(), String::new());
+    while reader.read_line(&mut line).unwrap() > 2 {
+        head.push_str(&line.to_lowercase());
+        line.clear();
+    }
+    let length = head.lines().find_map(|l| l.strip_prefix("content-length: "));
+    let mut body = vec![0; length.unwrap().trim().parse().unwrap()];
+    reader.read_exact(&mut body).unwrap();
+    let _ = seen.send((head, serde_json::from_slice(&body).unwrap()));
+    // The client may be gone by now, when it is the one that gave up.
+    match act {
+        Act::Say(status, body) => {
+            let length = body.len();
+            let head = format!("HTTP/1.1 {status}\r\nContent-Length: {length}\r\nConnection: close\r\n\r\n");
+            let _ = stream.write_all(head.as_bytes()).and_then(|()| stream.write_all(body.as_bytes()));
+        }
+        Act::Raw(bytes) => {
+            let _ = stream.write_all(&bytes);
+        }
+        Act::Hang => {
+            let _ = reader.read(&mut [0]);
+        }
+    }
+}
+
+fn good(content: &str) -> Act {
+    let body = json!({
+        "choices": [{"message": {"role": "assistant", "content": content}, "finish_reason": "stop"}],
+        "usage": {"prompt_tokens": 5, "completion_tokens": 3},
+    });
+    Act::Say("200 OK", body.to_string())
+}
+
+fn request() -> Request {
+    Request {
+        schema: Some(json!({"type": "object"})),
+        deadline: Duration::from_secs(20),
+        ..Request::new("be brief", "write a design")
+    }
+}
+
+#[test]
+fn sends_schema_and_key_and_reads_the_answer() {
+    let server = Server::new([good("<think>well</think>{\"a\":1}")]);
+    let mut client = server.client();
+    assert_eq!(client.answer_format(), None);
+    let done = client.generate(&request()).unwrap();
+    assert_eq!((done.text.as_str(), done.finish), ("{\"a\":1}", Finish::Stop));
+    assert_eq!((done.prompt_tokens, done.completion_tokens, done.thinking_tokens), (5, 3, 1));
+    assert_eq!(client.answer_format(), Some(AnswerFormat::JsonSchema));
+    let (head, body) = server.seen.recv().unwrap();
+    assert!(head.starts_with("post /v1/chat/completions"), "{head}");
+    assert!(head.contains("authorization: bearer sk-secret"), "{head}");
+    assert_eq!(body["response_format"]["json_schema"]["schema"], json!({"type": "object"}));
+    assert_eq!(body["response_format"]["json_schema"]["strict"], json!(true));
+    assert_eq!(body["messages"][0], json!({"role": "system", "content": "be brief"}));
+    assert_eq!(body["messages"][1], json!({"role": "user", "content": "write a design"}));
+}
+
+#[test]
+fn falls_back_when_the_format_is_rejected_and_remembers_what_worked() {
+    let no = |what: &str| Act::Say("400 Bad Request", json!({"error": {"message": what}}).to_string());
+    let acts = [no("no json_schema"), no("no json_object"), good("```json\n{}\n```"), good("{}")];
+    let server = Server::new(acts);
+    let mut client = server.client();
+    assert_eq!(client.generate(&request()).unwrap().text, "{}");
+    assert_eq!(client.answer_format(), Some(AnswerFormat::Plain));
+    client.generate(&request()).unwrap();
+    let bodies: Vec<Value> = server.seen.iter().take(4).map(|(_, body)| body).collect();
+    assert_eq!(bodies[1]["response_format"], json!({"type": "json_object"}));
+    for plain in &bodies[2..] {
+        assert_eq!(plain.get("response_format"), None);
+        let system = plain["messages"][0]["content"].as_str().unwrap();
+        assert!(system.contains("{\"type\":\"object\"}"), "{system}");
+    }
+}
+
+#[test]
+fn a_server_that_hangs_ends_in_a_timeout() {
+    for act in [Act::Hang, Act::Raw(b"HTTP/1.1 200 OK\r\nContent-Length: 50\r\n\r\n{".to_vec())] {
+        let hangs_at_once = matches!(act, Act::Hang);
+        let server = Server::new([act]);
+        let request = Request { deadline: Duration::from_millis(300), ..request() };
+        let error = server.client().generate(&request).unwrap_err();
+        if hangs_at_once {
+            assert!(matches!(error, LlmError::Timeout { after, .. } if after == request.deadline), "{error}");
+        } else {
+            // The stream is cut rather than silent: that is told as such.
+            assert!(matches!(error, LlmError::Connect { .. }), "{error}");
+        }
+    }
+}
+
+#[test]
+fn errors_of_the_server_are_retried_and_then_told() {
+    let broken = || Act::Say("500 Internal Server Error", "out of memory, key sk-secret".into());
+    let server = Server::new([broken(), good("{}")]);
+    assert_eq!(server.client().generate(&request()).unwrap().text, "{}");
+
+    let server = Server::new([broken(), broken(), broken()]);
+    let error = server.client().generate(&request()).unwrap_err();
+    assert!(matches!(&error, LlmError::Http { status: 500, .. }), "{error}");
+    assert!(error.to_string().contains("out of memory, key ***"), "{error}");
+
+    let server = Server::new([Act::Say("429 Too Many\r\nRetry-After: 0", String::new()), good("{}")]);
+    assert_eq!(server.client().generate(&request()).unwrap().text, "{}");
+
+    // A wait beyond the deadline is not begun.
+    let server = Server::new([Act::Say("429 Too Many\r\nRetry-After: 29", "later".into())]);
+    let error = server.client().generate(&request()).unwrap_err();
+    assert!(matches!(&error, LlmError::Http { status: 429, .. }), "{error}");
+}
+
+#[test]
+fn statuses_that_will_not_change_are_told_at_once() {
+    for (status, code) in
+        [("401 Unauthorized", 401), ("404 Not Found", 404), ("302 Found\r\nLocation: /x", 302)]
+    {
+        let server = Server::new([Act::Say(status, "{\"error\":{\"message\":\"no\"}}".into())]);
+        let error = server.client().generate(&request()).unwrap_err();
+        assert!(matches!(&error, LlmError::Http { status, .. } if *status == code), "{error}");
+    }
+}
+
+#[test]
+fn garbage_is_a_bad_answer_and_prose_is_passed_on() {
+    let server = Server::new([Act::Say("200 OK", "<html>proxy</html>".into())]);
+    let error = server.client().generate(&request()).unwrap_err();
+    assert!(
+        matches!(&error, LlmError::BadAnswer { snippet, .. } if snippet == "<html>proxy</html>"),
+        "{error}"
+    );
+
+    let server = Server::new([Act::Raw(b"\x00\x01 this is no HTTP\r\n\r\n".to_vec())]);
+    assert!(matches!(server.client().generate(&request()), Err(LlmError::Connect { .. })));
+
+    let server = Server::new([good("Sure! Here is a design.")]);
+    assert_eq!(server.client().generate(&request()).unwrap().text, "Sure! Here is a design.");
+
+    let server = Server::new([good(""), good(""), good("")]);
+    let error = server.client().generate(&request()).unwrap_err();
+    assert!(matches!(&error, LlmError::BadAnswer { why, .. } if why == "it is blank"), "{error}");
+}
+
+#[test]
+fn answers_without_end_are_not_read_to_the_end() {
+    let mut huge = b"HTTP/1.1 200 OK\r\nConnection: close\r\n\r\n".to_vec();
+    huge.resize(huge.len() + MAX_ANSWER as usize + 100_000, b'x');
+    let server = Server::new([Act::Raw(huge)]);
+    let error = server.client().generate(&request()).unwrap_err();
+    assert!(matches!(&error, LlmError::BadAnswer { why, .. } if why.contains("larger")), "{error}");
+}
+
+#[test]
+fn nobody_listening_is_a_connection_error() {
+    let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    let url = format!("http://127.0.0.1:{port}");
+    let mut client = OpenAi::connect(&url, "m", None, Timeouts::default()).unwrap();
+    assert!(matches!(client.generate(&request()), Err(LlmError::Connect { .. })));
+}
+
+#[test]
+fn endpoints_that_cannot_work_are_refused_and_keys_stay_secret() {
+    for url in ["", "ftp://x", "127.0.0.1:80", "http://", "http://a b/v1", "http://x/v1?key=1"] {
+        let error = OpenAi::connect(url, "m", None, Timeouts::default()).unwrap_err();
+        assert!(matches!(error, LlmError::BadEndpoint { .. }), "{url}");
+    }
+    let error = OpenAi::connect("http://me:pass@host/v1", "m", None, Timeouts::default()).unwrap_err();
+    assert!(!format!("{error} {error:?}").contains("pass"));
+    let error =
+        OpenAi::connect("http://x/v1", "m", Some("sk-\nsecret".into()), Timeouts::default()).unwrap_err();
+    assert!(!format!("{error} {error:?}").contains("secret"));
+    let client = OpenAi::connect(
+        "http://x:1/v1/chat/completions/",
+        "m",
+        Some("sk-secret".into()),
+        Timeouts::default(),
+    )
+    .unwrap();
+    assert_eq!(client.url, "http://x:1/v1/chat/completions");
+    assert_eq!(client.name(), "m at x:1");
+    assert!(!format!("{client:?}").contains("secret"));
+}
