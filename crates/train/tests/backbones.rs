@@ -131,7 +131,9 @@ fn the_trained_path_computes_the_same_as_the_frozen_one() {
 #[test]
 fn pretrained_logits_are_pytorch_s() {
     let expected = fixture("pretrained.json");
-    let Ok(cache) = capwright_fetch::Cache::open_default() else { return println!("skipped: no cache folder") };
+    let Ok(cache) = capwright_fetch::Cache::open_default() else {
+        return println!("skipped: no cache folder");
+    };
     for name in ["efficientnet_lite0", "mobilenet_v2"] {
         let backbone = find(name).unwrap();
         let Some(path) = cache.cached(&backbone.weights()) else {

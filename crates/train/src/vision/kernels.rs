@@ -1,0 +1,270 @@
+//! Host kernels of the frozen forward pass, one image at a time, channels first.
+//!
+//! Loops run inside [`pulp::Arch::dispatch`], which compiles them for AVX2 where the machine has it. Why not tensors:
+//! a frozen pass spends its time on memory traffic between small operations; here bias and non-linearity are one
+//! pass over a map that is still in the cache, and maps are reused.
+
+use crate::math::{View, gemm};
+use capwright_blueprint::{Activation, Conv, Shape};
+
+/// Values that the depthwise kernel handles at once.
+const LANES: usize = 32;
+
+/// Adds each channel's bias and applies the non-linearity.
+pub(crate) fn bias_act(map: &mut [f32], bias: &[f32], act: Option<Activation>) {
+    let cells = map.len() / bias.len().max(1);
+    pulp::Arch::new().dispatch(|| {
+        for (row, b) in map.chunks_exact_mut(cells.max(1)).zip(bias) {
+            match act {
+                None => row.iter_mut().for_each(|x| *x += b),
+                Some(Activation::Relu) => row.iter_mut().for_each(|x| *x = (*x + b).max(0.0)),
+                Some(Activation::Relu6) => row.iter_mut().for_each(|x| *x = (*x + b).max(0.0).min(6.0)),
+                Some(act) => row.iter_mut().for_each(|x| *x = activate(act, *x + b)),
+            }
+        }
+    });
+}
+
+/// One value of a non-linearity.
+pub(crate) fn activate(act: Activation, x: f32) -> f32 {
+    let sigmoid = |x: f32| 1.0 / (1.0 + (-x).exp());
+    match act {
+        Activation::Relu => x.max(0.0),
+        Activation::Relu6 => x.clamp(0.0, 6.0),
+        Activation::Silu => x * sigmoid(x),
+        Activation::Gelu => 0.5 * x * (1.0 + libm::erff(x * std::f32::consts::FRAC_1_SQRT_2)),
+        Activation::HardSwish => x * (x + 3.0).clamp(0.0, 6.0) / 6.0,
+        Activation::Sigmoid => sigmoid(x),
+    }
+}
+
+/// A 1 × 1 convolution with stride 1: `out[o][p] = Σ weight[o][i] · x[i][p]`.
+pub(crate) fn pointwise(out: &mut [f32], weight: &[f32], x: &[f32], input: usize, cells: usize) {
+    gemm(out, View::new(weight, input), View::new(x, cells), false);
+}
+
+/// Any convolution: columns are gathered group by group, then multiplied.
+pub(crate) fn dense(
+    out: &mut [f32],
+    conv: &Conv,
+    weight: &[f32],
+    x: &[f32],
+    shapes: (Shape, Shape),
+    scratch: &mut Vec<f32>,
+) {
+    let (from, to) = shapes;
+    let (inputs, outputs) = (conv.input / conv.groups, conv.output / conv.groups);
+    let (taps, cells) = (inputs * conv.kernel * conv.kernel, to.h * to.w);
+    scratch.resize(taps * cells, 0.0);
+    for group in 0..conv.groups {
+        let part = &x[group * inputs * from.h * from.w..][..inputs * from.h * from.w];
+        for (tap, row) in scratch.chunks_exact_mut(cells).enumerate() {
+            let (channel, ky, kx) =
+                (tap / (conv.kernel * conv.kernel), tap / conv.kernel % conv.kernel, tap % conv.kernel);
+            column(row, conv, &part[channel * from.h * from.w..][..from.h * from.w], shapes, (ky, kx));
+        }
+        let weight = &weight[group * outputs * taps..][..outputs * taps];
+        let out = &mut out[group * outputs * cells..][..outputs * cells];
+        gemm(out, View::new(weight, taps), View::new(scratch, cells), false);
+    }
+}
+
+/// What one tap of the kernel sees of one channel, for each output cell.
+fn column(row: &mut [f32], conv: &Conv, plane: &[f32], (from, to): (Shape, Shape), (ky, kx): (usize, usize)) {
+    let (stride, pad) = (conv.stride, conv.padding);
+    for (y, line) in row.chunks_exact_mut(to.w).enumerate() {
+        let at = (y * stride + ky).checked_sub(pad.top).filter(|at| *at < from.h);
+        let Some(at) = at else {
+            line.fill(0.0);
+            continue;
+        };
+        let source = &plane[at * from.w..][..from.w];
+        for (x, value) in line.iter_mut().enumerate() {
+            let at = (x * stride + kx).wrapping_sub(pad.left);
+            *value = source.get(at).copied().unwrap_or(0.0);
+        }
+    }
+}
+
+/// A depthwise convolution with bias and non-linearity.
+///
+/// Each channel is copied into a padded plane, split by the phases of the stride, so that every tap of the kernel
+/// is a shift of one long contiguous row whatever the width of the map; the few junk cells between rows are
+/// computed and dropped.
+pub(crate) fn depthwise(
+    out: &mut [f32],
+    conv: &Conv,
+    (weight, bias, act): (&[f32], &[f32], Option<Activation>),
+    x: &[f32],
+    (from, to): (Shape, Shape),
+    scratch: &mut Vec<f32>,
+) {
+    let (k, s) = (conv.kernel, conv.stride);
+    let (rows, width) = (((to.h - 1) * s + k).div_ceil(s), ((to.w - 1) * s + k).div_ceil(s));
+    let plane = rows * width;
+    let flat = ((to.h - 1) * width + to.w).next_multiple_of(LANES);
+    scratch.clear();
+    scratch.resize(s * s * plane + 2 * LANES + flat, 0.0);
+    let (phases, sums) = scratch.split_at_mut(s * s * plane + 2 * LANES);
+    let taps: Vec<usize> = (0..k * k)
+        .map(|t| {
+            let (ky, kx) = (t / k, t % k);
+            (ky % s * s + kx % s) * plane + ky / s * width + kx / s
+        })
+        .collect();
+    pulp::Arch::new().dispatch(|| {
+        for c in 0..from.c {
+            scatter(phases, conv, &x[c * from.h * from.w..][..from.h * from.w], from, (rows, width));
+            convolve(sums, phases, &taps, &weight[c * k * k..][..k * k], bias[c]);
+            let out = &mut out[c * to.h * to.w..][..to.h * to.w];
+            for (row, sums) in out.chunks_exact_mut(to.w).zip(sums.chunks(width)) {
+                let sums = &sums[..to.w];
+                match act {
+                    None => row.copy_from_slice(sums),
+                    Some(Activation::Relu6) => {
+                        row.iter_mut().zip(sums).for_each(|(r, x)| *r = x.max(0.0).min(6.0));
+                    }
+                    Some(act) => row.iter_mut().zip(sums).for_each(|(r, x)| *r = activate(act, *x)),
+                }
+            }
+        }
+    });
+}
+
+/// Copies a channel into its padded phases; what is padding stays zero from channel to channel.
+#[inline(always)]
+fn scatter(phases: &mut [f32], conv: &Conv, plane: &[f32], from: Shape, (rows, width): (usize, usize)) {
+    let (s, pad) = (conv.stride, conv.padding);
+    for (y, line) in plane.chunks_exact(from.w).enumerate() {
+        let (row, py) = ((y + pad.top) / s, (y + pad.top) % s);
+        if row >= rows {
+            break;
+        }
+        for px in 0..s {
+            let start = (px + s - pad.left % s) % s;
+            let first = (start + pad.left) / s;
+            let to = &mut phases[(py * s + px) * rows * width + row * width..][..width];
+            let to = to.get_mut(first..).unwrap_or_default();
+            let source = line.get(start..).unwrap_or_default();
+            match s {
+                1 => to.iter_mut().zip(source).for_each(|(t, v)| *t = *v),
+                2 => to.iter_mut().zip(source.iter().step_by(2)).for_each(|(t, v)| *t = *v),
+                _ => to.iter_mut().zip(source.iter().step_by(s)).for_each(|(t, v)| *t = *v),
+            }
+        }
+    }
+}
+
+#[inline(always)]
+fn convolve(sums: &mut [f32], phases: &[f32], taps: &[usize], weight: &[f32], bias: f32) {
+    for (block, out) in sums.as_chunks_mut::<LANES>().0.iter_mut().enumerate() {
+        let mut acc = [bias; LANES];
+        for (tap, w) in taps.iter().zip(weight) {
+            let at = tap + block * LANES;
+            let source = &phases[at..at + LANES];
+            for i in 0..LANES {
+                acc[i] += w * source[i];
+            }
+        }
+        *out = acc;
+    }
+}
+
+/// Pooling over windows: `fold` joins values, `finish` sees the result.
+pub(crate) fn pool(
+    out: &mut [f32],
+    x: &[f32],
+    (from, to): (Shape, Shape),
+    (kernel, stride, padding): (usize, usize, usize),
+    max: bool,
+) {
+    for (plane, out) in x.chunks_exact(from.h * from.w).zip(out.chunks_exact_mut(to.h * to.w)) {
+        for (i, value) in out.iter_mut().enumerate() {
+            let range = |at: usize, n: usize| {
+                (at * stride).saturating_sub(padding)..(at * stride + kernel).saturating_sub(padding).min(n)
+            };
+            let (ys, xs) = (range(i / to.w, from.h), range(i % to.w, from.w));
+            let cells = ys.flat_map(|y| plane[y * from.w..][xs.clone()].iter().copied());
+            *value = if max {
+                cells.fold(f32::NEG_INFINITY, f32::max)
+            } else {
+                cells.sum::<f32>() / (kernel * kernel) as f32
+            };
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use capwright_blueprint::{Op, Padding};
+
+    /// The definition of a convolution, cell by cell.
+    fn plain(conv: &Conv, weight: &[f32], x: &[f32], from: Shape, to: Shape) -> Vec<f32> {
+        let (inputs, outputs) = (conv.input / conv.groups, conv.output / conv.groups);
+        let mut out = vec![0.0; to.len()];
+        for (i, value) in out.iter_mut().enumerate() {
+            let (o, y, x0) = (i / (to.h * to.w), i / to.w % to.h, i % to.w);
+            for t in 0..inputs * conv.kernel * conv.kernel {
+                let (c, ky, kx) =
+                    (t / conv.kernel / conv.kernel, t / conv.kernel % conv.kernel, t % conv.kernel);
+                let at_y = (y * conv.stride + ky) as isize - conv.padding.top as isize;
+                let at_x = (x0 * conv.stride + kx) as isize - conv.padding.left as isize;
+                if (0..from.h as isize).contains(&at_y) && (0..from.w as isize).contains(&at_x) {
+                    let channel = o / outputs * inputs + c;
+                    let at = (channel * from.h + at_y as usize) * from.w + at_x as usize;
+                    *value += weight[o * inputs * conv.kernel * conv.kernel + t] * x[at];
+                }
+            }
+        }
+        out
+    }
+
+    fn wave(n: usize) -> Vec<f32> {
+        (0..n).map(|i| ((i * 37 % 101) as f32 / 50.0 - 1.0) * 0.7).collect()
+    }
+
+    #[test]
+    fn convolutions_agree_with_the_definition() {
+        for (channels, side, kernel, stride, groups, pad) in [
+            (6, 9, 3, 1, 6, Padding::symmetric(1)),
+            (6, 9, 3, 2, 6, Padding::symmetric(1)),
+            (4, 14, 5, 2, 4, Padding::same(14, 14, 5, 2)),
+            (4, 8, 3, 2, 4, Padding::same(8, 8, 3, 2)),
+            (5, 7, 5, 1, 5, Padding::symmetric(2)),
+            (3, 40, 7, 1, 3, Padding::symmetric(3)),
+            (2, 1, 5, 2, 2, Padding::same(1, 1, 5, 2)),
+            (4, 10, 1, 2, 4, Padding::symmetric(0)),
+            (6, 8, 3, 2, 1, Padding { top: 0, bottom: 1, left: 0, right: 1 }),
+            (6, 8, 3, 1, 2, Padding::symmetric(1)),
+        ] {
+            let conv =
+                Conv { input: channels, output: channels, kernel, stride, padding: pad, groups, bias: false };
+            let from = Shape::new(channels, side, side);
+            let to = Op::Conv(conv).shape(&[from]).unwrap();
+            let (x, weight) = (wave(from.len()), wave(channels * channels / groups * kernel * kernel));
+            let expected = plain(&conv, &weight, &x, from, to);
+            let mut out = vec![f32::NAN; to.len()];
+            if groups == channels {
+                let bias = vec![0.0; channels];
+                depthwise(&mut out, &conv, (&weight, &bias, None), &x, (from, to), &mut vec![9.0; 7]);
+            } else {
+                dense(&mut out, &conv, &weight, &x, (from, to), &mut Vec::new());
+            }
+            for (ours, expected) in out.iter().zip(&expected) {
+                assert!((ours - expected).abs() < 1e-4, "{conv:?}: {ours} and {expected}");
+            }
+        }
+    }
+
+    #[test]
+    fn pooling_ignores_padding() {
+        let (from, to) = (Shape::new(1, 3, 3), Shape::new(1, 2, 2));
+        let x: Vec<f32> = (0..9).map(|v| v as f32 - 20.0).collect();
+        let mut out = vec![0.0; 4];
+        pool(&mut out, &x, (from, to), (3, 2, 1), true);
+        assert_eq!(out, [-16.0, -15.0, -13.0, -12.0]);
+        pool(&mut out[..1], &x, (from, Shape::new(1, 1, 1)), (2, 2, 0), false);
+        assert_eq!(out[0], -18.0);
+    }
+}

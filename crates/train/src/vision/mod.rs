@@ -1,0 +1,23 @@
+//! Everything about images: pretrained weights, the frozen backbone, feature and pixel caches, the trained trunk.
+//!
+//! * [`weights`] reads `.pth` and `.safetensors` files without executing anything.
+//! * [`frozen`] runs a frozen graph, batch norm folded into the convolutions, on the host.
+//! * [`network`] runs a trained graph on burn, with gradients.
+//! * [`features`] keeps the frozen part's features on disk, [`pixels`] the resized images, both shared by processes.
+
+mod chunks;
+pub mod features;
+pub mod frozen;
+mod kernels;
+pub mod network;
+mod pickle;
+pub mod pixels;
+mod torch_file;
+pub mod weights;
+
+pub use chunks::CacheError;
+pub use features::{FeatureCache, FeatureSpec, Features};
+pub use frozen::FrozenNet;
+pub use network::{Stats, forward};
+pub use pixels::{PixelCache, Pixels};
+pub use weights::{Weights, WeightsError};

@@ -1,0 +1,188 @@
+//! The trained trunk: a graph run on burn, so that gradients flow, and its batch-norm statistics.
+
+use crate::params::Params;
+use burn::tensor::ops::ConvOptions;
+use burn::tensor::{Tensor, TensorData, activation, module};
+use capwright_blueprint::{Activation, Conv, Graph, Node, Op, Param};
+use std::collections::HashMap;
+
+/// Weight of a new batch in the running statistics, as in PyTorch.
+const MOMENTUM: f32 = 0.1;
+
+/// Running mean and variance of each batch norm of a graph, by buffer name.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Stats {
+    entries: Vec<(String, Vec<usize>, Vec<f32>)>,
+    index: HashMap<String, usize>,
+}
+
+impl Stats {
+    /// Means of 0 and variances of 1 for every batch norm of `graph`.
+    pub fn new(graph: &Graph) -> Self {
+        let start = |p: &Param| vec![if p.name.ends_with("running_var") { 1.0 } else { 0.0 }; p.len()];
+        let wanted = graph.buffers();
+        let values = wanted.iter().map(start).collect();
+        Self::from_values(&wanted, values)
+    }
+
+    /// Given values, one vector for each of `wanted` ([`Graph::buffers`]), of its length.
+    ///
+    /// # Panics
+    /// Where numbers or lengths differ: a bug of the caller.
+    pub fn from_values(wanted: &[Param], values: Vec<Vec<f32>>) -> Self {
+        assert_eq!(wanted.len(), values.len(), "one vector a buffer");
+        let mut entries = Vec::with_capacity(wanted.len());
+        for (param, values) in wanted.iter().zip(values) {
+            assert_eq!(param.len(), values.len(), "{}", param.name);
+            entries.push((param.name.clone(), param.shape.clone(), values));
+        }
+        let index = entries.iter().enumerate().map(|(i, e)| (e.0.clone(), i)).collect();
+        Self { entries, index }
+    }
+
+    /// Name, shape and values of each buffer, in the order of [`Graph::buffers`].
+    pub fn tensors(&self) -> impl Iterator<Item = (&str, &[usize], &[f32])> {
+        self.entries.iter().map(|(name, shape, values)| (name.as_str(), &shape[..], &values[..]))
+    }
+
+    /// Values of the buffer of that name.
+    pub fn get(&self, name: &str) -> Option<&[f32]> {
+        self.index.get(name).map(|i| &self.entries[*i].2[..])
+    }
+
+    /// Moves the running statistics of `node` towards those of a batch.
+    fn update(&mut self, node: &str, leaf: &str, batch: &[f32], factor: f32) {
+        if let Some(i) = self.index.get(&format!("{node}.{leaf}")) {
+            let running = self.entries[*i].2.iter_mut();
+            running.zip(batch).for_each(|(r, b)| *r += MOMENTUM * (b * factor - *r));
+        }
+    }
+}
+
+/// Runs `graph` on a batch `[n, c, h, w]`.
+///
+/// With `training`, batch norm uses the statistics of the batch and moves `stats` towards them (momentum 0.1,
+/// unbiased variance, as PyTorch); otherwise it uses `stats`. Parameters come from `params` by name.
+///
+/// # Panics
+/// Where `params` lack a parameter of the graph or `x` has another shape: a bug of the caller.
+pub fn forward(graph: &Graph, params: &Params, stats: &mut Stats, x: Tensor<4>, training: bool) -> Tensor<4> {
+    let nodes = graph.nodes();
+    let mut last_use: Vec<usize> = (0..nodes.len()).collect();
+    for (i, node) in nodes.iter().enumerate() {
+        node.inputs.iter().for_each(|j| last_use[*j] = i);
+    }
+    last_use[graph.output()] = nodes.len();
+    let mut values: Vec<Option<Tensor<4>>> = vec![None; nodes.len()];
+    values[0] = Some(x);
+    for (i, node) in nodes.iter().enumerate().skip(1) {
+        let take = |j: &usize| values[*j].clone().expect("inputs have smaller ids");
+        let inputs: Vec<Tensor<4>> = node.inputs.iter().map(take).collect();
+        for j in node.inputs.iter().filter(|j| last_use[**j] == i) {
+            values[*j] = None;
+        }
+        values[i] = Some(node_forward(node, params, stats, inputs, training));
+    }
+    values[graph.output()].take().expect("the output is the last node")
+}
+
+fn node_forward(
+    node: &Node,
+    params: &Params,
+    stats: &mut Stats,
+    mut inputs: Vec<Tensor<4>>,
+    training: bool,
+) -> Tensor<4> {
+    match node.op {
+        Op::Concat => return Tensor::cat(inputs, 1),
+        // Vectors side by side become the cells of one map, `[n, c, 1, inputs]`.
+        Op::Stack => return Tensor::cat(inputs, 3),
+        _ => {}
+    }
+    let second = if inputs.len() > 1 { inputs.pop() } else { None };
+    let x = inputs.pop().expect("every node but the input has an input");
+    let name = |leaf: &str| format!("{}.{leaf}", node.name);
+    match (node.op, second) {
+        (Op::Conv(c), _) => {
+            let bias = c.bias.then(|| params.get::<1>(&name("bias")));
+            module::conv2d(x, params.get::<4>(&name("weight")), bias, options(&c))
+        }
+        (Op::BatchNorm { eps_micro, .. }, _) => batch_norm(node, params, stats, x, eps_micro, training),
+        (Op::Act(act), _) => activate(act, x),
+        (Op::MaxPool { kernel, stride, padding }, _) => {
+            let pool = burn::tensor::ops::MaxPoolOptions::new([kernel; 2]);
+            module::max_pool2d(x, pool.with_stride([stride; 2]).with_padding([padding; 2]))
+        }
+        (Op::AvgPool { kernel, stride }, _) => {
+            let pool = burn::tensor::ops::AvgPoolOptions::new([kernel; 2]);
+            module::avg_pool2d(x, pool.with_stride([stride; 2]))
+        }
+        (Op::GlobalAvgPool, _) => x.mean_dims(&[2, 3]),
+        (Op::GlobalMaxPool, _) => {
+            let [n, c, h, w] = x.dims();
+            x.reshape([n, c, h * w, 1]).max_dim(2)
+        }
+        (Op::SumCells, _) => {
+            let [n, c, h, w] = x.dims();
+            x.reshape([n, c, h * w, 1]).sum_dim(2)
+        }
+        (Op::ChannelMean, _) => x.mean_dim(1),
+        (Op::ChannelMax, _) => x.max_dim(1),
+        (Op::Linear { input, output }, _) => {
+            let n = x.dims()[0];
+            let weight = params.get::<2>(&name("weight")).transpose();
+            let bias = params.get::<2>(&name("bias"));
+            (x.reshape([n, input]).matmul(weight) + bias).reshape([n, output, 1, 1])
+        }
+        (Op::Add, Some(y)) => x + y,
+        (Op::Mul, Some(y)) => x * y,
+        (Op::Add | Op::Mul | Op::Input(_) | Op::Concat | Op::Stack, _) => x,
+    }
+}
+
+fn options(c: &Conv) -> ConvOptions<2> {
+    let p = c.padding;
+    let padding = [(p.top, p.bottom), (p.left, p.right)];
+    ConvOptions::new_with_padding([c.stride; 2], padding, [1; 2], c.groups)
+}
+
+fn activate(act: Activation, x: Tensor<4>) -> Tensor<4> {
+    match act {
+        Activation::Relu => activation::relu(x),
+        Activation::Relu6 => x.clamp(0.0, 6.0),
+        Activation::Silu => activation::silu(x),
+        Activation::Gelu => activation::gelu(x),
+        Activation::HardSwish => (x.clone() + 3.0).clamp(0.0, 6.0) / 6.0 * x,
+        Activation::Sigmoid => activation::sigmoid(x),
+    }
+}
+
+fn batch_norm(
+    node: &Node,
+    params: &Params,
+    stats: &mut Stats,
+    x: Tensor<4>,
+    eps_micro: u32,
+    training: bool,
+) -> Tensor<4> {
+    let eps = f64::from(eps_micro) * 1e-6;
+    let name = |leaf: &str| format!("{}.{leaf}", node.name);
+    let (gamma, beta) = (params.get::<1>(&name("weight")), params.get::<1>(&name("bias")));
+    if !training {
+        let device = x.device();
+        let running = |leaf: &str| {
+            let values = stats.get(&name(leaf)).expect("statistics of this graph").to_vec();
+            let count = values.len();
+            Tensor::<1>::from_data(TensorData::new(values, [count]), &device)
+        };
+        let (mean, var) = (running("running_mean"), running("running_var"));
+        return module::batch_norm(x, gamma, beta, mean, var, eps);
+    }
+    let [n, _, h, w] = x.dims();
+    let samples = (n * h * w) as f32;
+    let result = module::batch_norm_train(x, gamma, beta, eps);
+    let host = |t: Tensor<1>| t.into_data().try_to_vec::<f32>().expect("statistics of 32 bits");
+    stats.update(&node.name, "running_mean", &host(result.mean), 1.0);
+    stats.update(&node.name, "running_var", &host(result.variance), samples / (samples - 1.0).max(1.0));
+    result.output
+}

@@ -1,0 +1,94 @@
+//! Resized images for encoders that are trained from scratch: 8 bits a value, kept on disk for all trials.
+
+use super::chunks::{self, CacheError, ChunkStore, Chunks};
+use burn::tensor::{Device, Tensor, TensorData};
+use capwright_caption_data::{ImageRecord, Preprocess, load_batch};
+use std::path::Path;
+
+const VERSION: &[u8] = b"pixels 1: squash, antialiased bilinear";
+/// Images between two progress reports.
+const GROUP: usize = 64;
+
+/// Opens or fills pixel caches; see [`PixelCache::open_or_compute`].
+#[derive(Debug)]
+pub struct PixelCache;
+
+/// Resized images, mapped into memory.
+#[derive(Debug)]
+pub struct Pixels {
+    chunks: Chunks,
+    size: usize,
+}
+
+impl PixelCache {
+    /// `images` squashed to `size` × `size` pixels, in that order, from the cache below `root`; what is missing is
+    /// decoded. Several processes may do this at once and share the work.
+    ///
+    /// # Errors
+    /// [`CacheError`] for an image that cannot be read or a cache that cannot be written.
+    pub fn open_or_compute(
+        root: &Path,
+        size: u32,
+        images: &[ImageRecord],
+        progress: &mut dyn FnMut(usize, usize),
+    ) -> Result<Pixels, CacheError> {
+        let side = size.to_le_bytes();
+        let head = [VERSION, &side[..]];
+        let key = chunks::key(head.into_iter().chain(images.iter().map(|i| &i.sha256[..])));
+        let item_bytes = 3 * size as usize * size as usize;
+        let store = ChunkStore::new(root, &format!("pixels-{size}"), key, images.len(), item_bytes);
+        let chunks = store.fill(
+            |range, out, done| {
+                let mut count = 0;
+                for group in images[range].chunks(GROUP) {
+                    let paths: Vec<&Path> = group.iter().map(|i| i.path.as_path()).collect();
+                    load_batch(&paths, size)?.iter().for_each(|pixels| out.extend_from_slice(pixels));
+                    count += group.len();
+                    done(count);
+                }
+                Ok(())
+            },
+            progress,
+        )?;
+        Ok(Pixels { chunks, size: size as usize })
+    }
+}
+
+impl Pixels {
+    /// Number of images.
+    pub fn len(&self) -> usize {
+        self.chunks.len()
+    }
+
+    /// Whether there is no image.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Side of an image in pixels.
+    pub fn size(&self) -> usize {
+        self.size
+    }
+
+    /// Normalised images, `[images, 3, size, size]` row-major.
+    ///
+    /// # Panics
+    /// For an index outside the list of images, or a `preprocess` of another size.
+    pub fn batch(&self, images: &[usize], preprocess: &Preprocess) -> Vec<f32> {
+        let n = preprocess.numel();
+        let mut all = vec![0.0; images.len() * n];
+        for (i, out) in images.iter().zip(all.chunks_exact_mut(n.max(1))) {
+            preprocess.to_chw(self.chunks.item(*i), out);
+        }
+        all
+    }
+
+    /// [`Pixels::batch`] as a tensor.
+    ///
+    /// # Panics
+    /// As [`Pixels::batch`].
+    pub fn tensor(&self, images: &[usize], preprocess: &Preprocess, device: &Device) -> Tensor<4> {
+        let shape = [images.len(), 3, self.size, self.size];
+        Tensor::from_data(TensorData::new(self.batch(images, preprocess), shape), device)
+    }
+}

@@ -1,0 +1,142 @@
+//! PyTorch's two file formats for state dicts: the old one (pickles, then storages) and the zip archive.
+
+use super::pickle::{Reader, Value, View};
+use super::weights::Tensor32;
+use std::collections::{BTreeMap, HashMap};
+use std::io::{Cursor, Read};
+
+/// Ten bytes that begin the old format: 0x1950a86a20f9469cfc6c.
+const MAGIC: [u8; 10] = [0x6c, 0xfc, 0x9c, 0x46, 0xf9, 0x20, 0x6a, 0xa8, 0x50, 0x19];
+const MAX_TENSORS: usize = 100_000;
+const MAX_PICKLE: u64 = 64 << 20;
+
+/// All 32-bit tensors of a state dict; integer counters are left out.
+pub(crate) fn read(bytes: &[u8]) -> Result<BTreeMap<String, Tensor32>, String> {
+    if bytes.starts_with(b"PK") { read_zip(bytes) } else { read_old(bytes) }
+}
+
+fn read_old(bytes: &[u8]) -> Result<BTreeMap<String, Tensor32>, String> {
+    let mut reader = Reader::new(bytes);
+    match reader.next()? {
+        Value::Long(magic) if magic == MAGIC => {}
+        _ => return Err("it is no PyTorch file".into()),
+    }
+    let Value::Int(1001) = reader.next()? else { return Err("an unknown protocol".into()) };
+    reader.next()?;
+    let views = state_dict(reader.next()?)?;
+    let Value::List(keys, _) = reader.next()? else { return Err("no list of storages".into()) };
+    let used: HashMap<&str, &View> = views.iter().map(|(_, v)| (v.storage.as_str(), v)).collect();
+    let mut at = reader.position();
+    let mut storages: HashMap<String, &[u8]> = HashMap::new();
+    for key in &keys {
+        let Value::Text(key) = key else { return Err("a storage key that is no text".into()) };
+        let view = used.get(&**key).ok_or_else(|| format!("storage {key} belongs to no tensor"))?;
+        let ended = || format!("the file ends inside storage {key}");
+        let head = bytes.get(at..at.saturating_add(8)).and_then(|b| b.try_into().ok()).ok_or_else(ended)?;
+        if u64::from_le_bytes(head) != view.values {
+            return Err(format!("storage {key} has another length than its description"));
+        }
+        let length = byte_length(view)?;
+        let data = bytes.get(at + 8..(at + 8).saturating_add(length)).ok_or_else(ended)?;
+        storages.insert(key.to_string(), data);
+        at += 8 + length;
+    }
+    collect(views, |key| Ok(storages.get(key).copied().unwrap_or_default().to_vec()))
+}
+
+fn read_zip(bytes: &[u8]) -> Result<BTreeMap<String, Tensor32>, String> {
+    let mut archive = zip::ZipArchive::new(Cursor::new(bytes)).map_err(|e| e.to_string())?;
+    let pickle = archive.file_names().flatten().find(|n| n.ends_with("/data.pkl")).map(|n| n.into_owned());
+    let pickle = pickle.ok_or("the archive has no data.pkl")?;
+    let folder = pickle.trim_end_matches("data.pkl").to_owned();
+    let mut member = |name: &str, max: u64| -> Result<Vec<u8>, String> {
+        let file = archive.by_name(name).map_err(|e| format!("{name}: {e}"))?;
+        let mut data = Vec::new();
+        file.take(max + 1).read_to_end(&mut data).map_err(|e| format!("{name}: {e}"))?;
+        if data.len() as u64 > max { Err(format!("{name} is larger than {max} bytes")) } else { Ok(data) }
+    };
+    let views = state_dict(Reader::new(&member(&pickle, MAX_PICKLE)?).next()?)?;
+    // A storage can hold no more than the whole file does: torch stores without compression.
+    collect(views, |key| member(&format!("{folder}data/{key}"), bytes.len() as u64))
+}
+
+fn state_dict(value: Value) -> Result<Vec<(String, View)>, String> {
+    let Value::Dict(entries, _) = value else { return Err("it holds no state dict".into()) };
+    if entries.len() > MAX_TENSORS {
+        return Err(format!("{} tensors", entries.len()));
+    }
+    let one = |(key, value): (Value, Value)| match (key, value) {
+        (Value::Text(name), Value::Tensor(view)) => Ok((name.to_string(), (*view).clone())),
+        (Value::Text(name), _) => Err(format!("`{name}` is no tensor")),
+        _ => Err("a key that is no text".into()),
+    };
+    entries.into_iter().map(one).collect()
+}
+
+fn byte_length(view: &View) -> Result<usize, String> {
+    let width = match view.class.as_str() {
+        "FloatStorage" | "IntStorage" => 4,
+        "DoubleStorage" | "LongStorage" => 8,
+        "HalfStorage" | "BFloat16Storage" | "ShortStorage" => 2,
+        "ByteStorage" | "CharStorage" | "BoolStorage" => 1,
+        other => return Err(format!("a storage of the unknown class {other}")),
+    };
+    usize::try_from(view.values)
+        .ok()
+        .and_then(|n| n.checked_mul(width))
+        .ok_or_else(|| "a huge storage".into())
+}
+
+fn collect(
+    views: Vec<(String, View)>,
+    mut storage: impl FnMut(&str) -> Result<Vec<u8>, String>,
+) -> Result<BTreeMap<String, Tensor32>, String> {
+    let mut all = BTreeMap::new();
+    // Many tensors may share one small storage: what they would take together is limited too.
+    let mut room = super::weights::MAX_BYTES / 4;
+    for (name, view) in views {
+        if view.class != "FloatStorage" {
+            if name.ends_with("num_batches_tracked") {
+                continue;
+            }
+            return Err(format!("`{name}` has {} instead of 32-bit floats", view.class));
+        }
+        let bytes = storage(&view.storage)?;
+        let count = view.size.iter().try_fold(1u64, |n, d| n.checked_mul(*d));
+        room = count.and_then(|n| room.checked_sub(n)).ok_or("tensors too large in all")?;
+        let values = gather(&bytes, &view).map_err(|e| format!("`{name}`: {e}"))?;
+        let shape = view.size.iter().map(|n| *n as usize).collect();
+        all.insert(name, Tensor32 { shape, values });
+    }
+    Ok(all)
+}
+
+/// The values of a strided view, row-major.
+fn gather(bytes: &[u8], view: &View) -> Result<Vec<f32>, String> {
+    let (words, _) = bytes.as_chunks::<4>();
+    let product = view.size.iter().try_fold(1u64, |n, d| n.checked_mul(*d));
+    let count =
+        product.filter(|n| *n <= words.len() as u64).ok_or("more values than its storage has")? as usize;
+    if count == 0 {
+        return Ok(Vec::new());
+    }
+    let reach =
+        view.size.iter().zip(&view.stride).try_fold(view.offset, |sum, (d, s)| {
+            (d - 1).checked_mul(*s).and_then(|last| sum.checked_add(last))
+        });
+    reach.filter(|last| *last < words.len() as u64).ok_or("values outside its storage")?;
+    let mut index = vec![0u64; view.size.len()];
+    let mut values = Vec::with_capacity(count);
+    for _ in 0..count {
+        let at: u64 = index.iter().zip(&view.stride).map(|(i, s)| i * s).sum();
+        values.push(f32::from_le_bytes(words[(view.offset + at) as usize]));
+        for (i, d) in index.iter_mut().zip(&view.size).rev() {
+            *i += 1;
+            if *i < *d {
+                break;
+            }
+            *i = 0;
+        }
+    }
+    Ok(values)
+}
