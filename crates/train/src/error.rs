@@ -53,12 +53,6 @@ pub enum TrainError {
         /// What was found.
         found: String,
     },
-    /// Pretrained weights cannot be used.
-    #[error(transparent)]
-    Pretrained(#[from] crate::vision::WeightsError),
-    /// Features or pixels cannot be had.
-    #[error(transparent)]
-    Cache(#[from] crate::vision::CacheError),
     /// The specification cannot be trained.
     #[error("this trial cannot be run: {0}")]
     Spec(String),

@@ -9,15 +9,15 @@ use burn::tensor::{Device, Gradients, Tensor, TensorData};
 use capwright_blueprint::Param;
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
-use std::cell::OnceCell;
 use std::collections::HashMap;
 use std::path::Path;
+use std::sync::OnceLock;
 
 struct Entry {
     name: String,
     shape: Vec<usize>,
     values: Vec<f32>,
-    leaf: OnceCell<Tensor<1>>,
+    leaf: OnceLock<Tensor<1>>,
 }
 
 /// Named learned values.
@@ -48,7 +48,7 @@ impl Params {
         for (param, values) in wanted.iter().zip(values) {
             assert_eq!(param.len(), values.len(), "{}", param.name);
             let (name, shape) = (param.name.clone(), param.shape.clone());
-            entries.push(Entry { name, shape, values, leaf: OnceCell::new() });
+            entries.push(Entry { name, shape, values, leaf: OnceLock::new() });
         }
         let index = entries.iter().enumerate().map(|(i, e)| (e.name.clone(), i)).collect();
         Self { device: device.clone(), entries, index }
@@ -102,7 +102,7 @@ impl Params {
             name: e.name.clone(),
             shape: e.shape.clone(),
             values: e.values.clone(),
-            leaf: OnceCell::new(),
+            leaf: OnceLock::new(),
         });
         Self { device, entries: entries.collect(), index: self.index.clone() }
     }
@@ -150,7 +150,7 @@ impl Params {
     /// The values, to be changed; tensors handed out before keep the old ones.
     pub(crate) fn values_mut(&mut self, id: usize) -> &mut Vec<f32> {
         let entry = &mut self.entries[id];
-        entry.leaf = OnceCell::new();
+        entry.leaf = OnceLock::new();
         &mut entry.values
     }
 
