@@ -4,7 +4,7 @@ use crate::cli::{MachineArgs, ResumeArgs, SearchArgs};
 use crate::failure::Failure;
 use crate::watch::Watch;
 use crate::{say, setup, study};
-use capwright_backbones::{Library, find, snippets};
+use capwright_backbones::{Library, snippets};
 use capwright_contract::Contract;
 use capwright_llm::{Embedded, LlmError, OpenAi, Options, TextModel, Timeouts, default_model};
 use capwright_pipeline::{Driver, LocalProcesses, Outcome, SearchError, StudyFolder};

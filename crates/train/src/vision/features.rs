@@ -170,3 +170,68 @@ impl Features {
         Tensor::from_data(TensorData::new(self.batch(images), shape), device)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::weights::{Tensor32, Weights};
+    use super::*;
+    use capwright_blueprint::{Conv, Graph, Op, Padding};
+    use capwright_caption_data::{Dataset, SceneOptions, make_scenes};
+
+    /// One pixel of each quarter of the image, each colour times its number.
+    fn net() -> FrozenNet {
+        let mut graph = Graph::new(Shape::new(3, 32, 32));
+        let padding = Padding::symmetric(0);
+        let conv = Conv { input: 3, output: 3, kernel: 1, stride: 16, padding, groups: 3, bias: false };
+        graph.add("tap", Op::Conv(conv), &[0]).unwrap();
+        let weight = Tensor32 { shape: vec![3, 1, 1, 1], values: vec![1.0, 2.0, 3.0] };
+        FrozenNet::load(&graph, &Weights::from_tensors([("tap.weight".into(), weight)])).unwrap()
+    }
+
+    fn spec() -> FeatureSpec {
+        let preprocess = Preprocess { size: 32, mean: [0.0; 3], std: [1.0; 3] };
+        FeatureSpec { weights_sha256: "ab".into(), backbone: "tap".into(), cut: Cut::S16, preprocess }
+    }
+
+    #[test]
+    fn features_are_those_of_the_network_and_are_computed_once() {
+        let dir = tempfile::tempdir().unwrap();
+        let options = SceneOptions { train: 4, val: 1, test: 1, size: 32, seed: 1 };
+        make_scenes(&dir.path().join("data"), &options).unwrap();
+        let data = Dataset::load(dir.path().join("data")).unwrap();
+        let (images, spec, net) = (data.images(), spec(), net());
+        let mut heard = Vec::new();
+        let mut open = |images: &[ImageRecord], spec: &FeatureSpec| {
+            heard.clear();
+            let features = FeatureCache::open_or_compute(dir.path(), spec, images, &net, &mut |n, all| {
+                heard.push((n, all));
+            });
+            (features.unwrap(), heard.clone())
+        };
+        let (features, heard) = open(images, &spec);
+        assert_eq!((heard.first(), heard.last()), (Some(&(0, 6)), Some(&(6, 6))));
+        assert_eq!(features.shape(), Shape::new(3, 2, 2));
+        let mut pixels = vec![0.0; spec.preprocess.numel()];
+        spec.preprocess.load_chw(&images[2].path, &mut pixels).unwrap();
+        let expected = net.forward_image(&pixels);
+        let (batch, tokens) = (features.batch(&[0, 2]), features.tokens(&[2]));
+        for (i, value) in expected.iter().enumerate() {
+            assert!((batch[12 + i] - value).abs() < 2e-3, "{i}");
+            assert_eq!(tokens[i % 4 * 3 + i / 4], batch[12 + i], "{i}");
+        }
+        assert_eq!(open(images, &spec).1, [(6, 6)], "a second opening computes nothing");
+        let other = FeatureSpec { weights_sha256: "ac".into(), ..spec.clone() };
+        assert_eq!(open(images, &other).1.first(), Some(&(0, 6)), "other weights, other features");
+        assert_eq!(open(&images[1..], &spec).1.first(), Some(&(0, 5)), "other images, other features");
+    }
+
+    #[test]
+    fn a_network_of_another_size_is_refused() {
+        let mut spec = spec();
+        spec.preprocess.size = 64;
+        let root = tempfile::tempdir().unwrap();
+        let error =
+            FeatureCache::open_or_compute(root.path(), &spec, &[], &net(), &mut |_, _| {}).unwrap_err();
+        assert!(error.to_string().contains("3×32×32"), "{error}");
+    }
+}

@@ -186,3 +186,83 @@ fn batch_norm(
     stats.update(&node.name, "running_var", &host(result.variance), samples / (samples - 1.0).max(1.0));
     result.output
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use burn::tensor::Device;
+    use capwright_blueprint::Shape;
+
+    fn tensor(values: &[f32], shape: [usize; 4], device: &Device) -> Tensor<4> {
+        Tensor::from_data(TensorData::new(values.to_vec(), shape), device)
+    }
+
+    fn host(x: Tensor<4>) -> Vec<f32> {
+        x.into_data().try_to_vec::<f32>().unwrap()
+    }
+
+    fn norm() -> (Graph, Params) {
+        let mut graph = Graph::new(Shape::new(1, 1, 2));
+        graph.add("norm", Op::BatchNorm { channels: 1, eps_micro: 10 }, &[0]).unwrap();
+        let device = Device::flex().autodiff();
+        let params = Params::from_values(&graph.parameters(), vec![vec![2.0], vec![1.0]], &device);
+        (graph, params)
+    }
+
+    /// Batch 1 2 3 6: mean 3, variance 3.5, unbiased 14/3; PyTorch's running values are then 0.3 and 0.9 + 1.4/3.
+    #[test]
+    fn batch_norm_uses_the_batch_and_keeps_running_statistics() {
+        let (graph, params) = norm();
+        let mut stats = Stats::new(&graph);
+        let x = tensor(&[1.0, 2.0, 3.0, 6.0], [2, 1, 1, 2], params.device());
+        let out = host(forward(&graph, &params, &mut stats, x.clone(), true));
+        for (y, x) in out.iter().zip([1.0f32, 2.0, 3.0, 6.0]) {
+            assert!((y - (1.0 + 2.0 * (x - 3.0) / (3.5f32 + 1e-5).sqrt())).abs() < 1e-5, "{out:?}");
+        }
+        let (mean, var) =
+            (stats.get("norm.running_mean").unwrap()[0], stats.get("norm.running_var").unwrap()[0]);
+        assert!((mean - 0.3).abs() < 1e-6 && (var - (0.9 + 1.4 / 3.0)).abs() < 1e-6, "{mean} {var}");
+        let fixed = host(forward(&graph, &params, &mut stats, x, false));
+        assert!((fixed[0] - (1.0 + 2.0 * (1.0 - mean) / (var + 1e-5).sqrt())).abs() < 1e-5);
+        assert_eq!(stats.get("norm.running_mean").unwrap()[0], mean, "evaluation changes nothing");
+    }
+
+    #[test]
+    fn statistics_survive_saving() {
+        let (graph, params) = norm();
+        let mut stats = Stats::new(&graph);
+        forward(&graph, &params, &mut stats, tensor(&[1.0, 5.0], [1, 1, 1, 2], params.device()), true);
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("stats.safetensors");
+        crate::store::write(&path, stats.tensors()).unwrap();
+        let values = crate::store::read(&path, &graph.buffers()).unwrap();
+        assert_eq!(Stats::from_values(&graph.buffers(), values), stats);
+    }
+
+    /// Channel gate of CBAM's kind: every op that joins or gates maps, against numbers by hand.
+    #[test]
+    fn gates_pools_and_joins() {
+        let mut graph = Graph::new(Shape::new(2, 1, 2));
+        let add = |graph: &mut Graph, name: &str, op, inputs: &[usize]| graph.add(name, op, inputs).unwrap();
+        let mean = add(&mut graph, "mean", Op::GlobalAvgPool, &[0]);
+        let max = add(&mut graph, "max", Op::GlobalMaxPool, &[0]);
+        let both = add(&mut graph, "both", Op::Stack, &[mean, max]);
+        let sum = add(&mut graph, "sum", Op::SumCells, &[both]);
+        let gated = add(&mut graph, "gated", Op::Mul, &[0, sum]);
+        let spatial = add(&mut graph, "spatial", Op::ChannelMax, &[gated]);
+        let flat = add(&mut graph, "flat", Op::ChannelMean, &[gated]);
+        let joined = add(&mut graph, "joined", Op::Concat, &[spatial, flat]);
+        let twice = add(&mut graph, "twice", Op::Add, &[joined, joined]);
+        add(&mut graph, "act", Op::Act(Activation::HardSwish), &[twice]);
+        let device = Device::flex();
+        let (params, x) = (Params::from_values(&[], Vec::new(), &device), [1.0, -3.0, 2.0, 0.5]);
+        let out = forward(&graph, &params, &mut Stats::new(&graph), tensor(&x, [1, 2, 1, 2], &device), false);
+        // Channel 0: mean -1, max 1, sum 0; channel 1: mean 1.25, max 2, sum 3.25. Gated: 0 0 and 6.5 1.625.
+        let expected = [13.0, 3.25, 6.5, 1.625 * (1.625 + 3.0) / 6.0];
+        let (ours, weights) = (host(out), super::super::weights::Weights::from_tensors([]));
+        let frozen = super::super::frozen::FrozenNet::load(&graph, &weights).unwrap().forward_image(&x);
+        for ((a, b), c) in ours.iter().zip(&frozen).zip(expected) {
+            assert!((a - c).abs() < 1e-5 && (b - c).abs() < 1e-5, "{ours:?} {frozen:?}");
+        }
+    }
+}

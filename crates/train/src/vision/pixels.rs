@@ -92,3 +92,25 @@ impl Pixels {
         Tensor::from_data(TensorData::new(self.batch(images, preprocess), shape), device)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use capwright_caption_data::{Dataset, SceneOptions, make_scenes};
+
+    #[test]
+    fn pixels_are_those_of_the_images() {
+        let dir = tempfile::tempdir().unwrap();
+        let options = SceneOptions { train: 2, val: 1, test: 1, size: 32, seed: 2 };
+        make_scenes(&dir.path().join("data"), &options).unwrap();
+        let data = Dataset::load(dir.path().join("data")).unwrap();
+        let preprocess = Preprocess::imagenet(48);
+        let pixels = PixelCache::open_or_compute(dir.path(), 48, data.images(), &mut |_, _| {}).unwrap();
+        assert_eq!((pixels.len(), pixels.size()), (4, 48));
+        let mut expected = vec![0.0; preprocess.numel()];
+        preprocess.load_chw(&data.images()[3].path, &mut expected).unwrap();
+        let batch = pixels.batch(&[1, 3], &preprocess);
+        assert_eq!(batch[expected.len()..], expected);
+        assert_ne!(batch[..expected.len()], expected);
+    }
+}

@@ -181,3 +181,119 @@ fn parse(content: &[u8]) -> Result<BTreeMap<String, Tensor32>, String> {
     }
     Ok(all)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use capwright_blueprint::{Op, Shape};
+
+    fn graph() -> Graph {
+        let mut graph = Graph::new(Shape::new(2, 1, 1));
+        let x = graph.add("norm", Op::BatchNorm { channels: 2, eps_micro: 10 }, &[0]).unwrap();
+        graph.add("fc", Op::Linear { input: 2, output: 3 }, &[x]).unwrap();
+        graph
+    }
+
+    fn tensor(shape: &[usize]) -> Tensor32 {
+        Tensor32 { shape: shape.to_vec(), values: vec![0.5; shape.iter().product()] }
+    }
+
+    /// A state dict in the old format: tensor `a` `[2, 2]`, stored transposed, and a counter.
+    fn old_file() -> Vec<u8> {
+        let text = |t: &str| [&b"X"[..], &(t.len() as u32).to_le_bytes(), t.as_bytes()].concat();
+        let stored = |class: &str, key: &str, n: u8| {
+            let global = format!("ctorch\n{class}\n");
+            [&b"ctorch._utils\n_rebuild_tensor_v2\n(("[..], &text("storage"), global.as_bytes(), &text(key)]
+                .concat()
+                .into_iter()
+                .chain(text("cpu"))
+                .chain([b'K', n, b'N', b't', b'Q', b'K', 0])
+                .collect::<Vec<u8>>()
+        };
+        let mut file = b"\x80\x02\x8a\x0a\x6c\xfc\x9c\x46\xf9\x20\x6a\xa8\x50\x19.".to_vec();
+        file.extend(b"\x80\x02M\xe9\x03.\x80\x02}.");
+        file.extend(b"\x80\x02ccollections\nOrderedDict\n)Rq\x00(");
+        file.extend(text("a"));
+        file.extend(stored("FloatStorage", "7", 4));
+        file.extend(b"K\x02K\x02\x86K\x01K\x02\x86\x89h\x00tR");
+        file.extend(text("n.num_batches_tracked"));
+        file.extend(stored("LongStorage", "8", 1));
+        file.extend(b"))\x89h\x00tRu.");
+        file.extend(b"\x80\x02](");
+        file.extend(text("7"));
+        file.extend(text("8"));
+        file.extend(b"e.");
+        file.extend(4u64.to_le_bytes());
+        (0..4).for_each(|i| file.extend((i as f32).to_le_bytes()));
+        file.extend(1u64.to_le_bytes());
+        file.extend(9i64.to_le_bytes());
+        file
+    }
+
+    #[test]
+    fn reads_the_old_torch_format_with_strides() {
+        let all = parse(&old_file()).unwrap();
+        assert_eq!(all.len(), 1);
+        assert_eq!(all["a"], Tensor32 { shape: vec![2, 2], values: vec![0.0, 2.0, 1.0, 3.0] });
+    }
+
+    #[test]
+    fn every_cut_and_every_changed_byte_is_an_error_or_a_result_but_no_panic() {
+        let file = old_file();
+        for end in 0..file.len() {
+            assert!(parse(&file[..end]).is_err(), "cut at {end}");
+        }
+        for at in 0..file.len() {
+            for value in [0, 1, b'(', b'R', b't', 0x7f, 0xff] {
+                let mut changed = file.clone();
+                changed[at] = value;
+                let _ = parse(&changed);
+            }
+        }
+    }
+
+    #[test]
+    fn files_are_refused_by_digest_before_they_are_parsed() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("w.pth");
+        std::fs::write(&path, old_file()).unwrap();
+        let Err(WeightsError::Sha { found, .. }) = Weights::open(&path, &"0".repeat(64)) else {
+            panic!("another digest must be refused")
+        };
+        assert!(matches!(Weights::open(&path, ""), Err(WeightsError::Sha { .. })));
+        assert_eq!(Weights::open(&path, &found[..8]).unwrap().sha256(), found);
+        std::fs::write(&path, b"hello").unwrap();
+        assert!(matches!(Weights::open(&path, "2cf24dba"), Err(WeightsError::Format { .. })));
+    }
+
+    #[test]
+    fn safetensors_are_read_too() {
+        let data: Vec<u8> = [1.0f32, 2.0].iter().flat_map(|v| v.to_le_bytes()).collect();
+        let view = safetensors::tensor::TensorView::new(Dtype::F32, vec![2], &data).unwrap();
+        let all = parse(&safetensors::serialize([("b", view)], None).unwrap()).unwrap();
+        assert_eq!(all["b"], Tensor32 { shape: vec![2], values: vec![1.0, 2.0] });
+    }
+
+    #[test]
+    fn all_that_does_not_fit_is_told_at_once() {
+        let weights = Weights::from_tensors([
+            ("norm.weight".into(), tensor(&[2])),
+            ("norm.bias".into(), tensor(&[3])),
+            ("norm.running_mean".into(), tensor(&[2])),
+            ("norm.running_var".into(), tensor(&[2])),
+            ("fc.weight".into(), tensor(&[3, 2])),
+            ("head.weight".into(), tensor(&[1])),
+        ]);
+        let Err(WeightsError::Mismatch { problems }) = weights.matches(&graph()) else { panic!("no fit") };
+        assert_eq!(
+            problems,
+            [
+                "norm.bias should be [2] and is [3]",
+                "fc.bias [3] is missing",
+                "head.weight [1] belongs to no layer",
+            ]
+        );
+        let Err(WeightsError::Mismatch { problems }) = weights.fits(&graph()) else { panic!("no fit") };
+        assert_eq!(problems.len(), 2);
+    }
+}

@@ -1,0 +1,129 @@
+//! Bad input of every kind ends with a message and exit code 2 (4 for the language model), never with a panic.
+
+use assert_cmd::Command;
+use std::fs;
+use std::io::{Read, Write};
+use std::net::TcpListener;
+use std::path::Path;
+use std::time::Duration;
+
+fn capwright(home: &Path) -> Command {
+    let mut command = Command::cargo_bin("capwright").expect("the program is built with its tests");
+    command.env("CAPWRIGHT_CACHE", home.join("cache")).env("CAPWRIGHT_OFFLINE", "1").current_dir(home);
+    command.env("NO_COLOR", "1").timeout(Duration::from_secs(120));
+    command
+}
+
+/// Runs a command that must fail, and returns what it said on standard error without line breaks.
+fn refused(command: &mut Command, code: i32) -> String {
+    let output = command.output().expect("the program runs");
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert_eq!(output.status.code(), Some(code), "{said}");
+    assert!(!said.contains("panicked"), "{said}");
+    // miette wraps and indents; the words are what counts.
+    said.replace(['│', '\n'], " ").split_whitespace().collect::<Vec<_>>().join(" ")
+}
+
+fn scenes(home: &Path) {
+    let args = ["data", "make-scenes", "d", "--train", "12", "--val", "6", "--test", "6", "--size", "48"];
+    capwright(home).args(args).assert().success();
+}
+
+fn search(home: &Path) -> Command {
+    let mut command = capwright(home);
+    command.args(["search", "a small captioner", "--data", "d", "--trials", "1", "--epochs", "1"]);
+    command.args(["--image-size", "48", "--min-count", "1", "--max-macs", "2000000"]);
+    command
+}
+
+#[test]
+fn malformed_annotations_name_the_file_and_the_place() {
+    let home = tempfile::tempdir().unwrap();
+    scenes(home.path());
+    fs::write(home.path().join("d/captions.json"), "{\"images\": [").unwrap();
+    let said = refused(search(home.path()).args(["--architect", "random"]), 2);
+    assert!(said.contains("captions.json") && said.contains("line 1"), "{said}");
+}
+
+#[test]
+fn a_missing_image_is_named() {
+    let home = tempfile::tempdir().unwrap();
+    scenes(home.path());
+    let images = home.path().join("d/images");
+    let first = fs::read_dir(&images).unwrap().next().unwrap().unwrap().path();
+    fs::remove_file(&first).unwrap();
+    let said = refused(search(home.path()).args(["--architect", "random"]), 2);
+    assert!(said.contains(first.file_name().unwrap().to_str().unwrap()), "{said}");
+}
+
+#[test]
+fn all_diagnostics_of_a_blueprint_are_shown() {
+    let home = tempfile::tempdir().unwrap();
+    let text = r#"{"encoder":{"input":64,"source":{"kind":"pretrained","backbone":"nope","cut":"s32"},"blocks":[]},
+        "bridge":{"memory":"global","dim":128,"dropout_pct":0},
+        "decoder":{"family":"transformer","dim":128,"layers":1,"heads":6,"ff":2,"dropout_pct":0},
+        "recipe":{"lr":0.001,"schedule":"cosine","weight_decay":0.0,"label_smoothing":0.1,"clip":1.0,"batch":16}}"#;
+    fs::write(home.path().join("b.json"), text).unwrap();
+    let said = refused(capwright(home.path()).args(["check", "b.json"]), 2);
+    for code in ["CW0101", "CW0107", "2 problems"] {
+        assert!(said.contains(code), "{said}");
+    }
+}
+
+#[test]
+fn a_file_that_is_no_model_is_refused() {
+    let home = tempfile::tempdir().unwrap();
+    scenes(home.path());
+    fs::write(home.path().join("m.gguf"), b"not a model at all").unwrap();
+    let said = refused(search(home.path()).args(["--llm-gguf", "m.gguf"]), 2);
+    assert!(said.contains("m.gguf") && said.contains("GGUF"), "{said}");
+}
+
+/// A server that answers every request with the same bytes, or never.
+fn server(answer: Option<&'static str>) -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("http://{}/v1", listener.local_addr().unwrap());
+    std::thread::spawn(move || {
+        let mut open = Vec::new();
+        for stream in listener.incoming().map_while(Result::ok) {
+            let mut stream = stream;
+            if let Some(answer) = answer {
+                let _ = stream.read(&mut [0; 65_536]);
+                let _ = stream.write_all(answer.as_bytes());
+            } else {
+                open.push(stream);
+            }
+        }
+    });
+    url
+}
+
+#[test]
+fn a_bad_endpoint_ends_the_study_with_code_4() {
+    let answers = [
+        (None, "time"),
+        (Some("HTTP/1.1 500 Oops\r\nContent-Length: 4\r\nConnection: close\r\n\r\nboom"), "500"),
+        (Some("HTTP/1.1 200 OK\r\nContent-Length: 9\r\nConnection: close\r\n\r\ngarbage!!"), "garbage"),
+    ];
+    for (answer, word) in answers {
+        let home = tempfile::tempdir().unwrap();
+        scenes(home.path());
+        let url = server(answer);
+        let said = refused(search(home.path()).args(["--llm-url", &url, "--llm-timeout", "1"]), 4);
+        assert!(said.contains("architect failed") && said.contains(word), "{said}");
+    }
+}
+
+#[test]
+fn a_truncated_photo_is_named() {
+    let home = tempfile::tempdir().unwrap();
+    scenes(home.path());
+    search(home.path()).args(["--architect", "random", "--study", "s", "--seed", "3"]).assert().success();
+    // The start of a JPEG: SOI, APP0, and nothing more.
+    let start = [0xFF, 0xD8, 0xFF, 0xE0, 0, 16, b'J', b'F', b'I', b'F', 0, 1, 1, 0, 0, 1, 0, 1, 0, 0];
+    fs::write(home.path().join("half.jpg"), start).unwrap();
+    let said = refused(capwright(home.path()).args(["caption", "s/best", "half.jpg"]), 2);
+    assert!(said.contains("half.jpg"), "{said}");
+    let said = refused(capwright(home.path()).args(["caption", "d", "half.jpg"]), 2);
+    assert!(said.contains("model"), "{said}");
+}

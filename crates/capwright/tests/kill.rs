@@ -1,0 +1,127 @@
+//! `kill -9` of the driver and of workers at random moments: `resume` finishes the study, no acknowledged trial is
+//! lost and none is trained twice.
+//!
+//! `CAPWRIGHT_KILLS=20 cargo test --release -p capwright --test kill -- --nocapture` is the long run.
+#![cfg(unix)]
+
+use assert_cmd::cargo::cargo_bin;
+use serde_json::Value;
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
+
+const TRIALS: usize = 4;
+
+fn capwright(home: &Path) -> Command {
+    let mut command = Command::new(cargo_bin("capwright"));
+    command.env("CAPWRIGHT_CACHE", home.join("cache")).env("CAPWRIGHT_OFFLINE", "1").current_dir(home);
+    command.stdout(Stdio::null()).stderr(Stdio::null()).stdin(Stdio::null());
+    command
+}
+
+fn kill(pid: u32) {
+    let _ = Command::new("kill").args(["-9", &pid.to_string()]).stderr(Stdio::null()).status();
+}
+
+/// A worker of that driver, if one runs.
+fn worker_of(driver: u32) -> Option<u32> {
+    let output = Command::new("pgrep").args(["-P", &driver.to_string()]).output().ok()?;
+    String::from_utf8_lossy(&output.stdout).lines().next()?.trim().parse().ok()
+}
+
+/// Trials by how often the ledger says that they finished.
+fn finished(home: &Path) -> Vec<i64> {
+    let ledger = home.join("s/ledger.sqlite");
+    if !ledger.exists() {
+        return Vec::new();
+    }
+    let mut store = capwright_store::SqliteStore::open_read_only(&ledger).expect("the ledger opens");
+    let events = capwright_study::TrialStore::events(&mut store).expect("the ledger reads");
+    let ended = events.iter().filter_map(|recorded| match &recorded.event {
+        capwright_study::Event::TrialFinished { trial, .. } => Some(*trial as i64),
+        _ => None,
+    });
+    ended.collect()
+}
+
+/// Waits up to `time`; whether the process ended by itself.
+fn ended_within(child: &mut Child, time: Duration) -> bool {
+    let end = std::time::Instant::now() + time;
+    while std::time::Instant::now() < end {
+        if child.try_wait().expect("the process can be asked").is_some() {
+            return true;
+        }
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    false
+}
+
+#[test]
+fn nothing_is_lost_and_nothing_is_trained_twice() {
+    let kills: u32 = std::env::var("CAPWRIGHT_KILLS").ok().and_then(|n| n.parse().ok()).unwrap_or(4);
+    let home = tempfile::tempdir().unwrap();
+    let args = ["data", "make-scenes", "d", "--train", "96", "--val", "16", "--test", "4", "--size", "32"];
+    assert!(capwright(home.path()).args(args).status().unwrap().success());
+    let search = "search small --data d --study s --architect random --trials 4 --epochs 6 --patience 6 \
+                  --image-size 32 --min-count 1 --max-macs 4000000 --seed 5";
+    let mut acknowledged: Vec<i64> = Vec::new();
+    // A fixed walk over moments, so that a failure can be met again.
+    let mut moment: u64 = 7;
+    let (mut drivers, mut workers, mut rounds) = (0, 0, 0);
+    for round in 0..kills {
+        moment = (moment * 1_103_515_245 + 12_345) % 2_147_483_648;
+        let mut command = capwright(home.path());
+        if home.path().join("s/ledger.sqlite").exists() {
+            command.args(["resume", "s"]);
+        } else {
+            command.args(search.split_whitespace());
+        }
+        let mut child = command.spawn().unwrap();
+        let over = ended_within(&mut child, Duration::from_millis(150 + moment % 1_200));
+        match (over, round % 2, worker_of(child.id())) {
+            (true, ..) => {
+                // The study is done: the rest of the kills go to a new one.
+                check_study(home.path(), &acknowledged);
+                std::fs::remove_dir_all(home.path().join("s")).unwrap();
+                acknowledged.clear();
+                rounds += 1;
+                continue;
+            }
+            (false, 1, Some(worker)) => {
+                kill(worker);
+                workers += 1;
+                std::thread::sleep(Duration::from_millis(moment % 400));
+            }
+            _ => drivers += 1,
+        }
+        kill(child.id());
+        child.wait().unwrap();
+        let now = finished(home.path());
+        for trial in &acknowledged {
+            assert!(now.contains(trial), "trial {trial} was acknowledged and is lost: {now:?}");
+        }
+        acknowledged = now;
+    }
+    let mut last = capwright(home.path());
+    if home.path().join("s/ledger.sqlite").exists() {
+        last.args(["resume", "s"]);
+    } else {
+        last.args(search.split_whitespace());
+    }
+    assert!(last.status().unwrap().success());
+    check_study(home.path(), &acknowledged);
+    println!("{drivers} drivers and {workers} workers killed, {rounds} studies finished in between");
+}
+
+/// A finished study: every trial ended once, earlier results unchanged, each model trained once.
+fn check_study(home: &Path, acknowledged: &[i64]) {
+    let mut ended = finished(home);
+    for trial in acknowledged {
+        assert!(ended.contains(trial));
+    }
+    ended.sort_unstable();
+    assert_eq!(ended, (1..=TRIALS as i64).collect::<Vec<_>>());
+    let card = std::fs::read_to_string(home.join("s/best/card.json")).expect("the best model is written");
+    let card: Value = serde_json::from_str(&card).unwrap();
+    assert!(card["validation"]["bleu"][3].is_number());
+}
