@@ -11,8 +11,8 @@ mod mobilenet_v2;
 mod resnet;
 mod snippets;
 
-pub use library::Library;
 pub use builder::{BackboneGraph, SizeError};
+pub use library::Library;
 pub use snippets::{Snippet, SnippetKind, snippets};
 
 use capwright_blueprint::language::Cut;

@@ -4,7 +4,7 @@ use crate::cli::{CaptionArgs, EvaluateArgs};
 use crate::failure::Failure;
 use crate::{say, say_json};
 use capwright_caption_data::{Dataset, ImageRecord, Split};
-use capwright_train::{Captioner, trial::score};
+use capwright_train::Captioner;
 use serde_json::json;
 
 /// Prints captions for photos.
@@ -13,7 +13,8 @@ pub fn caption(args: &CaptionArgs) -> Result<(), Failure> {
     let captions = model.caption(&args.photos).map_err(Failure::input)?;
     let pairs = args.photos.iter().zip(&captions);
     if args.json {
-        let rows: Vec<_> = pairs.map(|(photo, caption)| json!({ "image": photo, "caption": caption })).collect();
+        let rows: Vec<_> =
+            pairs.map(|(photo, caption)| json!({ "image": photo, "caption": caption })).collect();
         return say_json(&rows);
     }
     for (photo, caption) in pairs {
@@ -38,17 +39,14 @@ pub fn evaluate(args: &EvaluateArgs) -> Result<(), Failure> {
         let message = format!("{} has no {split} images", args.data.display());
         return Err(Failure::input(message).help("choose another with --split"));
     }
-    let paths: Vec<_> = records.iter().map(|record| record.path.clone()).collect();
-    let captions = model.caption(&paths).map_err(Failure::input)?;
-    let scores = score(&captions, &records).map_err(Failure::input)?;
-    let [b1, b2, b3, b4] = scores.bleu;
     let decoding = model.decoding();
+    let scores = model.evaluate(&records, decoding).map_err(Failure::input)?.scores;
+    let [b1, b2, b3, b4] = scores.bleu;
     if args.json {
         return say_json(&json!({
             "bleu1": b1, "bleu2": b2, "bleu3": b3, "bleu4": b4,
             "images": scores.images, "distinct": scores.distinct, "collapsed": scores.collapsed,
             "split": split, "data_fingerprint": data.fingerprint(), "decoding": decoding,
-            "blueprint_hash": model.checked().hash(),
         }));
     }
     say(format!("BLEU-1 {b1:.4}  BLEU-2 {b2:.4}  BLEU-3 {b3:.4}  BLEU-4 {b4:.4}"));

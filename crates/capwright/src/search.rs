@@ -131,7 +131,10 @@ fn language_model(contract: &Contract, args: &LlmArgs, space: Space) -> Result<L
         }
         (None, Some(path)) => Box::new(Embedded::load(path, &Options::default()).map_err(bad)?),
         (None, None) => {
-            eprintln!("language model: {} (small; see the README for better ones)", default_model().file_name);
+            eprintln!(
+                "language model: {} (small; see the README for better ones)",
+                default_model().file_name
+            );
             let path = crate::zoo::cache()?.get(&default_model()).map_err(Failure::llm)?;
             Box::new(Embedded::load(&path, &Options::default()).map_err(bad)?)
         }
@@ -183,10 +186,8 @@ fn drive(
     .run();
     match outcome {
         Ok(outcome) => conclude(folder, &outcome, machine.json),
-        Err(SearchError::Interrupted) => {
-            Err(Failure::interrupted(SearchError::Interrupted)
-                .help(format!("capwright resume {}", folder.root().display())))
-        }
+        Err(SearchError::Interrupted) => Err(Failure::interrupted(SearchError::Interrupted)
+            .help(format!("capwright resume {}", folder.root().display()))),
         Err(error @ SearchError::Architect { .. }) => Err(Failure::llm(error)),
         Err(error) => Err(Failure::input(error)),
     }

@@ -87,12 +87,7 @@ pub fn prepare(args: &SearchArgs) -> Result<Prepared, Failure> {
             snippets: args.snippets,
             token_budget: args.token_budget,
         },
-        data: Data {
-            dir,
-            fingerprint: data.fingerprint().to_string(),
-            min_count,
-            vocab: vocabulary.len(),
-        },
+        data: Data { dir, fingerprint: data.fingerprint().to_string(), min_count, vocab: vocabulary.len() },
     };
     contract.check().map_err(Failure::input)?;
     let folder = study_folder(args.study.as_deref())?;

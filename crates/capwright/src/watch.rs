@@ -26,7 +26,14 @@ impl Watch {
         let bars = MultiProgress::new();
         let architect = bars.add(ProgressBar::new_spinner());
         let (trials, said) = (BTreeMap::new(), BTreeMap::new());
-        Self { bars, trials, architect, terminal: std::io::stderr().is_terminal(), start: Instant::now(), said }
+        Self {
+            bars,
+            trials,
+            architect,
+            terminal: std::io::stderr().is_terminal(),
+            start: Instant::now(),
+            said,
+        }
     }
 
     fn line(&self, text: impl std::fmt::Display) {
@@ -43,8 +50,9 @@ impl Watch {
     fn bar(&mut self, trial: u64) -> &ProgressBar {
         let bars = &self.bars;
         self.trials.entry(trial).or_insert_with(|| {
-            let style = ProgressStyle::with_template("{prefix:<10} {bar:24} {pos:>5}/{len:<5} {eta:>4} {msg}")
-                .unwrap_or_else(|_| ProgressStyle::default_bar());
+            let style =
+                ProgressStyle::with_template("{prefix:<10} {bar:24} {pos:>5}/{len:<5} {eta:>4} {msg}")
+                    .unwrap_or_else(|_| ProgressStyle::default_bar());
             bars.add(ProgressBar::new(0)).with_style(style).with_prefix(format!("trial {trial}"))
         })
     }

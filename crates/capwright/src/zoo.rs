@@ -34,7 +34,8 @@ const LANGUAGE_MODEL: &str = "smollm2";
 fn known(name: &str) -> Result<&'static Backbone, Failure> {
     find(name).ok_or_else(|| {
         let names = zoo().iter().map(|b| b.name).chain([LANGUAGE_MODEL]).collect::<Vec<_>>().join(", ");
-        Failure::input(format!("there are no weights called \"{name}\"")).help(format!("choose one of: {names}"))
+        Failure::input(format!("there are no weights called \"{name}\""))
+            .help(format!("choose one of: {names}"))
     })
 }
 
@@ -102,11 +103,7 @@ pub fn check(args: &CheckArgs) -> Result<(), Failure> {
     }
 }
 
-fn parse(
-    text: &str,
-    path: &Path,
-    target: Target,
-) -> Result<Result<Checked, Vec<Diagnostic>>, Failure> {
+fn parse(text: &str, path: &Path, target: Target) -> Result<Result<Checked, Vec<Diagnostic>>, Failure> {
     let blueprint = if path.extension().is_some_and(|ending| ending == "toml") {
         let value: toml::Value = toml::from_str(text).map_err(|error| Failure::file(path, error))?;
         from_value(serde_json::to_value(value).map_err(Failure::input)?)

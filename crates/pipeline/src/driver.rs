@@ -6,8 +6,8 @@ use crate::files::StudyFolder;
 use crate::progress::Progress;
 use capwright_search::{Architect, ArchitectError, Brief, Draft, Judge, Judgement, problems};
 use capwright_study::{
-    Event, Leaderboard, LedgerError, Proposal, StoreError, Study, TrialEvent, TrialSpec, TrialStatus, TrialStore,
-    Verdict, WeightsFile, describe,
+    Event, Leaderboard, LedgerError, Proposal, StoreError, Study, TrialEvent, TrialSpec, TrialStatus,
+    TrialStore, Verdict, WeightsFile, describe,
 };
 use std::collections::BTreeMap;
 use std::io;

@@ -32,8 +32,13 @@ fn references(varied: bool) -> Vec<Vec<Vec<u32>>> {
 fn main() {
     let bridge_spec =
         BridgeSpec { memory: Memory::Grid, input: Shape::new(1280, 7, 7), dim: 256, dropout_pct: 0 };
-    let transformer =
-        DecoderSpec::Transformer(TransformerSpec { dim: 256, layers: 2, heads: 4, ff: 1024, dropout_pct: 10 });
+    let transformer = DecoderSpec::Transformer(TransformerSpec {
+        dim: 256,
+        layers: 2,
+        heads: 4,
+        ff: 1024,
+        dropout_pct: 10,
+    });
     let all = [
         ("dot LSTM", lstm(Attention::Dot)),
         ("additive LSTM", lstm(Attention::Additive)),
@@ -81,6 +86,11 @@ fn measure(name: &str, bridge_spec: &BridgeSpec, spec: &DecoderSpec, varied: boo
     }
     println!(
         "{name} ({} words, {} values): {:.0} ms a step (bridge and decoder {:.0}, bridge back {:.0}, AdamW {:.0}); loss {first:.3} -> {last:.3}",
-        batch.words(), params.elements(), times.iter().sum::<f64>(), times[0], times[1], times[2],
+        batch.words(),
+        params.elements(),
+        times.iter().sum::<f64>(),
+        times[0],
+        times[1],
+        times[2],
     );
 }

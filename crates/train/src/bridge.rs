@@ -13,7 +13,12 @@ pub fn bridge(spec: &BridgeSpec, params: &Params, features: Tensor<4>, dropout: 
 }
 
 /// Memory `[batch, tokens, dim]` of features in token order, `[batch, cells, channels]`.
-pub fn bridge_tokens(spec: &BridgeSpec, params: &Params, cells: Tensor<3>, dropout: &mut Dropout) -> Tensor<3> {
+pub fn bridge_tokens(
+    spec: &BridgeSpec,
+    params: &Params,
+    cells: Tensor<3>,
+    dropout: &mut Dropout,
+) -> Tensor<3> {
     let [batch, count, channels] = cells.dims();
     let tokens: Tensor<2> = match spec.memory {
         Memory::Grid => cells.reshape([batch * count, channels]),

@@ -69,15 +69,13 @@ impl Captioner {
 
     fn check(&self, folder: &Path, design: &Design) -> Result<(), TrainError> {
         if self.vocabulary.len() != design.target.vocab {
-            let reason = format!(
-                "it has {} words and the network {}",
-                self.vocabulary.len(),
-                design.target.vocab
-            );
+            let reason =
+                format!("it has {} words and the network {}", self.vocabulary.len(), design.target.vocab);
             return Err(TrainError::format(folder.join(VOCABULARY), reason));
         }
         if self.preprocess.size as usize != design.image_size {
-            let reason = format!("images of {} pixels for a network of {}", self.preprocess.size, design.image_size);
+            let reason =
+                format!("images of {} pixels for a network of {}", self.preprocess.size, design.image_size);
             return Err(TrainError::format(folder.join(PREPROCESS), reason));
         }
         self.check_decoding(self.decoding)
@@ -145,8 +143,7 @@ impl Captioner {
     fn input<P: AsRef<Path> + Sync>(&self, paths: &[P]) -> Result<Input, TrainError> {
         let side = self.preprocess.size as usize;
         let values: Result<Vec<Vec<f32>>, TrainError> = paths.par_iter().map(|p| self.features(p)).collect();
-        let shape =
-            self.backbone.as_ref().map_or_else(|| Shape::new(3, side, side), FrozenNet::output_shape);
+        let shape = self.backbone.as_ref().map_or_else(|| Shape::new(3, side, side), FrozenNet::output_shape);
         let data = TensorData::new(values?.concat(), [paths.len(), shape.c, shape.h, shape.w]);
         let map = Tensor::<4>::from_data(data, &Device::flex());
         if !self.network.reads_tokens() {

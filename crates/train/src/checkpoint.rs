@@ -79,7 +79,8 @@ impl Checkpoint {
         let note = store::note(&path)?;
         let progress: Progress = serde_json::from_str(&note).map_err(|e| TrainError::format(&path, e))?;
         if progress.key != key(spec) {
-            let reason = "it belongs to another trial; give this trial a folder of its own, or delete the file";
+            let reason =
+                "it belongs to another trial; give this trial a folder of its own, or delete the file";
             return Err(TrainError::format(&path, reason));
         }
         self.network = read(&path, "", &self.network)?;

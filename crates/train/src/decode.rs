@@ -96,8 +96,11 @@ impl Search {
             let score = |word: u32| live.score + f64::from(logits[word as usize]) - total;
             let words = if allowed.words { Vocabulary::UNK + 1..logits.len() as u32 } else { 0..0 };
             let end = allowed.end.then_some(Vocabulary::EOS);
-            let mut own: Vec<Candidate> =
-                end.into_iter().chain(words).map(|word| Candidate { hypothesis, word, score: score(word) }).collect();
+            let mut own: Vec<Candidate> = end
+                .into_iter()
+                .chain(words)
+                .map(|word| Candidate { hypothesis, word, score: score(word) })
+                .collect();
             if own.len() > 2 * beam {
                 own.select_nth_unstable_by(2 * beam, Candidate::order);
                 own.truncate(2 * beam);
@@ -168,7 +171,8 @@ mod tests {
 
     /// All captions of one to three words over the words 4 to 6.
     fn all_captions() -> Vec<Vec<u32>> {
-        let longer = |c: &Vec<u32>| (4..7).map(|w| c.iter().copied().chain([w]).collect()).collect::<Vec<_>>();
+        let longer =
+            |c: &Vec<u32>| (4..7).map(|w| c.iter().copied().chain([w]).collect()).collect::<Vec<_>>();
         let one: Vec<Vec<u32>> = longer(&vec![]);
         let two: Vec<Vec<u32>> = one.iter().flat_map(longer).collect();
         let three: Vec<Vec<u32>> = two.iter().flat_map(longer).collect();

@@ -26,7 +26,9 @@ pub fn learning_rate(recipe: &Recipe, step: u64, total: u64) -> f64 {
     let done = (step - warm) as f64 / total.saturating_sub(warm + 1).max(1) as f64;
     let factor = match recipe.schedule {
         Schedule::Constant => 1.0,
-        Schedule::Cosine => FLOOR + (1.0 - FLOOR) * 0.5 * (1.0 + (std::f64::consts::PI * done.min(1.0)).cos()),
+        Schedule::Cosine => {
+            FLOOR + (1.0 - FLOOR) * 0.5 * (1.0 + (std::f64::consts::PI * done.min(1.0)).cos())
+        }
         Schedule::Linear => 1.0 - (1.0 - FLOOR) * done.min(1.0),
     };
     recipe.lr.0 * factor
@@ -144,7 +146,9 @@ mod tests {
             clip: ClipNorm(1.0),
             batch: BatchImages(8),
         };
-        for (schedule, last) in [(Schedule::Constant, 1.0), (Schedule::Cosine, 0.02), (Schedule::Linear, 0.02)] {
+        for (schedule, last) in
+            [(Schedule::Constant, 1.0), (Schedule::Cosine, 0.02), (Schedule::Linear, 0.02)]
+        {
             let rate = |step| learning_rate(&recipe(schedule), step, 1000) / 0.001;
             assert!((rate(0) - 1.0 / 30.0).abs() < 1e-9 && (rate(29) - 1.0).abs() < 1e-9);
             assert!((rate(30) - 1.0).abs() < 1e-3, "{schedule:?}");

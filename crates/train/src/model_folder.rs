@@ -94,7 +94,8 @@ pub(crate) fn verify(folder: &Path) -> Result<(), TrainError> {
         let file = folder.join(name);
         let found = store::sha256(&file)?;
         if !found.eq_ignore_ascii_case(expected) {
-            let reason = format!("sha256 is {found}, but the manifest says {expected}; copy the model folder again");
+            let reason =
+                format!("sha256 is {found}, but the manifest says {expected}; copy the model folder again");
             return Err(TrainError::format(&file, reason));
         }
     }

@@ -94,7 +94,13 @@ impl Network {
     }
 
     /// Loss and gradients of one batch.
-    pub fn step(&mut self, input: Input, batch: &CaptionBatch, smoothing: f32, dropout: &mut Dropout) -> Step {
+    pub fn step(
+        &mut self,
+        input: Input,
+        batch: &CaptionBatch,
+        smoothing: f32,
+        dropout: &mut Dropout,
+    ) -> Step {
         let memory = self.memory(input, true, dropout);
         let host = memory.clone().inner().into_data();
         let outcome = decoder::train(&self.design.decoder, &self.params, host, batch, smoothing, dropout);

@@ -97,7 +97,8 @@ mod tests {
     fn five_steps_are_those_of_pytorch() {
         let text = include_str!("../../../tests/fixtures/train/adamw.json");
         let theirs: serde_json::Value = serde_json::from_str(text).unwrap();
-        let shapes: [(&str, &[usize]); 3] = [("a.weight", &[3, 2]), ("a.bias", &[3]), ("decoder.embed.weight", &[4, 2])];
+        let shapes: [(&str, &[usize]); 3] =
+            [("a.weight", &[3, 2]), ("a.bias", &[3]), ("decoder.embed.weight", &[4, 2])];
         let wanted: Vec<Param> = shapes.iter().map(|(n, s)| Param::new(*n, s)).collect();
         let values = wanted.iter().enumerate().map(|(k, p)| formula(k, p.len())).collect();
         let mut params = Params::from_values(&wanted, values, &Device::flex());
@@ -110,7 +111,10 @@ mod tests {
         }
         for (name, _, ours) in params.tensors() {
             for (i, x) in ours.iter().enumerate() {
-                assert!((f64::from(*x) - theirs["values"][name][i].as_f64().unwrap()).abs() < 1e-6, "{name} {i}");
+                assert!(
+                    (f64::from(*x) - theirs["values"][name][i].as_f64().unwrap()).abs() < 1e-6,
+                    "{name} {i}"
+                );
             }
         }
     }

@@ -35,7 +35,8 @@ impl Params {
     /// biases uniform in ±1/√fan-in, recurrent ones in ±1/√hidden, norms 1 and 0, embeddings normal with standard
     /// deviation 1/√width, positions with 0.1.
     pub fn init(wanted: &[Param], seed: u64, device: &Device) -> Self {
-        let shapes: HashMap<&str, &[usize]> = wanted.iter().map(|p| (p.name.as_str(), &p.shape[..])).collect();
+        let shapes: HashMap<&str, &[usize]> =
+            wanted.iter().map(|p| (p.name.as_str(), &p.shape[..])).collect();
         let mut rng = ChaCha8Rng::seed_from_u64(seed);
         let values = wanted.iter().map(|p| draw(p, &shapes, &mut rng)).collect();
         Self::from_values(wanted, values, device)
@@ -197,7 +198,9 @@ fn draw(param: &Param, shapes: &HashMap<&str, &[usize]>, rng: &mut ChaCha8Rng) -
     let sibling = |leaf: &str| shapes.get(format!("{stem}.{leaf}").as_str()).copied();
     let fan_in = |shape: &[usize]| shape[1..].iter().product::<usize>();
     let bound = match leaf {
-        "weight" if stem.ends_with("decoder.embed") => return normal(n, 1.0 / (param.shape[1] as f32).sqrt(), rng),
+        "weight" if stem.ends_with("decoder.embed") => {
+            return normal(n, 1.0 / (param.shape[1] as f32).sqrt(), rng);
+        }
         "weight" if stem.ends_with("decoder.position") => return normal(n, 0.1, rng),
         "weight" if param.shape.len() == 1 => return vec![1.0; n],
         "weight" => fan_in(&param.shape),
@@ -247,8 +250,14 @@ mod tests {
         let embed = params.values("decoder.embed.weight");
         let deviation = (crate::math::sum_of_squares(embed) / embed.len() as f64).sqrt();
         assert!((deviation - 0.25).abs() < 0.03, "{deviation}");
-        assert_eq!(params.values("encoder.a.weight"), Params::init(&wanted(), 1, &device).values("encoder.a.weight"));
-        assert_ne!(params.values("encoder.a.weight"), Params::init(&wanted(), 2, &device).values("encoder.a.weight"));
+        assert_eq!(
+            params.values("encoder.a.weight"),
+            Params::init(&wanted(), 1, &device).values("encoder.a.weight")
+        );
+        assert_ne!(
+            params.values("encoder.a.weight"),
+            Params::init(&wanted(), 2, &device).values("encoder.a.weight")
+        );
         assert_eq!(params.elements(), 288 + 16 + 640 + 1024 + 1600);
     }
 

@@ -80,7 +80,8 @@ impl Source {
             Self::Pixels(pixels, preprocess) => Input::Map(pixels.tensor(images, preprocess, device)),
             Self::Features(features) if tokens => {
                 let shape = features.shape();
-                let data = TensorData::new(features.tokens(images), [images.len(), shape.h * shape.w, shape.c]);
+                let data =
+                    TensorData::new(features.tokens(images), [images.len(), shape.h * shape.w, shape.c]);
                 Input::Tokens(Tensor::from_data(data, device))
             }
             Self::Features(features) => Input::Map(features.tensor(images, device)),

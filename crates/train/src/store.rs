@@ -72,7 +72,8 @@ pub fn write_noted<'a>(
         tensors.map(|(n, s, v)| (n, s, v.iter().flat_map(|x| x.to_le_bytes()).collect())).collect();
     let mut views = Vec::with_capacity(bytes.len());
     for (name, shape, data) in &bytes {
-        let view = TensorView::new(Dtype::F32, shape.to_vec(), data).map_err(|e| TrainError::format(path, e))?;
+        let view =
+            TensorView::new(Dtype::F32, shape.to_vec(), data).map_err(|e| TrainError::format(path, e))?;
         views.push((*name, view));
     }
     let header = note.map(|note| HashMap::from([(NOTE.to_string(), note)]));

@@ -10,7 +10,15 @@ pub const DIM: usize = 6;
 pub const TOKENS: usize = 4;
 
 pub fn recurrent(cell: Cell, image: ImageMode, attention: Attention, layers: usize) -> DecoderSpec {
-    DecoderSpec::Recurrent(RecurrentSpec { cell, embed: 8, hidden: 10, layers, image, attention, dropout_pct: 0 })
+    DecoderSpec::Recurrent(RecurrentSpec {
+        cell,
+        embed: 8,
+        hidden: 10,
+        layers,
+        image,
+        attention,
+        dropout_pct: 0,
+    })
 }
 
 /// One decoder of each family and each way to see the image.

@@ -86,7 +86,11 @@ fn better(epoch: &Epoch, best: Option<&Epoch>) -> bool {
 }
 
 impl<'a> Setting<'a> {
-    fn load(spec: &'a TrialSpec, design: &Design, emit: &mut dyn FnMut(TrialEvent)) -> Result<Self, TrainError> {
+    fn load(
+        spec: &'a TrialSpec,
+        design: &Design,
+        emit: &mut dyn FnMut(TrialEvent),
+    ) -> Result<Self, TrainError> {
         let data = Dataset::load(&spec.data)?;
         if data.fingerprint() != spec.data_fingerprint {
             return Err(TrainError::Fingerprint {

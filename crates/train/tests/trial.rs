@@ -85,7 +85,8 @@ fn an_interrupted_trial_ends_as_an_unbroken_one() {
             assert!(epoch.epoch < 2, "stopped after the second epoch");
         }
     };
-    let crash = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| run_trial(&broken, &design, &mut stop)));
+    let crash =
+        std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| run_trial(&broken, &design, &mut stop)));
     assert!(crash.is_err() && !broken.out.join("result.json").exists());
     let mut seen = Vec::new();
     let resumed = run_trial(&broken, &design, &mut |event| {

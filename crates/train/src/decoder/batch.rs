@@ -67,7 +67,10 @@ mod tests {
     #[test]
     fn rows_stand_longest_first() {
         let batch = CaptionBatch::new(&[vec![vec![5], vec![6, 7, 8]], vec![vec![9, 4]]]);
-        assert_eq!(batch.rows.iter().map(|r| (r.image, r.words.len())).collect::<Vec<_>>(), [(0, 3), (1, 2), (0, 1)]);
+        assert_eq!(
+            batch.rows.iter().map(|r| (r.image, r.words.len())).collect::<Vec<_>>(),
+            [(0, 3), (1, 2), (0, 1)]
+        );
         assert_eq!((batch.steps(), batch.words()), (4, 9));
         assert_eq!((0..5).map(|t| batch.active(t)).collect::<Vec<_>>(), [3, 3, 2, 1, 0]);
         assert_eq!((batch.input(1, 0), batch.input(1, 2)), (1, 4));

@@ -22,7 +22,13 @@ struct Flow {
 
 impl Recurrent<'_> {
     /// Loss and gradients of a batch: forward, then backward.
-    pub fn train(&self, encoded: &Encoded, batch: &CaptionBatch, smoothing: f32, dropout: &mut Dropout) -> Outcome {
+    pub fn train(
+        &self,
+        encoded: &Encoded,
+        batch: &CaptionBatch,
+        smoothing: f32,
+        dropout: &mut Dropout,
+    ) -> Outcome {
         let plan = Plan::of_batch(self.spec, batch);
         let mut states = States::first(self.spec, encoded, &plan.images);
         let mut tape = self.unroll(encoded, &plan, &mut states, dropout);
@@ -44,9 +50,17 @@ impl Recurrent<'_> {
     }
 
     /// Backward from the gradient of `tape.out` before its dropout; returns the gradient of the memory.
-    fn back(&self, encoded: &Encoded, plan: &Plan, tape: &mut Tape, d_out: &[f32], grads: &mut Grads) -> Vec<f32> {
+    fn back(
+        &self,
+        encoded: &Encoded,
+        plan: &Plan,
+        tape: &mut Tape,
+        d_out: &[f32],
+        grads: &mut Grads,
+    ) -> Vec<f32> {
         let rows = plan.images.len();
-        let zeros = |cells: bool| vec![vec![0.0; if cells { rows * self.spec.hidden } else { 0 }]; self.spec.layers];
+        let zeros =
+            |cells: bool| vec![vec![0.0; if cells { rows * self.spec.hidden } else { 0 }]; self.spec.layers];
         let mut flow = Flow {
             h: zeros(true),
             c: zeros(self.spec.cell == Cell::Lstm),
@@ -200,7 +214,14 @@ impl Recurrent<'_> {
     }
 
     /// Gradients of embeddings and of all that reads the image; returns that of the memory.
-    fn images_back(&self, encoded: &Encoded, plan: &Plan, tape: &Tape, flow: Flow, grads: &mut Grads) -> Vec<f32> {
+    fn images_back(
+        &self,
+        encoded: &Encoded,
+        plan: &Plan,
+        tape: &Tape,
+        flow: Flow,
+        grads: &mut Grads,
+    ) -> Vec<f32> {
         let mut memory = flow.memory;
         let d_word = self.words_back(encoded, plan, tape, grads);
         let mut pooled = vec![0.0; encoded.pooled.len()];
@@ -221,7 +242,8 @@ impl Recurrent<'_> {
             grads.add(self.params.id("decoder.attn.score.weight"), flow.score);
         }
         let share = 1.0 / encoded.tokens as f32;
-        let images = memory.chunks_exact_mut(encoded.tokens * encoded.dim).zip(pooled.chunks_exact(encoded.dim));
+        let images =
+            memory.chunks_exact_mut(encoded.tokens * encoded.dim).zip(pooled.chunks_exact(encoded.dim));
         for (image, pooled) in images {
             image.chunks_exact_mut(encoded.dim).for_each(|token| math::add_scaled(token, pooled, share));
         }

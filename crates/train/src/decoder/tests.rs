@@ -55,7 +55,11 @@ fn loss_and_gradients_are_those_of_pytorch() {
         for (id, (name, _, _)) in params.tensors().enumerate() {
             let gradient = outcome.grads.get(id).unwrap_or_else(|| panic!("{label} {name} has no gradient"));
             let label = format!("{label} {name}");
-            close(crate::math::sum_of_squares(gradient).sqrt(), case["norms"][name].as_f64().unwrap(), &label);
+            close(
+                crate::math::sum_of_squares(gradient).sqrt(),
+                case["norms"][name].as_f64().unwrap(),
+                &label,
+            );
             let sum: f64 = gradient.iter().map(|x| f64::from(*x)).sum();
             close(sum, case["sums"][name].as_f64().unwrap(), &format!("{label} sum"));
         }

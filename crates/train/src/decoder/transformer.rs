@@ -112,15 +112,21 @@ impl Pass<'_> {
         let (params, percent, device) = (self.params, self.spec.dropout_pct, self.params.device());
         let [images, tokens, width] = memory.dims();
         let memory = memory.reshape([images * tokens, width]);
-        let words = params.get::<2>("decoder.embed.weight").select(0, ints(self.layout.words.clone(), device));
-        let places = params.get::<2>("decoder.position.weight").select(0, ints(self.layout.places.clone(), device));
+        let words =
+            params.get::<2>("decoder.embed.weight").select(0, ints(self.layout.words.clone(), device));
+        let places =
+            params.get::<2>("decoder.position.weight").select(0, ints(self.layout.places.clone(), device));
         let mut x = dropped(words * (self.spec.dim as f64).sqrt() + places, percent, dropout);
         for layer in 0..self.spec.layers {
             let name = |leaf: &str| format!("decoder.layers.{layer}.{leaf}");
             let normed = layer_norm(params, &name("norm1"), x.clone());
             x = x + dropped(self.attend_words(&name("self_attn"), normed), percent, dropout);
             let normed = layer_norm(params, &name("norm2"), x.clone());
-            x = x + dropped(self.attend_memory(&name("cross_attn"), normed, memory.clone()), percent, dropout);
+            x = x + dropped(
+                self.attend_memory(&name("cross_attn"), normed, memory.clone()),
+                percent,
+                dropout,
+            );
             let normed = layer_norm(params, &name("norm3"), x.clone());
             let wide = gelu(linear(params, &name("ff1"), normed));
             x = x + dropped(linear(params, &name("ff2"), wide), percent, dropout);

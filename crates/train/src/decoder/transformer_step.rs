@@ -44,12 +44,17 @@ fn normed(params: &Params, name: &str, x: &[f32]) -> Vec<f32> {
 
 impl TransformerSession {
     /// Rows that show these images of the memory `[images, tokens, width]`.
-    pub fn new(spec: &TransformerSpec, params: &Params, memory: &[f32], tokens: usize, images: &[usize]) -> Self {
+    pub fn new(
+        spec: &TransformerSpec,
+        params: &Params,
+        memory: &[f32],
+        tokens: usize,
+        images: &[usize],
+    ) -> Self {
         let part = |layer: usize, leaf: &str| {
             linear(params, &format!("decoder.layers.{layer}.cross_attn.{leaf}"), memory)
         };
-        let memory =
-            (0..spec.layers).map(|l| Memory { keys: part(l, "k"), values: part(l, "v") }).collect();
+        let memory = (0..spec.layers).map(|l| Memory { keys: part(l, "k"), values: part(l, "v") }).collect();
         let rows = images.iter().map(|i| (*i, vec![Past::default(); spec.layers])).collect();
         Self { spec: *spec, tokens, memory, rows, place: 0 }
     }
@@ -62,7 +67,8 @@ impl TransformerSession {
     /// Reads a word a row and returns what the vocabulary layer reads, `[rows, dim]`.
     pub fn step(&mut self, params: &Params, words: &[u32]) -> Vec<f32> {
         let dim = self.spec.dim;
-        let (table, places) = (params.values("decoder.embed.weight"), params.values("decoder.position.weight"));
+        let (table, places) =
+            (params.values("decoder.embed.weight"), params.values("decoder.position.weight"));
         let place = &places[self.place * dim..(self.place + 1) * dim];
         let scale = (dim as f32).sqrt();
         let word = |w: &u32| table[*w as usize * dim..][..dim].iter().zip(place).map(|(e, p)| e * scale + p);
@@ -99,7 +105,13 @@ impl TransformerSession {
         let mut out = vec![0.0; query.len()];
         for (r, (image, _)) in self.rows.iter().enumerate() {
             let (at, of) = (r * dim..(r + 1) * dim, image * area..(image + 1) * area);
-            attend(self.spec.heads, &query[at.clone()], &memory.keys[of.clone()], &memory.values[of], &mut out[at]);
+            attend(
+                self.spec.heads,
+                &query[at.clone()],
+                &memory.keys[of.clone()],
+                &memory.values[of],
+                &mut out[at],
+            );
         }
         out
     }

@@ -10,7 +10,8 @@ mod rng;
 
 pub use gemm::{View, gemm, product};
 pub use kernels::{
-    adamw, add_bias, add_row, add_scaled, additive_scores, additive_scores_back, column_sums, cross_entropy, dot,
-    gelu, gru_back, gru_cell, lstm_back, lstm_cell, multiply, softmax, softmax_back, sum_of_squares, tanh_all,
+    adamw, add_bias, add_row, add_scaled, additive_scores, additive_scores_back, column_sums, cross_entropy,
+    dot, gelu, gru_back, gru_cell, lstm_back, lstm_cell, multiply, softmax, softmax_back, sum_of_squares,
+    tanh_all,
 };
 pub use rng::Dropout;
