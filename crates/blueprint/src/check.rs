@@ -4,7 +4,7 @@ use crate::decoder::{BridgeSpec, DecoderSpec, RecurrentSpec, TransformerSpec};
 use crate::design::{Cost, Design, Frozen, Target};
 use crate::diagnostic::{Code, Diagnostic};
 use crate::graph::{Graph, Shape};
-use crate::language::{Attention, Blueprint, Bridge, Cut, Decoder, Encoder, Memory, Source};
+use crate::language::{Blueprint, Cut, Decoder, Encoder, Source};
 use crate::lower::Lowering;
 use crate::{canonical, schema};
 use serde_json::Value;
@@ -102,9 +102,9 @@ pub fn parse(text: &str, zoo: &dyn Zoo, target: Target) -> Result<Checked, Vec<D
 pub fn check(blueprint: Blueprint, zoo: &dyn Zoo, target: Target) -> Result<Checked, Vec<Diagnostic>> {
     let mut diagnostics = on_menu(&blueprint);
     let encoder = lower_encoder(&blueprint.encoder, zoo, &mut diagnostics);
-    let decoder = lower_decoder(&blueprint.decoder, &blueprint.bridge, &mut diagnostics);
+    let decoder = lower_decoder(&blueprint.decoder, &mut diagnostics);
     let features = encoder.as_ref().map(|(_, trunk)| trunk.output_shape());
-    let bridge = features.and_then(|shape| lower_bridge(&blueprint.bridge, shape, &mut diagnostics));
+    let bridge = features.and_then(|shape| lower_bridge(&blueprint, shape, &mut diagnostics));
     let (Some((frozen, trunk)), Some(bridge), Some(decoder), true) =
         (encoder, bridge, decoder, diagnostics.is_empty())
     else {
@@ -179,40 +179,25 @@ fn pretrained(
     graph
 }
 
-fn lower_bridge(bridge: &Bridge, input: Shape, diagnostics: &mut Vec<Diagnostic>) -> Option<BridgeSpec> {
-    let dim = bridge.dim.0 as usize;
-    let spec = BridgeSpec { memory: bridge.memory, input, dim, dropout_pct: bridge.dropout_pct.0 };
+fn lower_bridge(
+    blueprint: &Blueprint,
+    input: Shape,
+    diagnostics: &mut Vec<Diagnostic>,
+) -> Option<BridgeSpec> {
+    let (memory, bridge) = (blueprint.decoder.memory(), &blueprint.bridge);
+    let spec = BridgeSpec { memory, input, dim: bridge.dim.0 as usize, dropout_pct: bridge.dropout_pct.0 };
     if spec.tokens() > MAX_TOKENS {
         let message = format!("a grid of {} tokens; the limit is {MAX_TOKENS}", spec.tokens());
         let hint = "use a later cut, a smaller image, or pool";
-        diagnostics.push(Diagnostic::new(Code::TooManyTokens, "/bridge/memory", message, hint));
+        diagnostics.push(Diagnostic::new(Code::TooManyTokens, "/encoder", message, hint));
         return None;
     }
     Some(spec)
 }
 
-fn lower_decoder(
-    decoder: &Decoder,
-    bridge: &Bridge,
-    diagnostics: &mut Vec<Diagnostic>,
-) -> Option<DecoderSpec> {
+fn lower_decoder(decoder: &Decoder, diagnostics: &mut Vec<Diagnostic>) -> Option<DecoderSpec> {
     match decoder {
         Decoder::Recurrent { cell, embed, hidden, layers, image, attention, dropout_pct } => {
-            match (bridge.memory, *attention) {
-                (Memory::Global, Attention::Additive | Attention::Dot) => diagnostics.push(Diagnostic::new(
-                    Code::AttentionOnGlobal,
-                    "/decoder/attention",
-                    "attention over global memory has one token to look at",
-                    "use memory grid, or attention none",
-                )),
-                (Memory::Grid, Attention::None) => diagnostics.push(Diagnostic::new(
-                    Code::GridUnused,
-                    "/decoder/attention",
-                    "grid memory without attention is only averaged",
-                    "use attention additive or dot, or memory global",
-                )),
-                _ => {}
-            }
             Some(DecoderSpec::Recurrent(RecurrentSpec {
                 cell: *cell,
                 embed: embed.0 as usize,
@@ -223,7 +208,7 @@ fn lower_decoder(
                 dropout_pct: dropout_pct.0,
             }))
         }
-        Decoder::Transformer { dim, layers, heads, ff, dropout_pct } => {
+        Decoder::Transformer { memory: _, dim, layers, heads, ff, dropout_pct } => {
             if heads.0 == 0 || dim.0 % heads.0 != 0 {
                 let fitting: Vec<String> = crate::language::Heads::CHOICES
                     .iter()

@@ -47,17 +47,11 @@ pub enum Code {
     /// Heads do not divide the width.
     #[serde(rename = "CW0107")]
     Heads,
-    /// Attention has only one token to look at.
-    #[serde(rename = "CW0108")]
-    AttentionOnGlobal,
     /// The grid has too many tokens.
-    #[serde(rename = "CW0109")]
+    #[serde(rename = "CW0108")]
     TooManyTokens,
-    /// Attention is the only way for the image to enter later steps and is missing.
-    #[serde(rename = "CW0110")]
-    GridUnused,
     /// A map has more values than any design may have.
-    #[serde(rename = "CW0111")]
+    #[serde(rename = "CW0109")]
     MapTooLarge,
 }
 
@@ -79,10 +73,8 @@ impl Code {
             Self::AddShapes => "CW0105",
             Self::ConcatShapes => "CW0106",
             Self::Heads => "CW0107",
-            Self::AttentionOnGlobal => "CW0108",
-            Self::TooManyTokens => "CW0109",
-            Self::GridUnused => "CW0110",
-            Self::MapTooLarge => "CW0111",
+            Self::TooManyTokens => "CW0108",
+            Self::MapTooLarge => "CW0109",
         }
     }
 }

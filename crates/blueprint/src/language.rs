@@ -269,7 +269,7 @@ pub enum Leaf {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(untagged)]
 pub enum Block {
-    /// `x + body(x)`; the body must keep the shape.
+    /// `x + body(x)`, with a projection of `x` where the body changes the shape.
     Residual(Residual),
     /// The same input through each branch, then joined.
     Parallel(Parallel),
@@ -277,7 +277,8 @@ pub enum Block {
     Leaf(Leaf),
 }
 
-/// `x + body(x)`.
+/// `x + body(x)`. Where the body changes channels or stride, `x` passes a strided 1 × 1 convolution and a batch norm
+/// first (the projection shortcut of He et al. 2016).
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Residual {
@@ -339,8 +340,6 @@ pub enum Memory {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Bridge {
-    /// Grid or global.
-    pub memory: Memory,
     /// Width of a token.
     pub dim: Width,
     /// Dropout on the memory.
@@ -371,12 +370,12 @@ pub enum ImageMode {
     EveryStep,
 }
 
-/// Attention of a recurrent decoder over grid memory.
+/// Attention of a recurrent decoder. With attention its memory is the grid; without, the mean over cells.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 #[schemars(inline)]
 pub enum Attention {
-    /// No attention.
+    /// No attention: the image enters as one vector.
     None,
     /// Additive (Bahdanau et al. 2015; Xu et al. 2015).
     Additive,
@@ -407,6 +406,8 @@ pub enum Decoder {
     },
     /// Transformer decoder with cross-attention to the memory.
     Transformer {
+        /// What it attends to.
+        memory: Memory,
         /// Width.
         dim: Width,
         /// Layers.
@@ -418,6 +419,17 @@ pub enum Decoder {
         /// Dropout.
         dropout_pct: Dropout,
     },
+}
+
+impl Decoder {
+    /// The memory that this decoder reads.
+    pub fn memory(&self) -> Memory {
+        match self {
+            Self::Recurrent { attention: Attention::None, .. } => Memory::Global,
+            Self::Recurrent { .. } => Memory::Grid,
+            Self::Transformer { memory, .. } => *memory,
+        }
+    }
 }
 
 menu! {

@@ -15,6 +15,18 @@ pub(crate) struct Lowering {
 
 type Lowered = Result<NodeId, ()>;
 
+/// By how much a leaf shrinks the map.
+fn stride(leaf: &Leaf) -> usize {
+    match leaf {
+        Leaf::Conv { stride, .. }
+        | Leaf::Depthwise { stride, .. }
+        | Leaf::Bottleneck { stride, .. }
+        | Leaf::InvertedResidual { stride, .. } => stride.0 as usize,
+        Leaf::Se { .. } | Leaf::Cbam { .. } => 1,
+        Leaf::Pool { .. } => 2,
+    }
+}
+
 fn activation(act: Act) -> Activation {
     match act {
         Act::Relu => Activation::Relu,
@@ -218,14 +230,16 @@ impl Lowering {
 
     fn residual(&mut self, at: &str, name: &str, x: NodeId, body: &[Leaf]) -> Lowered {
         let y = self.chain(&format!("{at}/body"), name, x, body)?;
-        let (before, after) = (self.graph.shape(x), self.graph.shape(y));
-        if before != after {
-            let message = format!("the body turns {before} into {after}, which cannot be added to its input");
-            let hint = format!("keep stride 1 and no pooling, and end with {} channels", before.c);
-            self.report(Code::ResidualShape, at, message, &hint);
+        let after = self.graph.shape(y);
+        let stride = body.iter().map(stride).product();
+        let short = self.shortcut(at, name, x, after.c, stride)?;
+        let beside = self.graph.shape(short);
+        if beside != after {
+            let message = format!("the body gives {after} and its shortcut {beside}, which cannot be added");
+            self.report(Code::ResidualShape, at, message, "use a stride of 2 in place of the pool");
             return Err(());
         }
-        self.add(at, &format!("{name}.sum"), Op::Add, &[x, y])
+        self.add(at, &format!("{name}.sum"), Op::Add, &[short, y])
     }
 
     fn parallel(&mut self, at: &str, name: &str, x: NodeId, merge: Merge, branches: &[&[Leaf]]) -> Lowered {

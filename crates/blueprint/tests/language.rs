@@ -43,8 +43,8 @@ fn example() -> Value {
         "encoder": {"input": 64, "source": {"kind": "pretrained", "backbone": "toy", "cut": "s16"},
             "blocks": [{"op": "residual", "body": [{"op": "depthwise", "kernel": 3, "stride": 1, "act": "relu"}]},
                        {"op": "cbam", "reduction": 8}]},
-        "bridge": {"memory": "grid", "dim": 128, "dropout_pct": 10},
-        "decoder": {"family": "transformer", "dim": 128, "layers": 2, "heads": 4, "ff": 4, "dropout_pct": 10},
+        "bridge": {"dim": 128, "dropout_pct": 10},
+        "decoder": {"family": "transformer", "memory": "grid", "dim": 128, "layers": 2, "heads": 4, "ff": 4, "dropout_pct": 10},
         "recipe": {"lr": 0.0005, "schedule": "cosine", "weight_decay": 0.01, "label_smoothing": 0.1, "clip": 1.0,
             "batch": 24},
     })
@@ -103,8 +103,6 @@ fn composition_problems_have_their_codes() {
     assert_eq!(codes(&with("/encoder/source/backbone", json!("x"))), [Code::UnknownBackbone]);
     assert_eq!(codes(&with("/encoder/source/cut", json!("s8"))), [Code::NoSuchCut]);
     assert_eq!(codes(&with("/decoder/heads", json!(6))), [Code::Heads]);
-    let pooling = json!([{"op": "residual", "body": [{"op": "pool", "kind": "max"}]}]);
-    assert_eq!(codes(&with("/encoder/blocks", pooling)), [Code::ResidualShape]);
     let se = json!([{"op": "se", "reduction": 4}]);
     let pool = json!([{"op": "pool", "kind": "max"}]);
     for (merge, code) in [("add", Code::AddShapes), ("concat", Code::ConcatShapes)] {
@@ -113,14 +111,31 @@ fn composition_problems_have_their_codes() {
     }
     let pools = json!(vec![json!({"op": "pool", "kind": "avg"}); 4]);
     assert_eq!(codes(&with("/encoder/blocks", pools)), [Code::MapTooSmall]);
-    let recurrent = json!({"family": "recurrent", "cell": "lstm", "embed": 64, "hidden": 64, "layers": 1,
-        "image": "initial_state", "attention": "none", "dropout_pct": 0});
-    assert_eq!(codes(&with("/decoder", recurrent.clone())), [Code::GridUnused]);
-    let mut global = with("/decoder", recurrent);
-    global["bridge"]["memory"] = json!("global");
-    assert!(parse(&global.to_string(), &ToyZoo, TARGET).is_ok());
-    global["decoder"]["attention"] = json!("dot");
-    assert_eq!(codes(&global), [Code::AttentionOnGlobal]);
+}
+
+#[test]
+fn a_residual_whose_body_changes_the_shape_gets_a_projection() {
+    let body = json!([{"op": "conv", "out": 64, "kernel": 3, "stride": 2, "act": "relu"}]);
+    let design = with("/encoder/blocks", json!([{"op": "residual", "body": body}]));
+    let checked = parse(&design.to_string(), &ToyZoo, TARGET).unwrap();
+    assert_eq!(checked.design().trunk.output_shape(), Shape::new(64, 2, 2));
+    let named = |name: &str| checked.design().trainable().iter().any(|p| p.name == name);
+    assert!(named("encoder.blocks.0.shortcut.conv.weight"));
+    // A pool rounds down where a stride rounds up: 7 cells become 3 and 4.
+    let mut odd =
+        with("/encoder/blocks", json!([{"op": "residual", "body": [{"op": "pool", "kind": "max"}]}]));
+    odd["encoder"]["input"] = json!(112);
+    assert_eq!(codes(&odd), [Code::ResidualShape]);
+}
+
+#[test]
+fn a_recurrent_decoder_reads_the_grid_only_with_attention() {
+    for (attention, tokens) in [("none", 1), ("additive", 16), ("dot", 16)] {
+        let recurrent = json!({"family": "recurrent", "cell": "lstm", "embed": 64, "hidden": 64, "layers": 1,
+            "image": "initial_state", "attention": attention, "dropout_pct": 0});
+        let checked = parse(&with("/decoder", recurrent).to_string(), &ToyZoo, TARGET).unwrap();
+        assert_eq!(checked.design().bridge.tokens(), tokens, "{attention}");
+    }
 }
 
 #[test]

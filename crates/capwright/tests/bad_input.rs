@@ -60,8 +60,8 @@ fn a_missing_image_is_named() {
 fn all_diagnostics_of_a_blueprint_are_shown() {
     let home = tempfile::tempdir().unwrap();
     let text = r#"{"encoder":{"input":64,"source":{"kind":"pretrained","backbone":"nope","cut":"s32"},"blocks":[]},
-        "bridge":{"memory":"global","dim":128,"dropout_pct":0},
-        "decoder":{"family":"transformer","dim":128,"layers":1,"heads":6,"ff":2,"dropout_pct":0},
+        "bridge":{"dim":128,"dropout_pct":0},
+        "decoder":{"family":"transformer","memory":"grid","dim":128,"layers":1,"heads":6,"ff":2,"dropout_pct":0},
         "recipe":{"lr":0.001,"schedule":"cosine","weight_decay":0.0,"label_smoothing":0.1,"clip":1.0,"batch":16}}"#;
     fs::write(home.path().join("b.json"), text).unwrap();
     let said = refused(capwright(home.path()).args(["check", "b.json"]), 2);

@@ -97,7 +97,7 @@ struct Running {
     /// Admitted trials that wait for a worker.
     waiting: Vec<u64>,
     lost: BTreeMap<u64, u32>,
-    /// A proposal whose last draft was refused before an interruption: its text and problems.
+    /// A proposal whose last draft was refused and may be repaired: attempt, text and problems.
     pending: Option<(u64, u32, String, Vec<String>)>,
     failures: u32,
     last_failure: String,
@@ -236,38 +236,33 @@ impl Driver<'_> {
         study
     }
 
+    /// One attempt; where it is refused, the next call asks for a repair.
     fn propose(&mut self, state: &mut Running) -> Result<(), SearchError> {
         let contract = state.study.contract().clone();
-        let (proposal, mut attempt, mut last) = match state.pending.take() {
+        let (proposal, attempt, last) = match state.pending.take() {
             Some((proposal, attempt, text, problems)) => (proposal, attempt + 1, Some((text, problems))),
             None => (state.study.next_proposal(), 0, None),
         };
-        loop {
-            (self.watch)(Progress::Proposing { proposal, attempt });
-            let visible = Self::visible(state);
-            let brief = Brief { contract: &contract, study: &visible, proposal, attempt };
-            let draft = match &last {
-                None => self.architect.propose(&brief),
-                Some((text, problems)) => self.architect.repair(&brief, text, problems),
-            };
-            let draft = match draft {
-                Ok(draft) => draft,
-                Err(error) => return self.architect_failed(state, proposal, &error),
-            };
-            state.failures = 0;
-            let judgement = self.judge.judge(&draft.text, &state.study);
-            let text = draft.text.clone();
-            let problems = judgement.problems();
-            self.record_proposal(state, proposal, attempt, draft, judgement)?;
-            if problems.is_empty() || attempt >= contract.search.repairs {
-                return Ok(());
-            }
-            if self.stop.load(Ordering::Relaxed) {
-                return Ok(());
-            }
-            last = Some((text, problems));
-            attempt += 1;
+        (self.watch)(Progress::Proposing { proposal, attempt });
+        let visible = Self::visible(state);
+        let brief = Brief { contract: &contract, study: &visible, proposal, attempt };
+        let draft = match &last {
+            None => self.architect.propose(&brief),
+            Some((text, problems)) => self.architect.repair(&brief, text, problems),
+        };
+        let draft = match draft {
+            Ok(draft) => draft,
+            Err(error) => return self.architect_failed(state, proposal, &error),
+        };
+        state.failures = 0;
+        let judgement = self.judge.judge(&draft.text, &state.study);
+        let text = draft.text.clone();
+        let problems = judgement.problems();
+        self.record_proposal(state, proposal, attempt, draft, judgement)?;
+        if !problems.is_empty() && attempt < contract.search.repairs {
+            state.pending = Some((proposal, attempt, text, problems));
         }
+        Ok(())
     }
 
     fn architect_failed(

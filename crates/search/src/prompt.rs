@@ -30,12 +30,11 @@ impl Prompt {
 const LANGUAGE: &str = "\
 You design image captioning networks. Answer with one compact JSON object and nothing else.
 encoder: image size, source (a frozen pretrained backbone and its cut, or a scratch stack), up to 4 extra blocks.
-bridge: memory grid (one token a cell) or global (one token); dim is the token width.
-decoder: recurrent (lstm or gru) or transformer. recipe: how it is trained.
+bridge: a linear layer from feature channels to tokens of width dim.
+decoder: recurrent (lstm or gru; attention additive or dot looks at all cells, none at their mean) or transformer
+(memory grid looks at all cells, global at their mean). recipe: how it is trained.
 Rules:
 - transformer heads must divide its dim.
-- attention dot or additive needs memory grid; attention none needs memory global.
-- a residual body keeps the shape: stride 1, no pool, same channels out as in.
 - parallel branches merged by add end in one shape; by concat in one height and width.
 - each stride 2, pool and stage halves the map; do not shrink it below 1 cell; a grid has at most 784 tokens.
 - wider layers and more words cost parameters; stay inside the budgets.";

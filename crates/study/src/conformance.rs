@@ -226,6 +226,6 @@ vocab = 90
 "#;
 
 const BLUEPRINT: &str = r#"{"encoder":{"input":224,"source":{"kind":"pretrained","backbone":"resnet18","cut":"s32"},
-"blocks":[]},"bridge":{"memory":"grid","dim":256,"dropout_pct":10},"decoder":{"family":"recurrent","cell":"lstm",
+"blocks":[]},"bridge":{"dim":256,"dropout_pct":10},"decoder":{"family":"recurrent","cell":"lstm",
 "embed":256,"hidden":512,"layers":1,"image":"initial_state","attention":"dot","dropout_pct":30},"recipe":{"lr":0.001,
 "schedule":"cosine","weight_decay":0.01,"label_smoothing":0.1,"clip":3.0,"batch":32}}"#;

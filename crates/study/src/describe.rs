@@ -72,7 +72,6 @@ fn leaf(leaf: &Leaf) -> String {
 }
 
 fn decoder(blueprint: &Blueprint) -> String {
-    let global = if blueprint.bridge.memory == Memory::Global { " global" } else { "" };
     match &blueprint.decoder {
         Decoder::Recurrent { cell, hidden, layers, image, attention, .. } => {
             let cell = match cell {
@@ -87,9 +86,10 @@ fn decoder(blueprint: &Blueprint) -> String {
                 (Attention::None, ImageMode::FirstToken) => "first",
                 (Attention::None, ImageMode::EveryStep) => "every",
             };
-            format!("{cell} {}{} {looks}{global}", hidden.0, times(layers.0))
+            format!("{cell} {}{} {looks}", hidden.0, times(layers.0))
         }
-        Decoder::Transformer { dim, layers, heads, .. } => {
+        Decoder::Transformer { memory, dim, layers, heads, .. } => {
+            let global = if *memory == Memory::Global { " global" } else { "" };
             format!("transformer {}{} {}h{global}", dim.0, times(layers.0), heads.0)
         }
     }
@@ -119,7 +119,7 @@ mod tests {
         )
         .expect("a source");
         design.decoder = serde_json::from_str(
-            r#"{"family":"transformer","dim":256,"layers":3,"heads":8,"ff":2,"dropout_pct":10}"#,
+            r#"{"family":"transformer","memory":"grid","dim":256,"layers":3,"heads":8,"ff":2,"dropout_pct":10}"#,
         )
         .expect("a decoder");
         assert_eq!(

@@ -54,7 +54,7 @@ impl Captioner {
             None => None,
         };
         let preprocess: Preprocess = store::read_json(&folder.join(PREPROCESS))?;
-        let vocabulary = Vocabulary::load(&folder.join(VOCABULARY))?;
+        let vocabulary = Vocabulary::load(folder.join(VOCABULARY))?;
         let decoding: Decoding = store::read_json(&folder.join(DECODING))?;
         let captioner = Self {
             network: Network::load(&folder.join(WEIGHTS), &design, &Device::flex())?,

@@ -51,7 +51,7 @@ pub(crate) fn write(
         write_backbone(&folder.join(BACKBONE), &frozen.graph, weights)?;
         files.push(BACKBONE);
     }
-    vocabulary.save(&folder.join(VOCABULARY))?;
+    vocabulary.save(folder.join(VOCABULARY))?;
     store::write_json(&folder.join(PREPROCESS), &preprocess(design)?)?;
     store::write_json(&folder.join(DECODING), &spec.decoding)?;
     store::write_json(&folder.join(SCORES), scores)?;

@@ -63,13 +63,13 @@ impl AdamW {
 
     /// State as named tensors (`first.NAME`, `second.NAME`), for a checkpoint; the step count is kept beside them.
     pub fn tensors(&self, params: &Params) -> Vec<(String, Vec<usize>, Vec<f32>)> {
-        let part = |label: &str, all: &[Vec<f32>]| -> Vec<_> {
-            let one = |(t, values): ((&str, &[usize], &[f32]), &Vec<f32>)| {
-                (format!("{label}.{}", t.0), t.1.to_vec(), values.clone())
-            };
-            params.tensors().zip(all).map(one).collect()
-        };
-        [part("first", &self.first), part("second", &self.second)].concat()
+        let mut all = Vec::with_capacity(2 * self.first.len());
+        for (label, moments) in [("first", &self.first), ("second", &self.second)] {
+            for ((name, shape, _), values) in params.tensors().zip(moments) {
+                all.push((format!("{label}.{name}"), shape.to_vec(), values.clone()));
+            }
+        }
+        all
     }
 
     /// Restores the state from a checkpoint's tensors and step count.

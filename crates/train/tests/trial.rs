@@ -28,7 +28,7 @@ impl Zoo for Empty {
 
 const BLUEPRINT: &str = r#"{
     "encoder": {"input": 32, "source": {"kind": "scratch", "stem": 8, "stages": [{"kind": "conv", "out": 16, "repeat": 1}]}, "blocks": []},
-    "bridge": {"memory": "grid", "dim": 64, "dropout_pct": 10},
+    "bridge": {"dim": 64, "dropout_pct": 10},
     "decoder": {"family": "recurrent", "cell": "gru", "embed": 64, "hidden": 64, "layers": 1,
         "image": "initial_state", "attention": "additive", "dropout_pct": 10},
     "recipe": {"lr": 0.003, "schedule": "cosine", "weight_decay": 0.01, "label_smoothing": 0.05, "clip": 1.0, "batch": 8}

@@ -175,7 +175,7 @@ mod avx2 {
         }
         sums.map(
             #[inline(always)]
-            |sum| total(sum),
+            total,
         )
     }
 

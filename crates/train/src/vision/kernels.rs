@@ -18,7 +18,7 @@ pub(crate) fn bias_act(map: &mut [f32], bias: &[f32], act: Option<Activation>) {
             match act {
                 None => row.iter_mut().for_each(|x| *x += b),
                 Some(Activation::Relu) => row.iter_mut().for_each(|x| *x = (*x + b).max(0.0)),
-                Some(Activation::Relu6) => row.iter_mut().for_each(|x| *x = (*x + b).max(0.0).min(6.0)),
+                Some(Activation::Relu6) => row.iter_mut().for_each(|x| *x = (*x + b).clamp(0.0, 6.0)),
                 Some(act) => row.iter_mut().for_each(|x| *x = activate(act, *x + b)),
             }
         }
@@ -122,7 +122,7 @@ pub(crate) fn depthwise(
                 match act {
                     None => row.copy_from_slice(sums),
                     Some(Activation::Relu6) => {
-                        row.iter_mut().zip(sums).for_each(|(r, x)| *r = x.max(0.0).min(6.0));
+                        row.iter_mut().zip(sums).for_each(|(r, x)| *r = x.clamp(0.0, 6.0));
                     }
                     Some(act) => row.iter_mut().zip(sums).for_each(|(r, x)| *r = activate(act, *x)),
                 }
