@@ -7,6 +7,15 @@ pub enum SnippetKind {
     Block,
     /// A value of `encoder.source`.
     Source,
+    /// A value of `decoder`.
+    Decoder,
+    /// A value of `recipe`.
+    Recipe,
+}
+
+impl SnippetKind {
+    /// All kinds, in the order of a design.
+    pub const ALL: [Self; 4] = [Self::Source, Self::Block, Self::Decoder, Self::Recipe];
 }
 
 /// One idea in the blueprint language.
@@ -22,8 +31,23 @@ pub struct Snippet {
     pub note: &'static str,
 }
 
+impl std::fmt::Display for Snippet {
+    /// As prompts show it.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let kind = match self.kind {
+            SnippetKind::Source => "source",
+            SnippetKind::Block => "block",
+            SnippetKind::Decoder => "decoder",
+            SnippetKind::Recipe => "recipe",
+        };
+        write!(f, "{kind}, {}: {} {}", self.title, self.json, self.note)
+    }
+}
+
 const BLOCK: SnippetKind = SnippetKind::Block;
 const SOURCE: SnippetKind = SnippetKind::Source;
+const DECODER: SnippetKind = SnippetKind::Decoder;
+const RECIPE: SnippetKind = SnippetKind::Recipe;
 
 /// Title, kind, JSON, note.
 const ALL: &[(&str, SnippetKind, &str, &str)] = &[
@@ -147,6 +171,48 @@ const ALL: &[(&str, SnippetKind, &str, &str)] = &[
         r#"{"op":"pool","kind":"avg"}"#,
         "Quarters the tokens without parameters: cheaper attention.",
     ),
+    (
+        "Show, attend and tell",
+        DECODER,
+        r#"{"family":"recurrent","cell":"lstm","embed":256,"hidden":512,"layers":1,"image":"initial_state","attention":"additive","dropout_pct":30}"#,
+        "Additive attention over the cells; strong in few epochs.",
+    ),
+    (
+        "GRU with dot attention",
+        DECODER,
+        r#"{"family":"recurrent","cell":"gru","embed":192,"hidden":384,"layers":1,"image":"initial_state","attention":"dot","dropout_pct":20}"#,
+        "Lighter than an LSTM and quick to train.",
+    ),
+    (
+        "Show and tell",
+        DECODER,
+        r#"{"family":"recurrent","cell":"lstm","embed":256,"hidden":384,"layers":1,"image":"first_token","attention":"none","dropout_pct":30}"#,
+        "One image vector, no attention: the cheapest at each word.",
+    ),
+    (
+        "Small Transformer",
+        DECODER,
+        r#"{"family":"transformer","memory":"grid","dim":256,"layers":2,"heads":8,"ff":2,"dropout_pct":20}"#,
+        "Cross-attention in every layer; wants a gentle learning rate.",
+    ),
+    (
+        "Fast recipe",
+        RECIPE,
+        r#"{"lr":0.001,"schedule":"cosine","weight_decay":0.01,"label_smoothing":0.1,"clip":5.0,"batch":16}"#,
+        "For recurrent decoders and few epochs.",
+    ),
+    (
+        "Gentle recipe",
+        RECIPE,
+        r#"{"lr":0.0005,"schedule":"cosine","weight_decay":0.01,"label_smoothing":0.1,"clip":1.0,"batch":16}"#,
+        "For Transformers.",
+    ),
+    (
+        "Hot recipe",
+        RECIPE,
+        r#"{"lr":0.002,"schedule":"linear","weight_decay":0.001,"label_smoothing":0.05,"clip":1.0,"batch":32}"#,
+        "For small recurrent decoders with larger batches.",
+    ),
 ];
 
 /// All snippets, in a fixed order.
@@ -163,25 +229,23 @@ pub fn snippets() -> Vec<Snippet> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use capwright_blueprint::language::{Block, Source};
+    use capwright_blueprint::language::{Block, Decoder, Recipe, Source};
+    use serde::Serialize;
+    use serde::de::DeserializeOwned;
 
     #[test]
     fn every_snippet_is_in_the_language_and_written_compactly() {
+        fn again<T: Serialize + DeserializeOwned>(snippet: &Snippet) -> String {
+            let read: T =
+                serde_json::from_str(&snippet.json).unwrap_or_else(|e| panic!("{}: {e}", snippet.title));
+            serde_json::to_string(&read).unwrap()
+        }
         for snippet in snippets() {
             let again = match snippet.kind {
-                SnippetKind::Block => {
-                    let block: Block = serde_json::from_str(&snippet.json)
-                        .unwrap_or_else(|e| panic!("{}: {e}", snippet.title));
-                    serde_json::to_string(&block).unwrap()
-                }
-                SnippetKind::Source => {
-                    let source: Source = serde_json::from_str(&snippet.json)
-                        .unwrap_or_else(|e| panic!("{}: {e}", snippet.title));
-                    if let Source::Pretrained { backbone, .. } = &source {
-                        assert!(crate::find(backbone).is_some(), "{backbone}");
-                    }
-                    serde_json::to_string(&source).unwrap()
-                }
+                SnippetKind::Block => again::<Block>(&snippet),
+                SnippetKind::Source => again::<Source>(&snippet),
+                SnippetKind::Decoder => again::<Decoder>(&snippet),
+                SnippetKind::Recipe => again::<Recipe>(&snippet),
             };
             assert_eq!(again, snippet.json, "{}", snippet.title);
         }

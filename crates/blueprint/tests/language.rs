@@ -121,10 +121,10 @@ fn a_residual_whose_body_changes_the_shape_gets_a_projection() {
     assert_eq!(checked.design().trunk.output_shape(), Shape::new(64, 2, 2));
     let named = |name: &str| checked.design().trainable().iter().any(|p| p.name == name);
     assert!(named("encoder.blocks.0.shortcut.conv.weight"));
-    // A pool rounds down where a stride rounds up: 7 cells become 3 and 4.
-    let mut odd =
-        with("/encoder/blocks", json!([{"op": "residual", "body": [{"op": "pool", "kind": "max"}]}]));
-    odd["encoder"]["input"] = json!(112);
+    // A pool rounds down where a stride rounds up: 3 cells become 1 and 2.
+    let pool = json!({"op": "pool", "kind": "max"});
+    let mut odd = with("/encoder/blocks", json!([pool, {"op": "residual", "body": [pool]}]));
+    odd["encoder"]["input"] = json!(96);
     assert_eq!(codes(&odd), [Code::ResidualShape]);
 }
 

@@ -4,8 +4,8 @@ use crate::cli::{MachineArgs, ResumeArgs, SearchArgs};
 use crate::failure::Failure;
 use crate::watch::Watch;
 use crate::{say, setup, study};
-use capwright_backbones::{Library, snippets};
-use capwright_contract::Contract;
+use capwright_backbones::{Library, Snippet, SnippetKind, snippets};
+use capwright_contract::{Contract, Family};
 use capwright_llm::{Embedded, LlmError, OpenAi, Options, TextModel, Timeouts, default_model};
 use capwright_pipeline::{Driver, LocalProcesses, Outcome, SearchError, StudyFolder};
 use capwright_search::{
@@ -143,16 +143,22 @@ fn language_model(contract: &Contract, args: &LlmArgs, space: Space) -> Result<L
     Ok(LlmArchitect::new(model, space, inspiration(contract), options))
 }
 
-/// The zoo's snippets that the contract allows.
-pub fn inspiration(contract: &Contract) -> Vec<String> {
+/// The zoo's snippets that the contract allows, a list for each kind.
+fn inspiration(contract: &Contract) -> Vec<Vec<String>> {
     let parts = &contract.components;
-    let allowed = |json: &str| {
-        let named = json.split("\"backbone\":\"").nth(1).and_then(|rest| rest.split('"').next());
-        named.is_none_or(|name| parts.backbones.iter().any(|b| b == name))
-            && (parts.scratch || !json.contains("\"scratch\""))
+    let family = |family, json: &str| match family {
+        Family::Lstm => json.contains("\"cell\":\"lstm\""),
+        Family::Gru => json.contains("\"cell\":\"gru\""),
+        Family::Transformer => json.contains("\"family\":\"transformer\""),
     };
-    let all = snippets().into_iter().filter(|s| allowed(&s.json));
-    all.map(|s| format!("{}: {} {}", s.title, s.json, s.note)).collect()
+    let allowed = |snippet: &Snippet| match snippet.kind {
+        SnippetKind::Source if snippet.json.contains("\"scratch\"") => parts.scratch,
+        SnippetKind::Source => parts.backbones.iter().any(|b| snippet.json.contains(&format!("\"{b}\""))),
+        SnippetKind::Decoder => parts.families.iter().any(|f| family(*f, &snippet.json)),
+        SnippetKind::Block | SnippetKind::Recipe => true,
+    };
+    let of = |kind| snippets().into_iter().filter(move |s| s.kind == kind && allowed(s));
+    SnippetKind::ALL.map(|kind| of(kind).map(|s| s.to_string()).collect()).to_vec()
 }
 
 fn drive(

@@ -3,7 +3,7 @@
 //! `cargo run --release -p capwright-search --example proposals -- 200 grammar` (or `50 free` for the same model
 //! without the grammar). Prints one line a proposal and a summary.
 
-use capwright_backbones::{Library, snippets};
+use capwright_backbones::{Library, SnippetKind, snippets};
 use capwright_contract::Contract;
 use capwright_fetch::Cache;
 use capwright_llm::{Embedded, Options, default_model};
@@ -60,7 +60,8 @@ fn main() -> Result<(), Box<dyn Error>> {
     let grammar = args.next().is_none_or(|word| word != "free");
     let contract = Contract::from_toml(CONTRACT)?;
     let model = Embedded::load(&Cache::open_default()?.get(&default_model())?, &Options::default())?;
-    let ideas = snippets().into_iter().map(|s| format!("{}: {} {}", s.title, s.json, s.note)).collect();
+    let of = |kind| snippets().into_iter().filter(move |s| s.kind == kind);
+    let ideas = SnippetKind::ALL.map(|kind| of(kind).map(|s| s.to_string()).collect()).to_vec();
     let options = LlmOptions { grammar, ..LlmOptions::default() };
     let mut architect = LlmArchitect::new(Box::new(model), Space::new(&contract), ideas, options);
     let judge = Judge::new(Arc::new(Library::default()), contract.clone());

@@ -33,17 +33,25 @@ impl Default for LlmOptions {
     }
 }
 
+/// By how much of itself the temperature grows with each repair.
+const REPAIR_HEAT: f32 = 0.4;
+
 /// Asks a text model for designs under the grammar of a space.
 pub struct LlmArchitect {
     model: Box<dyn TextModel>,
     space: Space,
-    snippets: Vec<String>,
+    snippets: Vec<Vec<String>>,
     options: LlmOptions,
 }
 
 impl LlmArchitect {
-    /// An architect that shows `snippets` as inspiration.
-    pub fn new(model: Box<dyn TextModel>, space: Space, snippets: Vec<String>, options: LlmOptions) -> Self {
+    /// An architect that shows some of `snippets`, a list for each kind, as inspiration.
+    pub fn new(
+        model: Box<dyn TextModel>,
+        space: Space,
+        snippets: Vec<Vec<String>>,
+        options: LlmOptions,
+    ) -> Self {
         Self { model, space, snippets, options }
     }
 
@@ -52,7 +60,8 @@ impl LlmArchitect {
         let request = Request {
             schema: self.options.grammar.then(|| self.space.schema().clone()),
             max_tokens: self.options.max_tokens,
-            temperature: self.options.temperature,
+            // A small model copies its refused draft: each repair is sampled hotter.
+            temperature: self.options.temperature * (1.0 + REPAIR_HEAT * brief.attempt as f32),
             top_p: self.options.top_p,
             seed: brief.seed(),
             deadline: self.options.deadline,

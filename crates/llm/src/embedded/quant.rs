@@ -173,10 +173,7 @@ mod avx2 {
                 sums[j] = simd.mul_add_f32x8(simd.convert_i32x8_to_f32x8(fours), scale, sums[j]);
             }
         }
-        sums.map(
-            #[inline(always)]
-            total,
-        )
+        sums.map(total)
     }
 
     #[inline(always)]

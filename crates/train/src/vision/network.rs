@@ -131,7 +131,7 @@ fn node_forward(
         (Op::Linear { input, output }, _) => {
             let n = x.dims()[0];
             let weight = params.get::<2>(&name("weight")).transpose();
-            let bias = params.get::<2>(&name("bias"));
+            let bias = params.get::<1>(&name("bias")).unsqueeze::<2>();
             (x.reshape([n, input]).matmul(weight) + bias).reshape([n, output, 1, 1])
         }
         (Op::Add, Some(y)) => x + y,

@@ -1,0 +1,81 @@
+//! What the checker says of a design, without building it, is what the built network has.
+
+use burn::tensor::{Device, Tensor, TensorData};
+use capwright_backbones::Library;
+use capwright_blueprint::language::ImageSize;
+use capwright_blueprint::schema::{self, Narrowing};
+use capwright_blueprint::{Checked, Design, Shape, Target, Zoo, check, read};
+use capwright_train::decoder::CaptionBatch;
+use capwright_train::{Dropout, Grads, Input, Network};
+use proptest::prelude::*;
+use rand::SeedableRng;
+use rand_chacha::ChaCha8Rng;
+
+const TARGET: Target = Target { vocab: 23, max_words: 6 };
+
+/// Larger designs are the same code with longer rows; they would only make the test slow.
+const MOST: u64 = 6_000_000;
+
+fn space() -> serde_json::Value {
+    let backbones = Library::default().names();
+    Narrowing { backbones, scratch: true, sizes: Vec::new(), lstm: true, gru: true, transformer: true }
+        .schema()
+}
+
+/// The first design of a random walk that fits together.
+fn valid(seed: u64) -> Checked {
+    let (space, zoo, mut rng) = (space(), Library::default(), ChaCha8Rng::seed_from_u64(seed));
+    let draw = || read(&schema::sample(&space, &mut rng).to_string()).expect("samples are blueprints");
+    let fitting = std::iter::repeat_with(draw).filter_map(|b| check(b, &zoo, TARGET).ok());
+    fitting.filter(|c| c.cost().params_trainable <= MOST).next().expect("the walk does not end")
+}
+
+/// The same design on the smallest images that it can read: parameters do not depend on the size.
+fn smallest(checked: &Checked) -> Checked {
+    let sized = |size: &u32| {
+        let mut blueprint = checked.blueprint().clone();
+        blueprint.encoder.input = ImageSize(*size);
+        check(blueprint, &Library::default(), TARGET).ok()
+    };
+    ImageSize::CHOICES.iter().find_map(sized).expect("its own size fits")
+}
+
+/// What the trained part reads: the image, or features of the frozen part.
+fn input(network: &Network, design: &Design) -> Input {
+    let side = design.image_size;
+    let shape = design.frozen.as_ref().map_or(Shape::new(3, side, side), |f| f.graph.output_shape());
+    let values: Vec<f32> = (0..2 * shape.c * shape.h * shape.w).map(|i| (i as f32 * 0.7).sin()).collect();
+    let (device, cells) = (Device::flex(), shape.h * shape.w);
+    if network.reads_tokens() {
+        Input::Tokens(Tensor::from_data(TensorData::new(values, [2, cells, shape.c]), &device))
+    } else {
+        Input::Map(Tensor::from_data(TensorData::new(values, [2, shape.c, shape.h, shape.w]), &device))
+    }
+}
+
+fn step(network: &mut Network, design: &Design) -> Grads {
+    let captions = CaptionBatch::new(&[vec![vec![4, 9, 5]], vec![vec![7, 22, 6, 8, 4]]]);
+    let input = input(network, design);
+    network.step(input, &captions, 0.1, &mut Dropout::off()).grads
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 500, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn static_parameter_counts_are_those_of_the_built_network(seed in any::<u64>()) {
+        let checked = valid(seed);
+        let small = smallest(&checked);
+        prop_assert_eq!(small.cost().params_trainable, checked.cost().params_trainable);
+        let design = small.design();
+        let mut network = Network::new(design, seed, &Device::flex().autodiff());
+        prop_assert_eq!(network.params.elements(), checked.cost().params_trainable);
+        // A parameter that the forward pass does not use, or uses with another extent, has no such gradient.
+        let grads = step(&mut network, design);
+        for (id, (name, shape, _)) in network.params.tensors().enumerate() {
+            let size = grads.get(id).map(<[f32]>::len);
+            prop_assert_eq!(size, Some(shape.iter().product()), "{} of {:?}", name, checked.blueprint());
+        }
+        prop_assert!(grads.norm().is_finite());
+    }
+}
