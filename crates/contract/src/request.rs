@@ -172,7 +172,7 @@ fn leftovers(sentence: &Sentence<'_>, notes: &mut Notes) {
         let why = if (at..end).any(|i| quantity::is_count_word(sentence.word(i))) {
             "numbers are read in digits only, as in \"5 million parameters\""
         } else {
-            "not used: no rule reads this"
+            "no rule reads this"
         };
         notes.ignore((start, sentence.text[start..stop].to_owned()), why);
         at = next;

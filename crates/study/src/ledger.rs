@@ -31,7 +31,7 @@ pub struct ProposalState {
     pub author: String,
     /// Texts so far.
     pub attempts: u32,
-    /// Whether it is over: admitted, duplicate, or its architect failed.
+    /// Whether it is over: admitted, or its architect failed.
     pub settled: bool,
 }
 
@@ -242,7 +242,7 @@ impl Study {
         let attempts = self.open_proposal(p.proposal)?;
         expect("attempt", u64::from(p.attempt), u64::from(attempts))?;
         self.check_verdict(&p.verdict)?;
-        let settled = matches!(p.verdict, Verdict::Duplicate { .. } | Verdict::Admitted { .. });
+        let settled = matches!(p.verdict, Verdict::Admitted { .. });
         let author = p.author.clone();
         let state = ProposalState { author, attempts: attempts.saturating_add(1), settled };
         self.proposals.insert(p.proposal, state);

@@ -37,7 +37,7 @@ pub struct Evaluation {
 }
 
 impl Captioner {
-    /// Loads a model folder; where it has a `manifest.json`, each file named there must have its sha256.
+    /// Loads a model folder; each file named in its `manifest.json` must have its sha256.
     ///
     /// # Errors
     /// [`TrainError`] that names the file that is missing, changed or does not fit.

@@ -77,14 +77,16 @@ fn write_backbone(path: &Path, graph: &Graph, weights: &Weights) -> Result<(), T
     store::write(path, tensors.into_iter())
 }
 
-/// Checks each file of the manifest, if there is one.
+/// Checks each file of the manifest.
 ///
 /// # Errors
-/// A file that is missing or has another content.
+/// A folder without a manifest, or a file that is missing or has another content.
 pub(crate) fn verify(folder: &Path) -> Result<(), TrainError> {
     let path = folder.join(MANIFEST);
     if !path.exists() {
-        return Ok(());
+        let reason =
+            "this is no model folder: it has no manifest.json (a study keeps its best model in best/)";
+        return Err(TrainError::format(folder, reason));
     }
     let manifest: Manifest = store::read_json(&path)?;
     for (name, expected) in &manifest.files {

@@ -1,0 +1,230 @@
+//! The driver over a store in memory, architects that say what they are told, and workers that only pretend.
+
+mod pretend;
+
+use capwright_backbones::Library;
+use capwright_contract::Contract;
+use capwright_pipeline::{Driver, Outcome, SearchError, StudyFolder};
+use capwright_search::{Architect, ArchitectError, Brief, Draft, Judge, RandomArchitect, Replay, Space};
+use capwright_study::{Event, MemoryStore, Opened, Trial, TrialStatus, TrialStore, Verdict};
+use pretend::Pretend;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+const CONTRACT: &str = r#"
+version = 1
+request = "a light captioner"
+[budgets]
+params_trainable = 3000000
+[components]
+backbones = ["resnet18"]
+scratch = true
+families = ["lstm", "gru", "transformer"]
+image_sizes = [64]
+[decoding]
+beam = 1
+max_words = 10
+[training]
+epochs = 2
+patience = 2
+seed = 11
+[search]
+trials = 7
+max_proposals = 12
+repairs = 2
+snippets = 0
+[data]
+dir = "data"
+fingerprint = "ab"
+min_count = 1
+vocab = 30
+"#;
+
+const GOOD: &str = r#"{"encoder":{"input":64,"source":{"kind":"pretrained","backbone":"resnet18","cut":"s32"},"blocks":[]},
+"bridge":{"dim":128,"dropout_pct":10},"decoder":{"family":"recurrent","cell":"gru","embed":64,"hidden":64,"layers":1,
+"image":"initial_state","attention":"dot","dropout_pct":0},"recipe":{"lr":0.001,"schedule":"cosine","weight_decay":0.01,
+"label_smoothing":0.1,"clip":1.0,"batch":16}}"#;
+
+fn contract() -> Contract {
+    Contract::from_toml(CONTRACT).unwrap()
+}
+
+fn judge() -> Judge {
+    Judge::new(Arc::new(Library::default()), contract())
+}
+
+fn random() -> RandomArchitect {
+    RandomArchitect::new(Space::new(&contract()), judge())
+}
+
+/// Says the texts of a list, the last one for ever; with an empty list it fails.
+struct Says(Vec<&'static str>, usize);
+
+impl Architect for Says {
+    fn name(&self) -> String {
+        "says".into()
+    }
+
+    fn propose(&mut self, brief: &Brief) -> Result<Draft, ArchitectError> {
+        let (proposal, attempt) = (brief.proposal, brief.attempt);
+        let text = self.0.get(self.1).or(self.0.last());
+        let text = text.ok_or(ArchitectError::RecordingOver { proposal, attempt })?;
+        self.1 += 1;
+        let (author, text, prompt_sha256) = (self.name(), text.to_string(), None);
+        Ok(Draft { author, text, prompt_sha256, prompt_tokens: 3, completion_tokens: 2, seconds: 0.0 })
+    }
+
+    fn repair(&mut self, brief: &Brief, _: &str, _: &[String]) -> Result<Draft, ArchitectError> {
+        self.propose(brief)
+    }
+}
+
+/// A study in a folder of its own.
+struct Case {
+    home: tempfile::TempDir,
+    store: MemoryStore,
+}
+
+impl Case {
+    fn new() -> Self {
+        let (home, mut store) = (tempfile::tempdir().unwrap(), MemoryStore::default());
+        let opened =
+            Opened { contract: contract(), seed: 11, architect: "test".into(), versions: BTreeMap::new() };
+        store.append(&Event::StudyOpened(Box::new(opened))).unwrap();
+        std::fs::write(home.path().join("contract.toml"), CONTRACT).unwrap();
+        Self { home, store }
+    }
+
+    fn run(&mut self, architect: &mut dyn Architect, executor: &mut Pretend) -> Result<Outcome, SearchError> {
+        let (judge, folder, stop) = (judge(), StudyFolder::new(self.home.path()), executor.stop.clone());
+        Driver {
+            store: &mut self.store,
+            architect,
+            judge: &judge,
+            executor,
+            folder: &folder,
+            weights: &BTreeMap::new(),
+            cache: self.home.path().join("cache"),
+            threads: 1,
+            watch: &mut |_| {},
+            stop: &stop,
+        }
+        .run()
+    }
+
+    fn events(&mut self) -> Vec<Event> {
+        self.store.events().unwrap().into_iter().map(|r| r.event).collect()
+    }
+
+    /// Verdicts in order, without clocks.
+    fn verdicts(&mut self) -> Vec<(u64, u32, String, Verdict)> {
+        let proposed = self.events().into_iter().filter_map(|event| match event {
+            Event::Proposed(p) => Some((p.proposal, p.attempt, p.text, p.verdict)),
+            _ => None,
+        });
+        proposed.collect()
+    }
+
+    fn finished(&mut self) -> Vec<u64> {
+        let ended = self.events().into_iter().filter_map(|event| match event {
+            Event::TrialFinished { trial, .. } => Some(trial),
+            _ => None,
+        });
+        let mut ended: Vec<u64> = ended.collect();
+        ended.sort_unstable();
+        ended
+    }
+}
+
+fn results(outcome: &Outcome) -> Vec<(u64, String, TrialStatus)> {
+    let one = |(number, trial): (&u64, &Trial)| (*number, trial.hash.clone(), trial.status.clone());
+    outcome.study.trials.iter().map(one).collect()
+}
+
+#[test]
+fn the_same_seed_gives_the_same_ledger_however_many_workers_there_are() {
+    let (mut one, mut many) = (Case::new(), Case::new());
+    let first = one.run(&mut random(), &mut Pretend::new(1)).unwrap();
+    let second = many.run(&mut random(), &mut Pretend::new(3)).unwrap();
+    assert_eq!(first.study.trials.len(), 7);
+    assert_eq!(one.verdicts(), many.verdicts());
+    assert_eq!(results(&first), results(&second));
+    assert_eq!(first.best, second.best);
+}
+
+#[test]
+fn a_recording_is_replayed_without_its_architect() {
+    let (mut recorded, mut again) = (Case::new(), Case::new());
+    let first = recorded.run(&mut random(), &mut Pretend::new(2)).unwrap();
+    let events = recorded.events();
+    let second = again.run(&mut Replay::new(&events), &mut Pretend::new(2)).unwrap();
+    assert_eq!(recorded.verdicts(), again.verdicts());
+    assert_eq!(results(&first), results(&second));
+}
+
+#[test]
+fn a_worker_that_dies_is_started_again_and_given_up_after_three_deaths() {
+    let (mut case, mut executor) = (Case::new(), Pretend::new(2));
+    executor.deaths = BTreeMap::from([(2, 1), (3, 3)]);
+    let outcome = case.run(&mut random(), &mut executor).unwrap();
+    let starts = |trial| executor.started.iter().filter(|t| **t == trial).count();
+    assert_eq!((starts(1), starts(2), starts(3)), (1, 2, 3));
+    let status = &outcome.study.trials[&3].status;
+    assert!(matches!(status, TrialStatus::Failed(why) if why.contains("out of memory")), "{status:?}");
+    assert_eq!(case.finished(), [1, 2, 4, 5, 6, 7]);
+}
+
+#[test]
+fn an_interrupted_study_goes_on_where_it_stopped() {
+    let (mut broken, mut unbroken) = (Case::new(), Case::new());
+    let mut interruptions = 0;
+    let outcome = loop {
+        let mut executor = Pretend::new(2);
+        executor.stops_after = Some(5);
+        match broken.run(&mut random(), &mut executor) {
+            Ok(outcome) => break outcome,
+            Err(SearchError::Interrupted) => interruptions += 1,
+            Err(error) => panic!("{error}"),
+        }
+        assert!(interruptions < 50, "every run should get a few steps further");
+    };
+    assert!(interruptions >= 2);
+    let expected = unbroken.run(&mut random(), &mut Pretend::new(2)).unwrap();
+    assert_eq!(broken.finished(), [1, 2, 3, 4, 5, 6, 7]);
+    assert_eq!(broken.verdicts(), unbroken.verdicts());
+    assert_eq!(outcome.best, expected.best);
+}
+
+#[test]
+fn a_refused_draft_is_repaired_and_a_design_is_never_trained_twice() {
+    let (mut case, mut executor) = (Case::new(), Pretend::new(2));
+    let outcome = case.run(&mut Says(vec!["I think that", GOOD], 0), &mut executor).unwrap();
+    let verdicts = case.verdicts();
+    assert!(matches!(verdicts[0].3, Verdict::Unreadable { .. }));
+    assert!(matches!(verdicts[1], (1, 1, _, Verdict::Admitted { trial: 1, .. })));
+    // All later proposals, and their repairs, say the same again.
+    assert_eq!(verdicts.len(), 2 + 11 * 3);
+    assert!(verdicts[2..].iter().all(|v| matches!(v.3, Verdict::Duplicate { trial: 1, .. })));
+    assert_eq!(executor.started, [1]);
+    assert_eq!(outcome.best, Some(1));
+    assert_eq!(outcome.study.tokens().completion, 2 * 35);
+}
+
+#[test]
+fn the_best_folder_names_every_file_by_its_hash() {
+    let mut case = Case::new();
+    let outcome = case.run(&mut random(), &mut Pretend::new(2)).unwrap();
+    let best = case.home.path().join("best");
+    let kept = std::fs::read_to_string(best.join("weights.safetensors")).unwrap();
+    assert_eq!(kept, outcome.best.unwrap().to_string());
+    let manifest = std::fs::read(best.join("manifest.json")).unwrap();
+    let manifest: serde_json::Value = serde_json::from_slice(&manifest).unwrap();
+    let named: Vec<&String> = manifest["files"].as_object().unwrap().keys().collect();
+    assert_eq!(named, ["card.json", "contract.toml", "weights.safetensors"]);
+}
+
+#[test]
+fn an_architect_that_fails_again_and_again_ends_the_study() {
+    let error = Case::new().run(&mut Says(Vec::new(), 0), &mut Pretend::new(1)).unwrap_err();
+    assert!(matches!(error, SearchError::Architect { failures: 3, .. }), "{error}");
+}

@@ -1,0 +1,105 @@
+//! Workers that only pretend to train.
+
+use capwright_pipeline::{Executor, Report};
+use capwright_study::{Epoch, Scores, TrialEvent, TrialResult, TrialSpec};
+use std::collections::{BTreeMap, VecDeque};
+use std::io;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+/// Scores follow from the design; the newest trial is always the first to be heard of.
+pub struct Pretend {
+    workers: usize,
+    running: BTreeMap<u64, VecDeque<Report>>,
+    /// How often the worker of a trial dies before it does its work.
+    pub deaths: BTreeMap<u64, u32>,
+    /// Trials in the order of their starts.
+    pub started: Vec<u64>,
+    /// Reports after which `stop` is set.
+    pub stops_after: Option<u32>,
+    /// What Ctrl-C would set.
+    pub stop: Arc<AtomicBool>,
+}
+
+impl Pretend {
+    pub fn new(workers: usize) -> Self {
+        Self {
+            workers,
+            running: BTreeMap::new(),
+            deaths: BTreeMap::new(),
+            started: Vec::new(),
+            stops_after: None,
+            stop: Arc::default(),
+        }
+    }
+}
+
+fn scores(spec: &TrialSpec) -> Scores {
+    let bleu = [(spec.cost.params_trainable % 997) as f64 / 997.0; 4];
+    Scores { bleu, images: 10, distinct: 9, top_share: 0.2, collapsed: false }
+}
+
+fn trained(spec: &TrialSpec) -> [TrialEvent; 2] {
+    let epoch = Epoch {
+        epoch: 1,
+        loss: 3.0,
+        grad_norm: 1.0,
+        scores: scores(spec),
+        train_seconds: 1.0,
+        score_seconds: 0.1,
+        words_per_second: 100.0,
+    };
+    let result = TrialResult {
+        best_epoch: 1,
+        epochs: 1,
+        scores: scores(spec),
+        built_trainable: spec.cost.params_trainable,
+        model: "model".into(),
+        samples: Vec::new(),
+        seconds: 1.0,
+    };
+    [TrialEvent::Epoch(epoch), TrialEvent::Finished(Box::new(result))]
+}
+
+impl Executor for Pretend {
+    fn capacity(&self) -> usize {
+        self.workers
+    }
+
+    fn running(&self) -> usize {
+        self.running.len()
+    }
+
+    fn start(&mut self, spec: &TrialSpec) -> io::Result<()> {
+        self.started.push(spec.trial);
+        let deaths = self.deaths.entry(spec.trial).or_default();
+        let reports = if *deaths > 0 {
+            *deaths -= 1;
+            vec![Report::Lost { reason: "out of memory".into() }]
+        } else {
+            std::fs::create_dir_all(spec.out.join("model"))?;
+            std::fs::write(spec.out.join("model/weights.safetensors"), spec.trial.to_string())?;
+            trained(spec).map(Report::Event).to_vec()
+        };
+        self.running.insert(spec.trial, reports.into());
+        Ok(())
+    }
+
+    fn next(&mut self, _: Duration) -> Option<(u64, Report)> {
+        let mut last = self.running.last_entry()?;
+        let (trial, report) = (*last.key(), last.get_mut().pop_front()?);
+        if last.get().is_empty() {
+            last.remove();
+        }
+        if let Some(left) = &mut self.stops_after {
+            *left = left.saturating_sub(1);
+            self.stop.fetch_or(*left == 0, Ordering::SeqCst);
+        }
+        Some((trial, report))
+    }
+
+    fn stop(&mut self) {
+        self.running.clear();
+    }
+}
