@@ -1,6 +1,6 @@
 //! The zoo: pretrained backbones as graphs with upstream parameter names, and where their weights come from.
 //!
-//! One file a family. This crate knows no tensors: a backbone is a [`Graph`] for one image size, the nodes at
+//! One file a family. This crate knows no tensors: a backbone is a [`Graph`](capwright_blueprint::Graph) for one image size, the nodes at
 //! which it may be cut, the pixel normalisation that its weights expect, and an [`Artifact`] for the weights. A
 //! new family is one new file with a `const` [`Backbone`] and one more entry in [`zoo`].
 

@@ -91,7 +91,7 @@ pub fn prepare(args: &SearchArgs) -> Result<Prepared, Failure> {
     };
     contract.check().map_err(Failure::input)?;
     let folder = study_folder(args.study.as_deref())?;
-    vocabulary.save(&folder.vocabulary()).map_err(Failure::input)?;
+    vocabulary.save(folder.vocabulary()).map_err(Failure::input)?;
     let text = contract.to_toml().map_err(Failure::input)?;
     write_atomic(&folder.contract(), text.as_bytes()).map_err(|e| Failure::file(&folder.contract(), e))?;
     eprintln!(

@@ -26,8 +26,8 @@ fn space() -> serde_json::Value {
 fn valid(seed: u64) -> Checked {
     let (space, zoo, mut rng) = (space(), Library::default(), ChaCha8Rng::seed_from_u64(seed));
     let draw = || read(&schema::sample(&space, &mut rng).to_string()).expect("samples are blueprints");
-    let fitting = std::iter::repeat_with(draw).filter_map(|b| check(b, &zoo, TARGET).ok());
-    fitting.filter(|c| c.cost().params_trainable <= MOST).next().expect("the walk does not end")
+    let mut fitting = std::iter::repeat_with(draw).filter_map(|b| check(b, &zoo, TARGET).ok());
+    fitting.find(|c| c.cost().params_trainable <= MOST).expect("the walk does not end")
 }
 
 /// The same design on the smallest images that it can read: parameters do not depend on the size.

@@ -43,7 +43,7 @@ fn spec(root: &Path, out: &str, epochs: u32) -> (TrialSpec, capwright_blueprint:
     }
     let set = Dataset::load(&data).unwrap();
     let words = Vocabulary::from_dataset(&set, 1);
-    words.save(&root.join("vocabulary.json")).unwrap();
+    words.save(root.join("vocabulary.json")).unwrap();
     let target = Target { vocab: words.len(), max_words: MAX_WORDS };
     let checked = capwright_blueprint::parse(BLUEPRINT, &Empty, target).unwrap();
     let spec = TrialSpec {

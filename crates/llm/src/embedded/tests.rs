@@ -139,7 +139,8 @@ fn schema() -> Json {
 /// Written again by hand rather than with a validator: three lines say all of [`schema`].
 fn conforms(text: &str) -> bool {
     let Ok(value) = serde_json::from_str::<Json>(text) else { return false };
-    let compact = value.to_string() == text;
+    let written = value.to_string();
+    let compact = written == text;
     let sizes = value["sizes"].as_array().is_some_and(|sizes| {
         (1..=3).contains(&sizes.len()) && sizes.iter().all(|n| [json!(1), json!(20)].contains(n))
     });

@@ -197,7 +197,7 @@ mod tests {
     fn features_are_those_of_the_network_and_are_computed_once() {
         let dir = tempfile::tempdir().unwrap();
         let options = SceneOptions { train: 4, val: 1, test: 1, size: 32, seed: 1 };
-        make_scenes(&dir.path().join("data"), &options).unwrap();
+        make_scenes(dir.path().join("data"), &options).unwrap();
         let data = Dataset::load(dir.path().join("data")).unwrap();
         let (images, spec, net) = (data.images(), spec(), net());
         let mut heard = Vec::new();

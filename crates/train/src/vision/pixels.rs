@@ -102,7 +102,7 @@ mod tests {
     fn pixels_are_those_of_the_images() {
         let dir = tempfile::tempdir().unwrap();
         let options = SceneOptions { train: 2, val: 1, test: 1, size: 32, seed: 2 };
-        make_scenes(&dir.path().join("data"), &options).unwrap();
+        make_scenes(dir.path().join("data"), &options).unwrap();
         let data = Dataset::load(dir.path().join("data")).unwrap();
         let preprocess = Preprocess::imagenet(48);
         let pixels = PixelCache::open_or_compute(dir.path(), 48, data.images(), &mut |_, _| {}).unwrap();
