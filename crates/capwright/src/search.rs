@@ -176,7 +176,10 @@ fn drive(
     let program = std::env::current_exe().map_err(Failure::input)?;
     let judge = Judge::new(Arc::new(Library::default()), contract.clone());
     let mut executor = LocalProcesses::new(program, workers);
-    let mut watch = Watch::new();
+    let recorded = store.events().map_err(Failure::input)?;
+    let so_far = Study::fold(recorded.iter().map(|r| &r.event)).map_err(Failure::input)?;
+    let done = so_far.trials.len() - so_far.unfinished().len();
+    let mut watch = Watch::new(contract.search.trials, done as u32, workers);
     let outcome = Driver {
         store,
         architect,

@@ -5,6 +5,7 @@ use capwright_study::{Proposal, Verdict, describe};
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 use std::collections::BTreeMap;
 use std::io::IsTerminal;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 /// Shows a search as it runs.
@@ -15,14 +16,58 @@ pub struct Watch {
     terminal: bool,
     start: Instant,
     said: BTreeMap<u64, Instant>,
+    estimate: Estimate,
+}
+
+/// How long a study will take, from the trials that are over.
+struct Estimate {
+    trials: u32,
+    workers: usize,
+    done: u32,
+    /// Trials seen to end, and their seconds.
+    seen: u32,
+    seconds: f64,
+}
+
+impl Estimate {
+    /// Counts a trial, and says how far the study is.
+    fn after(&mut self, seconds: f64) -> String {
+        self.done += 1;
+        self.seen += 1;
+        self.seconds += seconds;
+        let left = f64::from(self.trials.saturating_sub(self.done));
+        let minutes = left * self.seconds / f64::from(self.seen) / self.workers as f64 / 60.0;
+        format!("{} of {} trials, about {:.0} min left", self.done, self.trials, minutes.ceil())
+    }
+}
+
+/// Tells on standard error which file is being fetched: a bar on a terminal, a line elsewhere.
+pub fn fetching() -> capwright_fetch::ProgressFn {
+    let bar = ProgressBar::new(0);
+    let said = Mutex::new(String::new());
+    Arc::new(move |p: &capwright_fetch::Progress| {
+        let mut said = said.lock().unwrap_or_else(PoisonError::into_inner);
+        let what = format!("fetching {} from {}", p.file_name, p.source);
+        if *said != what {
+            eprintln!("{what}");
+            *said = what;
+        }
+        if let Some(total) = p.total.filter(|_| std::io::stderr().is_terminal()) {
+            bar.set_length(total);
+            bar.set_position(p.bytes);
+            if p.bytes >= total {
+                bar.finish_and_clear();
+            }
+        }
+    })
 }
 
 /// Between two plain lines about one trial's features.
 const QUIET: Duration = Duration::from_secs(30);
 
 impl Watch {
-    /// A watch that starts now.
-    pub fn new() -> Self {
+    /// A watch over a study of `planned` trials, `done` of which are over.
+    pub fn new(planned: u32, done: u32, workers: usize) -> Self {
         let bars = MultiProgress::new();
         let architect = bars.add(ProgressBar::new_spinner());
         let (trials, said) = (BTreeMap::new(), BTreeMap::new());
@@ -33,6 +78,7 @@ impl Watch {
             terminal: std::io::stderr().is_terminal(),
             start: Instant::now(),
             said,
+            estimate: Estimate { trials: planned, workers, done, seen: 0, seconds: 0.0 },
         }
     }
 
@@ -130,13 +176,15 @@ impl Watch {
             Progress::Finished { trial, result } => {
                 self.end(trial);
                 let fate = if result.scores.collapsed { ", collapsed: not ranked" } else { "" };
+                let estimate = self.estimate.after(result.seconds);
                 self.line(format!(
-                    "trial {trial} done: BLEU-4 {:.4} (epoch {} of {}){fate}",
+                    "trial {trial} done: BLEU-4 {:.4} (epoch {} of {}){fate}; {estimate}",
                     result.scores.bleu[3], result.best_epoch, result.epochs
                 ));
             }
             Progress::Failed { trial, reason } => {
                 self.end(trial);
+                self.estimate.done += 1;
                 self.line(format!("trial {trial} failed: {reason}"));
             }
             Progress::Restarting { trial, reason } => {

@@ -4,21 +4,21 @@ use crate::cli::CheckArgs;
 use crate::failure::Failure;
 use crate::{say, say_json};
 use capwright_backbones::{Backbone, Library, find, zoo};
-use capwright_blueprint::{Checked, Diagnostic, Target, check as check_blueprint, from_value, read};
+use capwright_blueprint::{
+    Checked, Diagnostic, MAX_TEXT, Target, check as check_blueprint, from_value, read,
+};
 use capwright_fetch::{Artifact, Cache, Source, sha256_of};
 use capwright_llm::default_model;
 use capwright_study::{WeightsFile, describe};
 use serde_json::json;
 use std::fs;
+use std::io::Read;
 use std::path::Path;
 
 /// The cache of fetched files.
 pub fn cache() -> Result<Cache, Failure> {
-    let progress = |p: &capwright_fetch::Progress| {
-        tracing::info!(file = p.file_name, source = p.source, bytes = p.bytes, "fetching");
-    };
     let cache = Cache::open_default().map_err(Failure::input)?;
-    Ok(cache.with_progress(std::sync::Arc::new(progress)))
+    Ok(cache.with_progress(crate::watch::fetching()))
 }
 
 /// The weights of a backbone from the cache, or fetched.
@@ -86,7 +86,12 @@ pub fn list(json: bool) -> Result<(), Failure> {
 
 /// `capwright check`.
 pub fn check(args: &CheckArgs) -> Result<(), Failure> {
-    let text = fs::read_to_string(&args.file).map_err(|error| Failure::file(&args.file, error))?;
+    // One byte more than a blueprint may have is enough to refuse it.
+    let mut text = String::new();
+    let file = fs::File::open(&args.file).map_err(|error| Failure::file(&args.file, error))?;
+    file.take(MAX_TEXT as u64 + 1)
+        .read_to_string(&mut text)
+        .map_err(|error| Failure::file(&args.file, error))?;
     let target = Target { vocab: args.vocab, max_words: args.max_words };
     match parse(&text, &args.file, target)? {
         Ok(checked) => report(&checked, args.json),

@@ -1,7 +1,7 @@
 //! Asks the embedded model for many proposals and counts what becomes of them.
 //!
 //! `cargo run --release -p capwright-search --example proposals -- 200 grammar` (or `50 free` for the same model
-//! without the grammar). Prints one line a proposal and a summary.
+//! without the grammar); a third argument is the number of repairs. Prints one line a draft and a summary.
 
 use capwright_backbones::{Library, SnippetKind, snippets};
 use capwright_contract::Contract;
@@ -58,11 +58,15 @@ fn main() -> Result<(), Box<dyn Error>> {
     let mut args = std::env::args().skip(1);
     let count: u64 = args.next().unwrap_or_else(|| "200".into()).parse()?;
     let grammar = args.next().is_none_or(|word| word != "free");
-    let contract = Contract::from_toml(CONTRACT)?;
+    let mut contract = Contract::from_toml(CONTRACT)?;
+    if let Some(repairs) = args.next() {
+        contract.search.repairs = repairs.parse()?;
+    }
     let model = Embedded::load(&Cache::open_default()?.get(&default_model())?, &Options::default())?;
     let of = |kind| snippets().into_iter().filter(move |s| s.kind == kind);
     let ideas = SnippetKind::ALL.map(|kind| of(kind).map(|s| s.to_string()).collect()).to_vec();
-    let options = LlmOptions { grammar, ..LlmOptions::default() };
+    // Twice what the longest design takes: without the grammar the model writes on until it is stopped.
+    let options = LlmOptions { grammar, max_tokens: 512, ..LlmOptions::default() };
     let mut architect = LlmArchitect::new(Box::new(model), Space::new(&contract), ideas, options);
     let judge = Judge::new(Arc::new(Library::default()), contract.clone());
     let opened = Opened {
