@@ -5,6 +5,7 @@ use capwright_backbones::Library;
 use capwright_blueprint::{Target, check};
 use capwright_caption_data::Vocabulary;
 use capwright_study::{TrialEvent, TrialSpec};
+use capwright_train::{TrainError, run_trial};
 use std::io::{Read, Write};
 use std::path::Path;
 
@@ -13,26 +14,30 @@ pub fn run(path: &Path) -> Result<(), Failure> {
     end_with_driver();
     let text = std::fs::read_to_string(path).map_err(|error| Failure::file(path, error))?;
     let spec: TrialSpec = serde_json::from_str(&text).map_err(|error| Failure::file(path, error))?;
-    let result = train(&spec);
-    let last = match result {
-        Ok(result) => TrialEvent::Finished(Box::new(result)),
-        Err(reason) => TrialEvent::Failed { reason },
-    };
-    emit(&last);
+    emit(&train(&spec));
     Ok(())
 }
 
-fn train(spec: &TrialSpec) -> Result<capwright_study::TrialResult, String> {
-    let vocabulary = Vocabulary::load(&spec.vocabulary).map_err(|error| error.to_string())?;
+/// Trains; the last word of the trial.
+fn train(spec: &TrialSpec) -> TrialEvent {
+    let blocked = |reason: String| TrialEvent::Blocked { reason };
+    let vocabulary = match Vocabulary::load(&spec.vocabulary) {
+        Ok(vocabulary) => vocabulary,
+        Err(error) => return blocked(error.to_string()),
+    };
     let target = Target { vocab: vocabulary.len(), max_words: spec.decoding.max_words };
-    let checked = check(spec.blueprint.clone(), &Library::default(), target).map_err(|diagnostics| {
-        let lines: Vec<String> = diagnostics.iter().map(ToString::to_string).collect();
-        lines.join("; ")
-    })?;
-    if checked.cost() != spec.cost {
-        return Err("the design's cost is not the one that was admitted".into());
+    let checked = match check(spec.blueprint.clone(), &Library::default(), target) {
+        Ok(checked) if checked.cost() == spec.cost => checked,
+        Ok(_) => return blocked("the design's cost is not the one that was admitted".into()),
+        Err(diagnostics) => {
+            return blocked(diagnostics.iter().map(ToString::to_string).collect::<Vec<_>>().join("; "));
+        }
+    };
+    match run_trial(spec, checked.design(), &mut |event| emit(&event)) {
+        Ok(result) => TrialEvent::Finished(Box::new(result)),
+        Err(error @ TrainError::Diverged { .. }) => TrialEvent::Failed { reason: error.to_string() },
+        Err(error) => blocked(error.to_string()),
     }
-    capwright_train::run_trial(spec, checked.design(), &mut |event| emit(&event)).map_err(|e| e.to_string())
 }
 
 /// Writes an event; when nobody listens any more, there is nothing to work for.

@@ -57,6 +57,21 @@ fn a_missing_image_is_named() {
 }
 
 #[test]
+fn a_broken_image_in_the_data_ends_the_search() {
+    let home = tempfile::tempdir().unwrap();
+    scenes(home.path());
+    let image = home.path().join("d/images/train-00003.png");
+    let bytes = fs::read(&image).unwrap();
+    fs::write(&image, &bytes[..bytes.len() / 2]).unwrap();
+    let said = refused(search(home.path()).args(["--architect", "random", "--study", "s"]), 2);
+    assert!(said.contains("train-00003.png"), "{said}");
+    // The study was opened over the broken image: with the whole one its data are others.
+    fs::write(&image, &bytes).unwrap();
+    let said = refused(capwright(home.path()).args(["resume", "s"]), 2);
+    assert!(said.contains("has changed"), "{said}");
+}
+
+#[test]
 fn all_diagnostics_of_a_blueprint_are_shown() {
     let home = tempfile::tempdir().unwrap();
     let text = r#"{"encoder":{"input":64,"source":{"kind":"pretrained","backbone":"nope","cut":"s32"},"blocks":[]},

@@ -42,6 +42,9 @@ pub enum SearchError {
         /// What the system answered.
         error: io::Error,
     },
+    /// Something that is no design's fault stops every trial.
+    #[error("{0}")]
+    Blocked(String),
     /// The ledger is empty.
     #[error("the study has no events; start it with `capwright search`")]
     Empty,
@@ -328,6 +331,10 @@ impl Driver<'_> {
                 self.record(state, &Event::TrialFinished { trial, result })
             }
             Report::Event(TrialEvent::Failed { reason }) => self.failed(state, trial, reason),
+            Report::Event(TrialEvent::Blocked { reason }) => {
+                self.executor.stop();
+                Err(SearchError::Blocked(reason))
+            }
             Report::Lost { reason } => self.lost(state, trial, reason),
         }
     }

@@ -84,6 +84,11 @@ fn tail(stream: impl Read) -> String {
     kept.into_iter().collect::<Vec<_>>().join("\n")
 }
 
+/// Whether a worker says nothing after it.
+fn is_last(event: &TrialEvent) -> bool {
+    matches!(event, TrialEvent::Finished(_) | TrialEvent::Failed { .. } | TrialEvent::Blocked { .. })
+}
+
 /// Reads events until the stream ends; the last word of a trial ends it too.
 fn listen(trial: u64, stream: impl Read, errors: impl Read + Send + 'static, sender: &Sender<(u64, Report)>) {
     let stderr = std::thread::spawn(move || tail(errors));
@@ -95,7 +100,7 @@ fn listen(trial: u64, stream: impl Read, errors: impl Read + Send + 'static, sen
             Ok(_) => {}
         }
         let Ok(event) = serde_json::from_slice::<TrialEvent>(&line) else { continue };
-        let last = matches!(event, TrialEvent::Finished(_) | TrialEvent::Failed { .. });
+        let last = is_last(&event);
         // The driver may be gone; then nobody is left to tell.
         let _ = sender.send((trial, Report::Event(event)));
         if last {
@@ -146,7 +151,7 @@ impl Executor for LocalProcesses {
             Err(RecvTimeoutError::Timeout | RecvTimeoutError::Disconnected) => return None,
         };
         match report {
-            Report::Event(TrialEvent::Finished(_) | TrialEvent::Failed { .. }) => {
+            Report::Event(ref event) if is_last(event) => {
                 self.reap(trial);
                 Some((trial, report))
             }

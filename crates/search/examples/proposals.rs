@@ -1,7 +1,8 @@
 //! Asks the embedded model for many proposals and counts what becomes of them.
 //!
 //! `cargo run --release -p capwright-search --example proposals -- 200 grammar` (or `50 free` for the same model
-//! without the grammar); a third argument is the number of repairs. Prints one line a draft and a summary.
+//! without the grammar); two more arguments are the number
+//! of repairs and the seed. Prints one line a draft and a summary.
 
 use capwright_backbones::{Library, SnippetKind, snippets};
 use capwright_contract::Contract;
@@ -15,9 +16,9 @@ use std::sync::Arc;
 
 const CONTRACT: &str = r#"
 version = 1
-request = "a light captioner, under 2 million trainable parameters"
+request = "a light captioner, under 5 million trainable parameters"
 [budgets]
-params_trainable = 2000000
+params_trainable = 5000000
 [components]
 backbones = ["efficientnet_lite0", "mobilenet_v2"]
 scratch = true
@@ -61,6 +62,9 @@ fn main() -> Result<(), Box<dyn Error>> {
     let mut contract = Contract::from_toml(CONTRACT)?;
     if let Some(repairs) = args.next() {
         contract.search.repairs = repairs.parse()?;
+    }
+    if let Some(seed) = args.next() {
+        contract.training.seed = seed.parse()?;
     }
     let model = Embedded::load(&Cache::open_default()?.get(&default_model())?, &Options::default())?;
     let of = |kind| snippets().into_iter().filter(move |s| s.kind == kind);

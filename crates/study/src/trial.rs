@@ -137,9 +137,14 @@ pub enum TrialEvent {
     Epoch(Epoch),
     /// The trial is over; `result.json` is on disk.
     Finished(Box<TrialResult>),
-    /// The trial cannot be finished, and why (diverged, bad image, wrong weights).
+    /// The design cannot be trained, and why (it diverged).
     Failed {
         /// In a sentence.
+        reason: String,
+    },
+    /// Something outside the design is in the way (a broken image, wrong weights, a full disk); every trial would meet it.
+    Blocked {
+        /// What, where, and what to do.
         reason: String,
     },
 }
