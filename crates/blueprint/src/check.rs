@@ -6,14 +6,10 @@ use crate::diagnostic::{Code, Diagnostic};
 use crate::graph::{Graph, Shape};
 use crate::language::{Blueprint, Cut, Decoder, Encoder, Source};
 use crate::lower::Lowering;
-use crate::{canonical, schema};
-use serde_json::Value;
+use crate::{canonical, fix, schema};
 
 /// Memory tokens of one image, at most (28 × 28).
 pub const MAX_TOKENS: usize = 784;
-
-/// Bytes of a blueprint's text, at most.
-pub const MAX_TEXT: usize = 64 * 1024;
 
 /// What the checker asks of a zoo of pretrained backbones.
 pub trait Zoo {
@@ -25,7 +21,7 @@ pub trait Zoo {
     fn features(&self, name: &str, cut: Cut, size: usize) -> Option<Graph>;
 }
 
-/// A design that fits together. Only [`check`] and [`parse`] make one.
+/// A design that fits together. Only [`check`] makes one.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Checked {
     blueprint: Blueprint,
@@ -54,45 +50,6 @@ impl Checked {
     pub fn hash(&self) -> &str {
         &self.hash
     }
-}
-
-/// Reads a blueprint from JSON text.
-///
-/// # Errors
-/// Every structural problem at once, with its place.
-pub fn read(text: &str) -> Result<Blueprint, Vec<Diagnostic>> {
-    if text.len() > MAX_TEXT {
-        let message = format!("the text has {} bytes and the limit is {MAX_TEXT}", text.len());
-        return Err(vec![Diagnostic::new(Code::TooLarge, "", message, "write one compact design")]);
-    }
-    let value: Value = serde_json::from_str(text).map_err(|error| {
-        let hint = "write one JSON object and nothing else";
-        vec![Diagnostic::new(Code::NotJson, "", error.to_string(), hint)]
-    })?;
-    from_value(value)
-}
-
-/// Reads a blueprint from a JSON value; see [`read`].
-///
-/// # Errors
-/// Every structural problem at once, with its place.
-pub fn from_value(value: Value) -> Result<Blueprint, Vec<Diagnostic>> {
-    let problems = schema::validate(&value, schema::language());
-    if !problems.is_empty() {
-        return Err(problems);
-    }
-    serde_json::from_value(value).map_err(|error| {
-        let hint = "compare with the description of the language";
-        vec![Diagnostic::new(Code::WrongType, "", error.to_string(), hint)]
-    })
-}
-
-/// Reads and checks JSON text.
-///
-/// # Errors
-/// Every problem at once: structural ones if the text is no blueprint, else those of composition.
-pub fn parse(text: &str, zoo: &dyn Zoo, target: Target) -> Result<Checked, Vec<Diagnostic>> {
-    check(read(text)?, zoo, target)
 }
 
 /// Checks that a design fits together and lowers it.
@@ -159,9 +116,7 @@ fn pretrained(
 ) -> Option<Graph> {
     let at = "/encoder/source";
     let Some(cuts) = zoo.cuts(name) else {
-        let hint = format!("choose one of: {}", zoo.names().join(", "));
-        let message = format!("there is no backbone \"{name}\"");
-        diagnostics.push(Diagnostic::new(Code::UnknownBackbone, format!("{at}/backbone"), message, hint));
+        diagnostics.push(fix::unknown_backbone(&format!("{at}/backbone"), name, &zoo.names()));
         return None;
     };
     if !cuts.contains(&cut) {
@@ -210,14 +165,8 @@ fn lower_decoder(decoder: &Decoder, diagnostics: &mut Vec<Diagnostic>) -> Option
         }
         Decoder::Transformer { memory: _, dim, layers, heads, ff, dropout_pct } => {
             if heads.0 == 0 || dim.0 % heads.0 != 0 {
-                let fitting: Vec<String> = crate::language::Heads::CHOICES
-                    .iter()
-                    .filter(|h| dim.0 % **h == 0)
-                    .map(u32::to_string)
-                    .collect();
-                let message = format!("{} heads do not divide dim {}", heads.0, dim.0);
-                let hint = format!("choose one of: {}", fitting.join(", "));
-                diagnostics.push(Diagnostic::new(Code::Heads, "/decoder/heads", message, hint));
+                let menu = crate::language::Heads::CHOICES;
+                diagnostics.push(fix::misfit_heads("/decoder/heads", heads.0, dim.0, menu));
                 return None;
             }
             let dim = dim.0 as usize;

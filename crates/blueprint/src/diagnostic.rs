@@ -1,87 +1,39 @@
 //! What is wrong with a design: stable codes, the place, and a hint that a person or a model can act on.
 
-use serde::{Deserialize, Serialize};
-
-/// Stable code of a rule. `CW00xx`: the text is no blueprint; `CW01xx`: the design does not fit together.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
-pub enum Code {
-    /// The text is not JSON.
-    #[serde(rename = "CW0001")]
-    NotJson,
-    /// A value has the wrong type.
-    #[serde(rename = "CW0002")]
-    WrongType,
-    /// A field is missing.
-    #[serde(rename = "CW0003")]
-    MissingField,
-    /// A field is not part of the language.
-    #[serde(rename = "CW0004")]
-    UnknownField,
-    /// A value is not on its menu.
-    #[serde(rename = "CW0005")]
-    NotOnMenu,
-    /// A list is too short or too long.
-    #[serde(rename = "CW0006")]
-    ListLength,
-    /// The text is too large.
-    #[serde(rename = "CW0007")]
-    TooLarge,
-    /// The zoo has no such backbone.
-    #[serde(rename = "CW0101")]
-    UnknownBackbone,
-    /// The backbone cannot be cut there.
-    #[serde(rename = "CW0102")]
-    NoSuchCut,
-    /// The image is too small for what follows.
-    #[serde(rename = "CW0103")]
-    MapTooSmall,
-    /// A residual body changes the shape.
-    #[serde(rename = "CW0104")]
-    ResidualShape,
-    /// Branches that are added differ in shape.
-    #[serde(rename = "CW0105")]
-    AddShapes,
-    /// Branches that are concatenated differ in height or width.
-    #[serde(rename = "CW0106")]
-    ConcatShapes,
-    /// Heads do not divide the width.
-    #[serde(rename = "CW0107")]
-    Heads,
-    /// The grid has too many tokens.
-    #[serde(rename = "CW0108")]
-    TooManyTokens,
-    /// A map has more values than any design may have.
-    #[serde(rename = "CW0109")]
-    MapTooLarge,
-}
+pub use crate::explain::Code;
+use crate::explain::explain;
+use crate::fix::Fix;
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use std::ops::Range;
 
 impl Code {
     /// The code as printed: `CW0101`.
     pub fn as_str(self) -> &'static str {
-        match self {
-            Self::NotJson => "CW0001",
-            Self::WrongType => "CW0002",
-            Self::MissingField => "CW0003",
-            Self::UnknownField => "CW0004",
-            Self::NotOnMenu => "CW0005",
-            Self::ListLength => "CW0006",
-            Self::TooLarge => "CW0007",
-            Self::UnknownBackbone => "CW0101",
-            Self::NoSuchCut => "CW0102",
-            Self::MapTooSmall => "CW0103",
-            Self::ResidualShape => "CW0104",
-            Self::AddShapes => "CW0105",
-            Self::ConcatShapes => "CW0106",
-            Self::Heads => "CW0107",
-            Self::TooManyTokens => "CW0108",
-            Self::MapTooLarge => "CW0109",
-        }
+        explain(self).code
+    }
+
+    /// The rule of that code, in either case.
+    pub fn find(text: &str) -> Option<Self> {
+        Self::ALL.iter().copied().find(|code| code.as_str().eq_ignore_ascii_case(text))
     }
 }
 
 impl std::fmt::Display for Code {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str(self.as_str())
+    }
+}
+
+impl Serialize for Code {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(self.as_str())
+    }
+}
+
+impl<'de> Deserialize<'de> for Code {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        Self::find(&text).ok_or_else(|| serde::de::Error::custom(format!("there is no rule {text}")))
     }
 }
 
@@ -96,6 +48,12 @@ pub struct Diagnostic {
     pub message: String,
     /// What to do.
     pub hint: String,
+    /// Where in the text, in bytes; none for designs that were not read from text.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub span: Option<Range<usize>>,
+    /// A change that mends it, where there is one obvious change.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub fix: Option<Fix>,
 }
 
 impl Diagnostic {
@@ -106,7 +64,13 @@ impl Diagnostic {
         message: impl Into<String>,
         hint: impl Into<String>,
     ) -> Self {
-        Self { code, pointer: pointer.into(), message: message.into(), hint: hint.into() }
+        let (pointer, message, hint) = (pointer.into(), message.into(), hint.into());
+        Self { code, pointer, message, hint, span: None, fix: None }
+    }
+
+    /// The same with a change that mends it.
+    pub(crate) fn mended_by(self, fix: Option<Fix>) -> Self {
+        Self { fix, ..self }
     }
 }
 

@@ -6,6 +6,7 @@
 //! `enum`, `const`, `oneOf`, `anyOf`, `items`, `minItems`, `maxItems`, `$ref`.
 
 use crate::diagnostic::{Code, Diagnostic};
+use crate::fix::{self, Fix};
 use crate::language::Blueprint;
 use rand::Rng;
 use serde_json::{Map, Value, json};
@@ -74,12 +75,7 @@ pub fn validate(value: &Value, schema: &Value) -> Vec<Diagnostic> {
 
 fn walk(value: &Value, schema: &Value, at: &str, problems: &mut Vec<Diagnostic>) {
     if let Some(menu) = choices(schema) {
-        if !menu.iter().any(|choice| same(choice, value)) {
-            let listed = menu.iter().map(Value::to_string).collect::<Vec<_>>().join(", ");
-            let message = format!("{} is not on the menu", brief(value));
-            problems.push(Diagnostic::new(Code::NotOnMenu, at, message, format!("choose one of: {listed}")));
-        }
-        return;
+        return walk_menu(value, &menu, at, problems);
     }
     if let Some(options) = alternatives(schema) {
         return walk_tagged(value, options, at, problems);
@@ -93,6 +89,57 @@ fn walk(value: &Value, schema: &Value, at: &str, problems: &mut Vec<Diagnostic>)
             let message = format!("no rule for {}", other.unwrap_or("this value"));
             problems.push(Diagnostic::new(Code::WrongType, at, message, "leave it out"));
         }
+    }
+}
+
+fn listed(menu: &[Value]) -> String {
+    menu.iter().map(Value::to_string).collect::<Vec<_>>().join(", ")
+}
+
+fn walk_menu(value: &Value, menu: &[Value], at: &str, problems: &mut Vec<Diagnostic>) {
+    let replace = |value: &Value| Some(Fix::replace(at, value.clone()));
+    let numeric = menu.iter().all(Value::is_number);
+    if let Some(choice) = menu.iter().find(|choice| same(choice, value)) {
+        if choice.is_u64() && !value.is_u64() {
+            let message = format!("{value} is written with a fraction");
+            let hint = format!("write {choice}");
+            problems.push(Diagnostic::new(Code::WrongType, at, message, hint).mended_by(replace(choice)));
+        }
+        return;
+    }
+    let one_of = format!("choose one of: {}", listed(menu));
+    if numeric && !value.is_number() {
+        let quoted = value.as_str().and_then(|text| text.trim().parse::<f64>().ok());
+        let meant = quoted.and_then(|n| menu.iter().find(|choice| choice.as_f64() == Some(n)));
+        let meant =
+            meant.cloned().or_else(|| quoted.and_then(serde_json::Number::from_f64).map(Value::Number));
+        let message = format!("expected a number and found {}", brief(value));
+        let hint = if meant.is_some() { format!("write it without quotes; {one_of}") } else { one_of };
+        let fix = meant.as_ref().and_then(replace);
+        problems.push(Diagnostic::new(Code::WrongType, at, message, hint).mended_by(fix));
+        return;
+    }
+    let message = format!("{} is not on the menu", brief(value));
+    let (hint, fix) = match (numeric, value.as_f64(), value.as_str()) {
+        (true, Some(number), _) => {
+            let (below, above) = fix::around(number, menu);
+            let beside: Vec<&Value> = [below, above].into_iter().flatten().collect();
+            (format!("use {}; {one_of}", fix::or_list(&beside)), fix::nearest(number, menu).and_then(replace))
+        }
+        (false, _, Some(word)) => named(word, menu, at, &one_of),
+        _ => (one_of, None),
+    };
+    problems.push(Diagnostic::new(Code::NotOnMenu, at, message, hint).mended_by(fix));
+}
+
+/// The hint for a word that is not on the menu, and its fix where it is plain what was meant.
+fn named(word: &str, menu: &[Value], at: &str, one_of: &str) -> (String, Option<Fix>) {
+    match fix::alike(word, menu.iter().filter_map(Value::as_str)) {
+        Some(found) => {
+            let fix = found.sure.then(|| Fix::replace(at, found.name.into()));
+            (format!("did you mean \"{}\"? {one_of}", found.name), fix)
+        }
+        None => (one_of.to_string(), None),
     }
 }
 
@@ -128,21 +175,20 @@ fn walk_tagged(value: &Value, options: &[Value], at: &str, problems: &mut Vec<Di
     let tagged: Vec<(&str, Vec<Value>, &Value)> =
         options.into_iter().filter_map(|o| tag_of(o).map(|(tag, values)| (tag, values, o))).collect();
     let Some((tag, ..)) = tagged.first() else { return };
-    let listed = || {
-        tagged.iter().flat_map(|(_, values, _)| values).map(Value::to_string).collect::<Vec<_>>().join(", ")
-    };
+    let menu = || tagged.iter().flat_map(|(_, values, _)| values.clone()).collect::<Vec<_>>();
     match object.get(*tag) {
         None => {
             let message = format!("field \"{tag}\" is missing");
-            problems.push(Diagnostic::new(Code::MissingField, at, message, format!("one of: {}", listed())));
+            problems.push(Diagnostic::new(
+                Code::MissingField,
+                at,
+                message,
+                format!("one of: {}", listed(&menu())),
+            ));
         }
         Some(found) => match tagged.iter().find(|(_, values, _)| values.contains(found)) {
             Some((_, _, option)) => walk_object(value, option, at, problems),
-            None => {
-                let message = format!("{} is not on the menu", brief(found));
-                let hint = format!("choose one of: {}", listed());
-                problems.push(Diagnostic::new(Code::NotOnMenu, format!("{at}/{tag}"), message, hint));
-            }
+            None => walk_menu(found, &menu(), &format!("{at}/{tag}"), problems),
         },
     }
 }
@@ -151,29 +197,33 @@ fn walk_object(value: &Value, schema: &Value, at: &str, problems: &mut Vec<Diagn
     let Some(object) = value.as_object() else { return wrong_type(value, "an object", at, problems) };
     let empty = Map::new();
     let properties = schema.get("properties").and_then(Value::as_object).unwrap_or(&empty);
+    let required = schema.get("required").and_then(Value::as_array);
+    let needed = |name: &str| required.is_none_or(|names| names.iter().any(|n| n.as_str() == Some(name)));
     for (name, inner) in properties {
         match object.get(name) {
             Some(found) => walk(found, inner, &format!("{at}/{name}"), problems),
-            None => {
+            None if needed(name) => {
                 let message = format!("field \"{name}\" is missing");
-                let hint = match choices(inner) {
-                    Some(menu) => {
-                        format!(
-                            "one of: {}",
-                            menu.iter().map(Value::to_string).collect::<Vec<_>>().join(", ")
-                        )
-                    }
-                    None => "every field is required".to_string(),
-                };
+                let hint = choices(inner)
+                    .map_or("the field is required".to_string(), |menu| format!("one of: {}", listed(&menu)));
                 problems.push(Diagnostic::new(Code::MissingField, at, message, hint));
             }
+            None => {}
         }
     }
     let known = properties.keys().cloned().collect::<Vec<_>>().join(", ");
     for name in object.keys().filter(|name| !properties.contains_key(*name)) {
-        let place = format!("{at}/{}", name.replace('~', "~0").replace('/', "~1"));
+        let place = format!("{at}/{}", fix::escape(name));
         let message = format!("there is no field {}", brief(&json!(name)));
-        problems.push(Diagnostic::new(Code::UnknownField, place, message, format!("fields here: {known}")));
+        let absent = properties.keys().filter(|known| !object.contains_key(*known)).map(String::as_str);
+        let meant = fix::alike(name, absent);
+        let question = meant.as_ref().map(|m| format!("did you mean \"{}\"? ", m.name)).unwrap_or_default();
+        let hint = format!("{question}fields here: {known}");
+        let mending = match meant.filter(|meant| meant.sure) {
+            Some(meant) => Fix::Rename { path: place.clone(), name: meant.name.into() },
+            None => Fix::Remove { path: place.clone() },
+        };
+        problems.push(Diagnostic::new(Code::UnknownField, place, message, hint).mended_by(Some(mending)));
     }
 }
 

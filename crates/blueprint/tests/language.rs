@@ -166,7 +166,7 @@ fn the_order_of_added_branches_does_not_change_the_hash() {
 fn prose_and_oversized_text_are_diagnosed() {
     assert_eq!(read("Sure! Here is a design").unwrap_err()[0].code, Code::NotJson);
     assert_eq!(read(&" ".repeat(100_000)).unwrap_err()[0].code, Code::TooLarge);
-    assert_eq!(read(&"[".repeat(60_000)).unwrap_err()[0].code, Code::NotJson);
+    assert_eq!(read(&"[".repeat(60_000)).unwrap_err()[0].code, Code::TooDeep);
 }
 
 #[test]

@@ -1,0 +1,150 @@
+//! The table of rules: one entry each, with its stable code, why it exists, and an example that breaks and keeps it.
+//!
+//! A new rule is one new entry here, one place that reports it, and one file under `crates/backbones/tests/diagnostics/`.
+
+use serde::Serialize;
+
+/// What there is to know about a rule.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+pub struct Explanation {
+    /// Stable code: `CW0101`.
+    pub code: &'static str,
+    /// The rule in a few words.
+    pub title: &'static str,
+    /// Why the rule exists.
+    pub why: &'static str,
+    /// What to do.
+    pub remedy: &'static str,
+    /// The place of the examples in a design, as a JSON pointer.
+    pub at: &'static str,
+    /// An excerpt that breaks the rule.
+    pub wrong: &'static str,
+    /// The same place done right.
+    pub right: &'static str,
+    /// Whether `check --fix` can mend it, in cases where there is one obvious mending.
+    pub fixable: bool,
+}
+
+macro_rules! codes {
+    ($($variant:ident = $code:literal, $title:literal, fixable: $fixable:literal,
+        why: $why:literal, remedy: $remedy:literal, at: $at:literal, wrong: $wrong:expr, right: $right:expr;)+) => {
+        /// Stable code of a rule. `CW00xx`: the text is no blueprint; `CW01xx`: the design does not fit together.
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+        pub enum Code {
+            $(#[doc = $title] $variant,)+
+        }
+
+        impl Code {
+            /// Every code, in the order of the table.
+            pub const ALL: &'static [Self] = &[$(Self::$variant),+];
+        }
+
+        /// What there is to know about a rule.
+        pub fn explain(code: Code) -> &'static Explanation {
+            match code {
+                $(Code::$variant => &Explanation {
+                    code: $code, title: $title, why: $why, remedy: $remedy, at: $at, wrong: $wrong, right: $right,
+                    fixable: $fixable,
+                },)+
+            }
+        }
+    };
+}
+
+codes! {
+    NotJson = "CW0001", "The text is neither JSON nor TOML", fixable: false,
+        why: "A proposal is data. Prose around it, comments, trailing commas or a missing brace leave open what was meant.",
+        remedy: "Write one JSON object and nothing else. People may write TOML, in a file that ends in .toml.",
+        at: "/bridge", wrong: r#"{"dim": 128, "dropout_pct": 10,}"#, right: r#"{"dim": 128, "dropout_pct": 10}"#;
+    WrongType = "CW0002", "A value has the wrong type", fixable: true,
+        why: "Every value has one type, so that nothing is converted silently.",
+        remedy: "Write what the message asks for. Numbers stand without quotes, and counts without a fraction.",
+        at: "/bridge/dim", wrong: r#""256""#, right: "256";
+    MissingField = "CW0003", "A field is missing", fixable: false,
+        why: "A choice that is left out would be made by somebody else.",
+        remedy: "Add the field; the hint lists what it may be.",
+        at: "/bridge", wrong: r#"{"dim": 128}"#, right: r#"{"dim": 128, "dropout_pct": 10}"#;
+    UnknownField = "CW0004", "The language has no such field", fixable: true,
+        why: "A field that is ignored looks as if it had an effect.",
+        remedy: "Remove the field, or write its name as the language has it.",
+        at: "/bridge", wrong: r#"{"dim": 128, "dropout_pct": 10, "bias": true}"#,
+        right: r#"{"dim": 128, "dropout_pct": 10}"#;
+    NotOnMenu = "CW0005", "A value is not on its menu", fixable: true,
+        why: "Menus keep every design in a range that trains, and the grammar of language models small.",
+        remedy: "Choose from the menu; the hint lists it.",
+        at: "/bridge/dim", wrong: "200", right: "192";
+    ListLength = "CW0006", "A list is too short or too long", fixable: false,
+        why: "Lists are bounded so that designs stay small, and some need an entry to mean anything.",
+        remedy: "Remove or add entries; the hint states the bounds.",
+        at: "/encoder/blocks", wrong: r#"[{"op": "residual", "body": []}]"#,
+        right: r#"[{"op": "residual", "body": [{"op": "se", "reduction": 8}]}]"#;
+    TooLarge = "CW0007", "The text is too large", fixable: false,
+        why: "No design needs 64 KiB; a bound on the text bounds the work that untrusted text can cause.",
+        remedy: "Write one compact design.",
+        at: "", wrong: "a text of more than 65,536 bytes", right: "one compact design";
+    DuplicateKey = "CW0008", "A field is written twice", fixable: false,
+        why: "Readers disagree on which of the two counts.",
+        remedy: "Remove one of them.",
+        at: "/bridge", wrong: r#"{"dim": 128, "dropout_pct": 10, "dim": 256}"#,
+        right: r#"{"dim": 256, "dropout_pct": 10}"#;
+    TooDeep = "CW0009", "The text is nested too deeply", fixable: false,
+        why: "No design needs 32 levels; a bound on depth bounds the work that untrusted text can cause.",
+        remedy: "Write lists and objects where the language has them, and no deeper.",
+        at: "/encoder/blocks", wrong: "[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]",
+        right: "[]";
+    UnknownBackbone = "CW0101", "The zoo has no such backbone", fixable: true,
+        why: "Only backbones whose weights are known by their hash are used.",
+        remedy: "Choose a backbone of `capwright zoo list`.",
+        at: "/encoder/source", wrong: r#"{"kind": "pretrained", "backbone": "res-net18", "cut": "s32"}"#,
+        right: r#"{"kind": "pretrained", "backbone": "resnet18", "cut": "s32"}"#;
+    NoSuchCut = "CW0102", "The backbone cannot be cut there", fixable: false,
+        why: "A cut is a node of the backbone's graph with that stride; not every backbone has one at every stride.",
+        remedy: "Choose one of the cuts in the hint.",
+        at: "/encoder/source/cut", wrong: r#""s4""#, right: r#""s16""#;
+    MapTooSmall = "CW0103", "The image is too small for what follows", fixable: false,
+        why: "A window that is larger than its map has nothing to read.",
+        remedy: "Use a larger image, an earlier cut, or fewer blocks that shrink the map.",
+        at: "/encoder", wrong: r#"{"input": 32, "source": {"kind": "pretrained", "backbone": "resnet18", "cut": "s32"},
+ "blocks": [{"op": "pool", "kind": "max"}]}"#,
+        right: r#"{"input": 64, "source": {"kind": "pretrained", "backbone": "resnet18", "cut": "s32"},
+ "blocks": [{"op": "pool", "kind": "max"}]}"#;
+    ResidualShape = "CW0104", "A residual body and its shortcut differ in shape", fixable: false,
+        why: "A pool rounds an odd side down and a strided shortcut rounds it up: the two cannot be added.",
+        remedy: "Shrink with a stride of 2 in place of the pool.",
+        at: "/encoder", wrong: r#"{"input": 96, "source": {"kind": "pretrained", "backbone": "resnet18", "cut": "s32"},
+ "blocks": [{"op": "residual", "body": [{"op": "pool", "kind": "max"}]}]}"#,
+        right: r#"{"input": 96, "source": {"kind": "pretrained", "backbone": "resnet18", "cut": "s32"},
+ "blocks": [{"op": "residual", "body": [{"op": "depthwise", "kernel": 3, "stride": 2, "act": "relu"}]}]}"#;
+    AddShapes = "CW0105", "Branches that are added differ in shape", fixable: false,
+        why: "A sum is taken value by value, so that all branches must have the same channels, height and width.",
+        remedy: "Give all branches the same channels and stride, or merge by concat.",
+        at: "/encoder/blocks", wrong: r#"[{"op": "parallel", "merge": "add", "branches": [[{"op": "se", "reduction": 8}],
+  [{"op": "conv", "out": 64, "kernel": 1, "stride": 1, "act": "relu"}]]}]"#,
+        right: r#"[{"op": "parallel", "merge": "add", "branches": [[{"op": "se", "reduction": 8}],
+  [{"op": "depthwise", "kernel": 3, "stride": 1, "act": "relu"}]]}]"#;
+    ConcatShapes = "CW0106", "Branches that are concatenated differ in height or width", fixable: false,
+        why: "Concatenation stacks channels cell by cell, so that all branches must have the same cells.",
+        remedy: "Give all branches the same stride.",
+        at: "/encoder/blocks", wrong: r#"[{"op": "parallel", "merge": "concat", "branches": [[{"op": "se", "reduction": 8}],
+  [{"op": "depthwise", "kernel": 3, "stride": 2, "act": "relu"}]]}]"#,
+        right: r#"[{"op": "parallel", "merge": "concat", "branches": [[{"op": "se", "reduction": 8}],
+  [{"op": "depthwise", "kernel": 3, "stride": 1, "act": "relu"}]]}]"#;
+    Heads = "CW0107", "Heads do not divide the width", fixable: true,
+        why: "Each attention head reads an equal share of the width.",
+        remedy: "Choose a number of heads that divides the width.",
+        at: "/decoder/heads", wrong: "6", right: "8";
+    TooManyTokens = "CW0108", "The grid has too many tokens", fixable: false,
+        why: "Each word attends to every token, so that a fine grid costs more than it tells; the limit is 28 × 28.",
+        remedy: "Use a later cut, a smaller image, or pool.",
+        at: "/encoder", wrong: r#"{"input": 224, "source": {"kind": "scratch", "stem": 8,
+ "stages": [{"kind": "conv", "out": 16, "repeat": 1}]}, "blocks": []}"#,
+        right: r#"{"input": 96, "source": {"kind": "scratch", "stem": 8,
+ "stages": [{"kind": "conv", "out": 16, "repeat": 1}]}, "blocks": []}"#;
+    MapTooLarge = "CW0109", "A map has more values than any design may have", fixable: false,
+        why: "A map of one image is kept for the backward pass, times the batch; the limit is 224 × 224 × 256 values.",
+        remedy: "Use fewer channels, a larger stride or a smaller image.",
+        at: "/encoder", wrong: r#"{"input": 224, "source": {"kind": "scratch", "stem": 512, "stages": [
+  {"kind": "inverted_residual", "out": 8, "repeat": 1}, {"kind": "conv", "out": 8, "repeat": 1}]}, "blocks": []}"#,
+        right: r#"{"input": 224, "source": {"kind": "scratch", "stem": 16, "stages": [
+  {"kind": "inverted_residual", "out": 8, "repeat": 1}, {"kind": "conv", "out": 8, "repeat": 1}]}, "blocks": []}"#;
+}
