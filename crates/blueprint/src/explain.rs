@@ -100,7 +100,8 @@ codes! {
     NoSuchCut = "CW0102", "The backbone cannot be cut there", fixable: false,
         why: "A cut is a node of the backbone's graph with that stride; not every backbone has one at every stride.",
         remedy: "Choose one of the cuts in the hint.",
-        at: "/encoder/source/cut", wrong: r#""s4""#, right: r#""s16""#;
+        at: "/encoder/source", wrong: r#"{"kind": "pretrained", "backbone": "no_s8", "cut": "s8"}"#,
+        right: r#"{"kind": "pretrained", "backbone": "resnet18", "cut": "s8"}"#;
     MapTooSmall = "CW0103", "The image is too small for what follows", fixable: false,
         why: "A window that is larger than its map has nothing to read.",
         remedy: "Use a larger image, an earlier cut, or fewer blocks that shrink the map.",

@@ -30,8 +30,13 @@ pub enum Command {
     )]
     Evaluate(EvaluateArgs),
     /// Check a blueprint and print its cost, or all that is wrong with it.
-    #[command(after_help = "Example:\n  capwright check design.json --vocab 2500")]
+    #[command(
+        after_help = "Examples:\n  capwright check design.json --vocab 2500\n  capwright check design.toml --fix"
+    )]
     Check(CheckArgs),
+    /// Explain a diagnostic code, or list all codes.
+    #[command(after_help = "Examples:\n  capwright explain CW0107\n  capwright explain --json")]
+    Explain(ExplainArgs),
     /// Show the ranking of a study.
     #[command(after_help = "Example:\n  capwright leaderboard capwright-studies/001 --json")]
     Leaderboard(LeaderboardArgs),
@@ -212,6 +217,19 @@ pub struct CheckArgs {
     /// Longest caption in words.
     #[arg(long, default_value_t = 20)]
     pub max_words: usize,
+    /// Mend what can be mended without doubt, and write the file.
+    #[arg(long)]
+    pub fix: bool,
+    /// Print JSON.
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// Arguments of `explain`.
+#[derive(Debug, Args)]
+pub struct ExplainArgs {
+    /// A code such as CW0107; without it all codes are listed.
+    pub code: Option<String>,
     /// Print JSON.
     #[arg(long)]
     pub json: bool,

@@ -1,5 +1,6 @@
 //! The `capwright` program: reads the command line, calls the crates, prints.
 
+mod check;
 mod cli;
 mod data;
 mod failure;
@@ -38,7 +39,8 @@ fn run(command: Command) -> Result<(), Failure> {
         Command::Resume(args) => search::resume(&args),
         Command::Caption(args) => model::caption(&args),
         Command::Evaluate(args) => model::evaluate(&args),
-        Command::Check(args) => zoo::check(&args),
+        Command::Check(args) => check::check(&args),
+        Command::Explain(args) => check::explain(&args),
         Command::Leaderboard(args) => study::leaderboard(&args),
         Command::Zoo(ZooCommand::List { json }) => zoo::list(json),
         Command::Weights(WeightsCommand::Fetch { name, file }) => zoo::fetch(&name, file.as_deref()),

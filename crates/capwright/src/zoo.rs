@@ -1,18 +1,12 @@
-//! `capwright zoo`, `capwright weights` and `capwright check`: the language and its library.
+//! `capwright zoo` and `capwright weights`: the library of backbones.
 
-use crate::cli::CheckArgs;
 use crate::failure::Failure;
 use crate::{say, say_json};
-use capwright_backbones::{Backbone, Library, find, zoo};
-use capwright_blueprint::{
-    Checked, Diagnostic, MAX_TEXT, Target, check as check_blueprint, from_value, read,
-};
+use capwright_backbones::{Backbone, find, zoo};
 use capwright_fetch::{Artifact, Cache, Source, sha256_of};
 use capwright_llm::default_model;
-use capwright_study::{WeightsFile, describe};
+use capwright_study::WeightsFile;
 use serde_json::json;
-use std::fs;
-use std::io::Read;
 use std::path::Path;
 
 /// The cache of fetched files.
@@ -81,54 +75,5 @@ pub fn list(json: bool) -> Result<(), Failure> {
             b.name, b.parameters, macs, b.default_size, b.top1, b.licence
         ));
     }
-    Ok(())
-}
-
-/// `capwright check`.
-pub fn check(args: &CheckArgs) -> Result<(), Failure> {
-    // One byte more than a blueprint may have is enough to refuse it.
-    let mut text = String::new();
-    let file = fs::File::open(&args.file).map_err(|error| Failure::file(&args.file, error))?;
-    file.take(MAX_TEXT as u64 + 1)
-        .read_to_string(&mut text)
-        .map_err(|error| Failure::file(&args.file, error))?;
-    let target = Target { vocab: args.vocab, max_words: args.max_words };
-    match parse(&text, &args.file, target)? {
-        Ok(checked) => report(&checked, args.json),
-        Err(diagnostics) => {
-            if args.json {
-                say_json(&json!({ "ok": false, "diagnostics": diagnostics }))?;
-            }
-            let lines: Vec<String> = diagnostics.iter().map(|d| format!("  {d}")).collect();
-            let count = diagnostics.len();
-            let noun = if count == 1 { "problem" } else { "problems" };
-            let path = args.file.display();
-            Err(Failure::input(format!("{path}: {count} {noun}\n{}", lines.join("\n"))))
-        }
-    }
-}
-
-fn parse(text: &str, path: &Path, target: Target) -> Result<Result<Checked, Vec<Diagnostic>>, Failure> {
-    let blueprint = if path.extension().is_some_and(|ending| ending == "toml") {
-        let value: toml::Value = toml::from_str(text).map_err(|error| Failure::file(path, error))?;
-        from_value(serde_json::to_value(value).map_err(Failure::input)?)
-    } else {
-        read(text)
-    };
-    Ok(blueprint.and_then(|blueprint| check_blueprint(blueprint, &Library::default(), target)))
-}
-
-fn report(checked: &Checked, json: bool) -> Result<(), Failure> {
-    let cost = checked.cost();
-    if json {
-        return say_json(&json!({ "ok": true, "hash": checked.hash(), "cost": cost }));
-    }
-    say(describe(checked.blueprint()));
-    say(format!("hash                        {}", checked.hash()));
-    say(format!("parameters in all           {}", cost.params_total));
-    say(format!("trainable parameters        {}", cost.params_trainable));
-    say(format!("multiply-accumulates/image  {}", cost.macs_image));
-    say(format!("multiply-accumulates/word   {}", cost.macs_token));
-    say(format!("weight bytes (32 bit)       {}", cost.weight_bytes));
     Ok(())
 }

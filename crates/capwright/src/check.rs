@@ -1,0 +1,170 @@
+//! `capwright check` and `capwright explain`: what is wrong with a design, and why that is a rule.
+
+use crate::cli::{CheckArgs, ExplainArgs};
+use crate::failure::Failure;
+use crate::{say, say_json};
+use capwright_backbones::Library;
+use capwright_blueprint::{
+    Checked, Code, Diagnostic, Format, MAX_TEXT, Target, explain as explanation, line_and_column, mend,
+    parse_as,
+};
+use capwright_study::describe;
+use serde_json::{Value, json};
+use std::fs;
+use std::io::{Read, Write};
+use std::path::Path;
+
+/// `capwright check`.
+pub fn check(args: &CheckArgs) -> Result<(), Failure> {
+    // One byte more than a blueprint may have is enough to refuse it.
+    let mut text = String::new();
+    let file = fs::File::open(&args.file).map_err(|error| Failure::file(&args.file, error))?;
+    file.take(MAX_TEXT as u64 + 1)
+        .read_to_string(&mut text)
+        .map_err(|error| Failure::file(&args.file, error))?;
+    let target = Target { vocab: args.vocab, max_words: args.max_words };
+    let toml = args.file.extension().is_some_and(|ending| ending.eq_ignore_ascii_case("toml"));
+    let format = if toml { Format::Toml } else { Format::Json };
+    let zoo = Library::default();
+    let mut fixes = Vec::new();
+    if args.fix {
+        let mended = mend(&text, format, &zoo, target);
+        if mended.text != text {
+            replace(&args.file, &mended.text).map_err(|error| Failure::file(&args.file, error))?;
+        }
+        mended.fixes.iter().for_each(|fix| eprintln!("fixed: {fix}"));
+        (text, fixes) = (mended.text, mended.fixes);
+    }
+    match parse_as(&text, format, &zoo, target) {
+        Ok(checked) => report(&checked, args.json, &json!(fixes)),
+        Err(diagnostics) => Err(refuse(&diagnostics, &text, args, &json!(fixes))?),
+    }
+}
+
+/// Writes beside the file and renames, so that no reader ever sees half a design.
+fn replace(path: &Path, text: &str) -> std::io::Result<()> {
+    let path = fs::canonicalize(path)?;
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    let beside = path.with_file_name(format!(".{name}.{}.new", std::process::id()));
+    let mut file = fs::OpenOptions::new().write(true).create_new(true).open(&beside)?;
+    let written = file
+        .write_all(text.as_bytes())
+        .and_then(|()| file.sync_all())
+        .and_then(|()| fs::set_permissions(&beside, fs::metadata(&path)?.permissions()))
+        .and_then(|()| fs::rename(&beside, &path));
+    if written.is_err() {
+        let _ = fs::remove_file(&beside);
+    }
+    written
+}
+
+/// Prints every problem; the failure that ends the program counts them.
+fn refuse(
+    diagnostics: &[Diagnostic],
+    text: &str,
+    args: &CheckArgs,
+    fixes: &Value,
+) -> Result<Failure, Failure> {
+    let path = args.file.display();
+    if args.json {
+        let mut rows = Vec::new();
+        for diagnostic in diagnostics {
+            let mut row = serde_json::to_value(diagnostic).map_err(Failure::input)?;
+            if let Some(span) = &diagnostic.span {
+                let (line, column) = line_and_column(text, span.start);
+                (row["line"], row["column"]) = (json!(line), json!(column));
+            }
+            rows.push(row);
+        }
+        say_json(&json!({ "ok": false, "diagnostics": rows, "fixed": fixes }))?;
+    } else {
+        diagnostics.iter().for_each(|d| eprintln!("{}", shown(d, text, &path.to_string())));
+    }
+    let count = diagnostics.len();
+    let noun = if count == 1 { "problem" } else { "problems" };
+    let fixable = diagnostics.iter().filter(|d| d.fix.is_some()).count();
+    let help = match fixable {
+        0 => format!("capwright explain {} says why", diagnostics.first().map_or("", |d| d.code.as_str())),
+        _ => format!("--fix mends {fixable} of them"),
+    };
+    Ok(Failure::input(format!("{path}: {count} {noun}")).help(help))
+}
+
+/// Characters of a line that are shown around a problem: designs of language models are one long line.
+const WINDOW: usize = 90;
+
+/// `file:line:column: code: message`, the line with carets, and the hint.
+fn shown(diagnostic: &Diagnostic, text: &str, path: &str) -> String {
+    let Diagnostic { code, message, hint, pointer, .. } = diagnostic;
+    let Some(span) = &diagnostic.span else {
+        return format!("{path}: {code}: {message}\n  help: {hint}\n");
+    };
+    let (line, column) = line_and_column(text, span.start);
+    let source: Vec<char> = text.lines().nth(line - 1).unwrap_or_default().chars().collect();
+    let from = if source.len() <= WINDOW { 0 } else { (column - 1).saturating_sub(WINDOW / 3) };
+    let part: String =
+        source.iter().skip(from).take(WINDOW).map(|c| if c.is_control() { ' ' } else { *c }).collect();
+    let before = if from > 0 { "…" } else { "" };
+    let room = (from + WINDOW).min(source.len()).saturating_sub(column - 1);
+    let wide = text.get(span.clone()).map_or(1, |s| s.lines().next().unwrap_or("").chars().count());
+    let carets = "^".repeat(wide.clamp(1, room.max(1)));
+    let gap = " ".repeat(column - 1 - from + before.chars().count());
+    let at = if pointer.is_empty() { "/" } else { pointer };
+    format!(
+        "{path}:{line}:{column}: {code} at {at}: {message}\n  | {before}{part}\n  | {gap}{carets}\n  help: {hint}\n"
+    )
+}
+
+fn report(checked: &Checked, json: bool, fixes: &Value) -> Result<(), Failure> {
+    let cost = checked.cost();
+    if json {
+        let mut row = json!({ "ok": true, "hash": checked.hash(), "cost": cost });
+        if fixes.as_array().is_some_and(|fixes| !fixes.is_empty()) {
+            row["fixed"] = fixes.clone();
+        }
+        return say_json(&row);
+    }
+    say(describe(checked.blueprint()));
+    say(format!("hash                        {}", checked.hash()));
+    say(format!("parameters in all           {}", cost.params_total));
+    say(format!("trainable parameters        {}", cost.params_trainable));
+    say(format!("multiply-accumulates/image  {}", cost.macs_image));
+    say(format!("multiply-accumulates/word   {}", cost.macs_token));
+    say(format!("weight bytes (32 bit)       {}", cost.weight_bytes));
+    Ok(())
+}
+
+/// `capwright explain`.
+pub fn explain(args: &ExplainArgs) -> Result<(), Failure> {
+    let Some(word) = &args.code else {
+        let all: Vec<_> = Code::ALL.iter().map(|code| explanation(*code)).collect();
+        if args.json {
+            return say_json(&all);
+        }
+        all.iter().for_each(|e| say(format!("{}  {}", e.code, e.title)));
+        return Ok(());
+    };
+    let Some(code) = Code::find(word) else {
+        let same = |code: &&Code| {
+            let beside = code.as_str().chars().zip(word.to_uppercase().chars());
+            beside.filter(|(a, b)| a != b).count() + code.as_str().len().abs_diff(word.chars().count()) <= 1
+        };
+        let near: Vec<&str> = Code::ALL.iter().filter(same).map(|code| code.as_str()).collect();
+        let help = match near.len() {
+            0 => "`capwright explain` lists all codes".to_string(),
+            _ => format!("near it: {}", near.join(", ")),
+        };
+        return Err(Failure::input(format!("there is no code \"{word}\"")).help(help));
+    };
+    let e = explanation(code);
+    if args.json {
+        return say_json(e);
+    }
+    let fix = if e.fixable { "`check --fix` mends it where there is one obvious mending.\n\n" } else { "" };
+    let at = if e.at.is_empty() { "" } else { " at " };
+    say(format!(
+        "{}: {}\n\n{}\n{}\n\n{fix}Wrong{at}{}:\n{}\n\nRight:\n{}",
+        e.code, e.title, e.why, e.remedy, e.at, e.wrong, e.right
+    ));
+    Ok(())
+}
