@@ -145,8 +145,9 @@ pub fn explain(args: &ExplainArgs) -> Result<(), Failure> {
         return Ok(());
     };
     let Some(code) = Code::find(word) else {
+        let upper = word.to_uppercase();
         let same = |code: &&Code| {
-            let beside = code.as_str().chars().zip(word.to_uppercase().chars());
+            let beside = code.as_str().chars().zip(upper.chars());
             beside.filter(|(a, b)| a != b).count() + code.as_str().len().abs_diff(word.chars().count()) <= 1
         };
         let near: Vec<&str> = Code::ALL.iter().filter(same).map(|code| code.as_str()).collect();
