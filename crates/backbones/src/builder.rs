@@ -88,7 +88,7 @@ impl Builder {
             Pad::Half => Padding::symmetric(kernel / 2),
             Pad::Same => Padding::same(shape.h, shape.w, kernel, stride),
         };
-        let op = Conv { input: shape.c, output, kernel, stride, padding, groups, bias: false };
+        let op = Conv { input: shape.c, output, kernel, stride, padding, dilation: 1, groups, bias: false };
         let x = self.add(conv, Op::Conv(op), &[x])?;
         self.add(norm, Op::BatchNorm { channels: output, eps_micro: self.eps_micro }, &[x])
     }

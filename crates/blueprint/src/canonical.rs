@@ -1,13 +1,15 @@
 //! Canonical form and hash: designs that build and train the same network hash alike.
 
-use crate::language::{Block, Blueprint, Branch, Merge, Parallel};
+use crate::language::{Block, Blueprint, Branch, Merge, Parallel, Repeated, Residual, ResidualTag, Shortcut};
 use sha2::{Digest, Sha256};
 
 /// The canonical form: spellings of one thing are rewritten to one spelling.
 ///
-/// Branches that are added stand in the order of their written form, as addition commutes.
+/// Repeated bodies are written out. Branches that are added, gated or not, stand in the order of their written form, as addition
+/// commutes. Defaults that are written out need no care: the written form leaves them out.
 pub fn canonical(blueprint: &Blueprint) -> Blueprint {
     let mut form = blueprint.clone();
+    form.encoder.blocks = form.encoder.blocks.into_iter().flat_map(written_out).collect();
     for block in &mut form.encoder.blocks {
         if let Block::Parallel(parallel) = block {
             sort_branches(parallel);
@@ -16,8 +18,21 @@ pub fn canonical(blueprint: &Blueprint) -> Blueprint {
     form
 }
 
+fn written_out(block: Block) -> Vec<Block> {
+    match block {
+        Block::Repeat(Repeated { times, shortcut, body, .. }) => {
+            let once = match shortcut {
+                Shortcut::None => body.into_iter().map(Block::Leaf).collect(),
+                Shortcut::Residual => vec![Block::Residual(Residual { op: ResidualTag::Residual, body })],
+            };
+            std::iter::repeat_n(once, times.0 as usize).flatten().collect()
+        }
+        block => vec![block],
+    }
+}
+
 fn sort_branches(parallel: &mut Parallel) {
-    if parallel.merge == Merge::Add {
+    if matches!(parallel.merge, Merge::Add | Merge::Gated) {
         parallel.branches.sort_by_key(|branch: &Branch| serde_json::to_string(branch).unwrap_or_default());
     }
 }

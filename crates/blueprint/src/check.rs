@@ -166,7 +166,7 @@ fn lower_decoder(decoder: &Decoder, diagnostics: &mut Vec<Diagnostic>) -> Option
         Decoder::Transformer { memory: _, dim, layers, heads, ff, dropout_pct } => {
             if heads.0 == 0 || dim.0 % heads.0 != 0 {
                 let menu = crate::language::Heads::CHOICES;
-                diagnostics.push(fix::misfit_heads("/decoder/heads", heads.0, dim.0, menu));
+                diagnostics.push(fix::misfit_heads("/decoder/heads", heads.0, dim.0, "dim", menu));
                 return None;
             }
             let dim = dim.0 as usize;

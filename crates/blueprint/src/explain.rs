@@ -148,4 +148,10 @@ codes! {
   {"kind": "inverted_residual", "out": 8, "repeat": 1}, {"kind": "conv", "out": 8, "repeat": 1}]}, "blocks": []}"#,
         right: r#"{"input": 224, "source": {"kind": "scratch", "stem": 16, "stages": [
   {"kind": "inverted_residual", "out": 8, "repeat": 1}, {"kind": "conv", "out": 8, "repeat": 1}]}, "blocks": []}"#;
+    Groups = "CW0110", "Groups do not divide the channels", fixable: false,
+        why: "Each group of a convolution reads and writes an equal share of the channels.",
+        remedy: "Choose groups that divide both the channels that come in and those that go out.",
+        at: "/encoder/blocks",
+        wrong: r#"[{"op": "conv", "out": 24, "kernel": 3, "stride": 1, "groups": 16, "act": "relu"}]"#,
+        right: r#"[{"op": "conv", "out": 64, "kernel": 3, "stride": 1, "groups": 16, "act": "relu"}]"#;
 }

@@ -168,12 +168,12 @@ pub(crate) fn or_list<T: ToString>(items: &[T]) -> String {
 }
 
 /// Heads that do not divide a width, and the nearest that do; of two equally near the smaller is the fix.
-pub(crate) fn misfit_heads(at: &str, heads: u32, dim: u32, menu: &[u32]) -> Diagnostic {
+pub(crate) fn misfit_heads(at: &str, heads: u32, dim: u32, of: &str, menu: &[u32]) -> Diagnostic {
     let fitting: Vec<u32> = menu.iter().copied().filter(|h| *h > 0 && dim.is_multiple_of(*h)).collect();
     let below = fitting.iter().copied().filter(|h| *h < heads).max();
     let above = fitting.iter().copied().filter(|h| *h > heads).min();
     let beside: Vec<u32> = [below, above].into_iter().flatten().collect();
-    let message = format!("{heads} heads do not divide dim {dim}");
+    let message = format!("{heads} heads do not divide {of} {dim}");
     let hint = format!("use {}", or_list(&beside));
     let best = beside.iter().min_by_key(|h| h.abs_diff(heads));
     let fix = best.map(|h| Fix::replace(at, Value::from(*h)));

@@ -87,10 +87,30 @@ pub struct Conv {
     pub stride: usize,
     /// Zero padding.
     pub padding: Padding,
+    /// Cells from one tap of the kernel to the next; 1 is an ordinary convolution.
+    pub dilation: usize,
     /// Groups: 1 is dense, `input` is depthwise.
     pub groups: usize,
     /// Whether there is a bias.
     pub bias: bool,
+}
+
+impl Conv {
+    /// An odd kernel with stride 1, padded to keep the size; dense, without bias.
+    pub fn same(input: usize, output: usize, kernel: usize) -> Self {
+        let padding = Padding::symmetric(kernel / 2);
+        Self { input, output, kernel, stride: 1, padding, dilation: 1, groups: 1, bias: false }
+    }
+
+    /// A 1 × 1 convolution with bias: a linear layer on each cell.
+    pub fn pointwise(input: usize, output: usize) -> Self {
+        Self { bias: true, ..Self::same(input, output, 1) }
+    }
+
+    /// Cells from the first to the last tap of the kernel, both counted.
+    pub fn extent(&self) -> usize {
+        (self.kernel.saturating_sub(1)) * self.dilation + 1
+    }
 }
 
 /// A pointwise non-linearity.
@@ -123,6 +143,65 @@ pub enum Op {
         channels: usize,
         /// Added to the variance, in millionths (1e-5 is 10).
         eps_micro: u32,
+    },
+    /// Layer norm over the channels of each cell: `weight`, `bias`.
+    LayerNorm {
+        /// Channels.
+        channels: usize,
+        /// Added to the variance, in millionths.
+        eps_micro: u32,
+    },
+    /// Group norm over the cells and channels of each group: `weight`, `bias`.
+    GroupNorm {
+        /// Channels.
+        channels: usize,
+        /// Groups; they divide the channels.
+        groups: usize,
+        /// Added to the variance, in millionths.
+        eps_micro: u32,
+    },
+    /// Each channel times a learned value (Touvron et al. 2021): `gamma`.
+    LayerScale {
+        /// Channels.
+        channels: usize,
+    },
+    /// Multi-head self-attention over cells: `qkv.{weight,bias}` `[3 c, c]`, `out.{weight,bias}` `[c, c]`.
+    SelfAttention {
+        /// Channels.
+        channels: usize,
+        /// Heads; they divide the channels.
+        heads: usize,
+    },
+    /// Linear layer over the cells of each channel, to `h` × `w` cells: `weight` `[h w, cells]`, `bias`.
+    MixCells {
+        /// Cells that come in.
+        cells: usize,
+        /// Height that comes out.
+        h: usize,
+        /// Width that comes out.
+        w: usize,
+    },
+    /// One-dimensional convolution over the channels of a `[c, 1, 1]` map, zero-padded: `weight` `[1, 1, kernel]`.
+    ChannelConv {
+        /// Taps, an odd number.
+        kernel: usize,
+    },
+    /// Means over each row, then over each column: `[c, h + w, 1]`.
+    AxisMeans,
+    /// The first `h` cells of such means: `[c, h, 1]`.
+    Rows {
+        /// Height.
+        h: usize,
+    },
+    /// The last `w` cells of such means: `[c, 1, w]`.
+    Columns {
+        /// Width.
+        w: usize,
+    },
+    /// Mean over the windows of PyTorch's `AdaptiveAvgPool2d`: `[c, side, side]`.
+    AdaptiveAvgPool {
+        /// Side that comes out.
+        side: usize,
     },
     /// Pointwise non-linearity.
     Act(Activation),
@@ -163,7 +242,7 @@ pub enum Op {
     },
     /// Sum of two maps of one shape.
     Add,
-    /// Product of a map and a gate that has its shape, `[c, 1, 1]` or `[1, h, w]`.
+    /// Product of a map and a gate that has its shape, `[c, 1, 1]`, `[1, h, w]`, `[c, h, 1]` or `[c, 1, w]`.
     Mul,
     /// Concatenation over channels of two or more maps.
     Concat,
@@ -195,6 +274,11 @@ impl Param {
     }
 }
 
+/// Shapes of the gates that a map can be multiplied with.
+fn gates(s: Shape) -> [Shape; 5] {
+    [s, Shape::new(s.c, 1, 1), Shape::new(1, s.h, s.w), Shape::new(s.c, s.h, 1), Shape::new(s.c, 1, s.w)]
+}
+
 /// Output size of a window of side `kernel` over `n` cells with `pad` cells added in all.
 fn window(n: usize, pad: usize, kernel: usize, stride: usize) -> Option<usize> {
     (stride > 0 && n + pad >= kernel).then(|| (n + pad - kernel) / stride + 1)
@@ -216,18 +300,40 @@ impl Op {
                     return Err(format!("expects {} channels and gets {}", conv.input, s.c));
                 }
                 let p = conv.padding;
-                let h = window(s.h, p.top + p.bottom, conv.kernel, conv.stride);
-                let w = window(s.w, p.left + p.right, conv.kernel, conv.stride);
-                fits(h, w, conv.output, conv.kernel, s)
+                let extent = conv.extent();
+                let h = window(s.h, p.top + p.bottom, extent, conv.stride);
+                let w = window(s.w, p.left + p.right, extent, conv.stride);
+                fits(h, w, conv.output, extent, s)
             }
-            Op::BatchNorm { channels, .. } => {
-                let s = first()?;
-                if s.c == channels {
-                    Ok(s)
-                } else {
-                    Err(format!("expects {channels} channels and gets {}", s.c))
-                }
-            }
+            Op::BatchNorm { channels, .. }
+            | Op::LayerNorm { channels, .. }
+            | Op::GroupNorm { channels, .. }
+            | Op::LayerScale { channels }
+            | Op::SelfAttention { channels, .. } => match first()? {
+                s if s.c == channels => Ok(s),
+                s => Err(format!("expects {channels} channels and gets {}", s.c)),
+            },
+            Op::MixCells { cells, h, w } => match first()? {
+                s if s.h * s.w == cells => Ok(Shape::new(s.c, h, w)),
+                s => Err(format!("expects {cells} cells and gets a map of {s}")),
+            },
+            Op::ChannelConv { .. } => match first()? {
+                s if (s.h, s.w) == (1, 1) => Ok(s),
+                s => Err(format!("expects a vector and gets a map of {s}")),
+            },
+            Op::AxisMeans => first().map(|s| Shape::new(s.c, s.h + s.w, 1)),
+            Op::Rows { h } => match first()? {
+                s if s.w == 1 && s.h >= h => Ok(Shape::new(s.c, h, 1)),
+                s => Err(format!("a map of {s} has no column of {h} cells")),
+            },
+            Op::Columns { w } => match first()? {
+                s if s.w == 1 && s.h >= w => Ok(Shape::new(s.c, 1, w)),
+                s => Err(format!("a map of {s} has no column of {w} cells")),
+            },
+            Op::AdaptiveAvgPool { side } => match first()? {
+                s if side > 0 && side <= s.h && side <= s.w => Ok(Shape::new(s.c, side, side)),
+                s => Err(format!("a map of {s} cannot be pooled to {side} × {side} cells")),
+            },
             Op::Act(_) => first(),
             Op::MaxPool { kernel, stride, padding } => {
                 let s = first()?;
@@ -258,7 +364,7 @@ impl Op {
                 _ => Err("needs two inputs".into()),
             },
             Op::Mul => match inputs {
-                [a, b] if a == b || *b == Shape::new(a.c, 1, 1) || *b == Shape::new(1, a.h, a.w) => Ok(*a),
+                [a, b] if gates(*a).contains(b) => Ok(*a),
                 [a, b] => Err(format!("cannot gate {a} with {b}")),
                 _ => Err("needs two inputs".into()),
             },
@@ -283,7 +389,22 @@ impl Op {
                 }
                 all
             }
-            Op::BatchNorm { channels, .. } => vec![param("weight", &[channels]), param("bias", &[channels])],
+            Op::BatchNorm { channels, .. }
+            | Op::LayerNorm { channels, .. }
+            | Op::GroupNorm { channels, .. } => {
+                vec![param("weight", &[channels]), param("bias", &[channels])]
+            }
+            Op::LayerScale { channels } => vec![param("gamma", &[channels])],
+            Op::SelfAttention { channels: c, .. } => vec![
+                param("qkv.weight", &[3 * c, c]),
+                param("qkv.bias", &[3 * c]),
+                param("out.weight", &[c, c]),
+                param("out.bias", &[c]),
+            ],
+            Op::MixCells { cells, h, w } => {
+                vec![param("weight", &[h * w, cells]), param("bias", &[h * w])]
+            }
+            Op::ChannelConv { kernel } => vec![param("weight", &[1, 1, kernel])],
             Op::Linear { input, output } => vec![param("weight", &[output, input]), param("bias", &[output])],
             _ => Vec::new(),
         }
@@ -300,11 +421,18 @@ impl Op {
         }
     }
 
-    /// Multiply-accumulates for one image; convolutions and linear layers only, as the field counts them.
+    /// Multiply-accumulates for one image; convolutions, linear layers and the products of attention, as the field
+    /// counts them.
     pub fn macs(&self, output: Shape) -> u64 {
         match *self {
             Op::Conv(c) => output.len() as u64 * (c.input / c.groups * c.kernel * c.kernel) as u64,
             Op::Linear { input, output } => (input * output) as u64,
+            Op::SelfAttention { channels: c, .. } => {
+                let cells = output.h * output.w;
+                (4 * cells * c * c + 2 * cells * cells * c) as u64
+            }
+            Op::MixCells { cells, .. } => (output.len() * cells) as u64,
+            Op::ChannelConv { kernel } => (output.c * kernel) as u64,
             _ => 0,
         }
     }
@@ -429,7 +557,7 @@ mod tests {
 
     fn conv(input: usize, output: usize, kernel: usize, stride: usize) -> Op {
         let padding = Padding::symmetric(kernel / 2);
-        Op::Conv(Conv { input, output, kernel, stride, padding, groups: 1, bias: false })
+        Op::Conv(Conv { input, output, kernel, stride, padding, dilation: 1, groups: 1, bias: false })
     }
 
     #[test]

@@ -3,7 +3,9 @@
 //! Closed and typed: every field is required, every number comes from a menu, lists are bounded, there is no free
 //! text but the name of a zoo backbone (and that is checked against the zoo).
 
+use crate::graph::Activation;
 use crate::menu::menu;
+pub use crate::ops::*;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -70,6 +72,35 @@ menu! {
 menu! {
     /// Images in a batch; each brings all its reference captions.
     BatchImages: u32 = [8, 16, 24, 32, 48, 64]
+}
+
+menu! {
+    /// Cells between the taps of a kernel.
+    Dilation: u32 = [1, 2, 3, 4]
+}
+menu! {
+    /// Groups of channels that do not mix.
+    Groups: u32 = [1, 2, 4, 8, 16, 32]
+}
+menu! {
+    /// Side of a pooled map, in cells.
+    GridSide: u32 = [1, 2, 3, 4, 5, 6, 7, 8, 10, 12, 14]
+}
+menu! {
+    /// How often a body is repeated.
+    Times: u32 = [1, 2, 3, 4, 6]
+}
+
+impl Default for Dilation {
+    fn default() -> Self {
+        Self(1)
+    }
+}
+
+impl Default for Groups {
+    fn default() -> Self {
+        Self(1)
+    }
 }
 
 /// A complete design: encoder, bridge, decoder and training recipe.
@@ -169,7 +200,7 @@ pub enum Cut {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 #[schemars(inline)]
-pub enum Act {
+pub enum Nonlinearity {
     /// max(x, 0).
     Relu,
     /// min(max(x, 0), 6).
@@ -180,6 +211,37 @@ pub enum Act {
     Gelu,
     /// Hard swish.
     HardSwish,
+}
+
+impl From<Nonlinearity> for Activation {
+    fn from(kind: Nonlinearity) -> Self {
+        match kind {
+            Nonlinearity::Relu => Self::Relu,
+            Nonlinearity::Relu6 => Self::Relu6,
+            Nonlinearity::Silu => Self::Silu,
+            Nonlinearity::Gelu => Self::Gelu,
+            Nonlinearity::HardSwish => Self::HardSwish,
+        }
+    }
+}
+
+/// A norm over a feature map.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+#[schemars(inline)]
+pub enum NormKind {
+    /// Batch norm (Ioffe and Szegedy 2015).
+    #[default]
+    Batch,
+    /// Layer norm over the channels of each cell (Ba et al. 2016, as in ConvNeXt).
+    Layer,
+    /// Group norm (Wu and He 2018) of 8 groups, or of as many of 4, 2 and 1 as divide the channels.
+    Group,
+}
+
+/// Whether a field has the value that it has when left out, and so need not be written.
+pub(crate) fn is_default<T: Default + PartialEq>(value: &T) -> bool {
+    *value == T::default()
 }
 
 /// A pooling rule.
@@ -202,67 +264,9 @@ pub enum Merge {
     Add,
     /// Concatenation over channels; all branches must have one height and width.
     Concat,
-}
-
-/// A block without blocks inside.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(tag = "op", rename_all = "snake_case", deny_unknown_fields)]
-pub enum Leaf {
-    /// Convolution, batch norm, non-linearity; padded to keep the size at stride 1.
-    Conv {
-        /// Output channels.
-        out: Channels,
-        /// Kernel.
-        kernel: Kernel,
-        /// Stride.
-        stride: Stride,
-        /// Non-linearity.
-        act: Act,
-    },
-    /// Depthwise convolution, batch norm, non-linearity.
-    Depthwise {
-        /// Kernel.
-        kernel: Kernel,
-        /// Stride.
-        stride: Stride,
-        /// Non-linearity.
-        act: Act,
-    },
-    /// ResNet's bottleneck (He et al. 2016): 1 × 1 narrow, 3 × 3, 1 × 1 widen, shortcut.
-    Bottleneck {
-        /// Output channels.
-        out: Channels,
-        /// How much narrower the middle is than the output.
-        reduction: Reduction,
-        /// Stride of the 3 × 3 convolution.
-        stride: Stride,
-    },
-    /// Inverted residual (Sandler et al. 2018): widen, depthwise, narrow; shortcut where shapes allow.
-    InvertedResidual {
-        /// Output channels.
-        out: Channels,
-        /// How many times wider the middle is than the input.
-        expand: Expansion,
-        /// Depthwise kernel.
-        kernel: Kernel,
-        /// Depthwise stride.
-        stride: Stride,
-    },
-    /// Squeeze and excitation (Hu et al. 2018).
-    Se {
-        /// How much narrower the gate's middle is.
-        reduction: Reduction,
-    },
-    /// Convolutional block attention (Woo et al. 2018): channel gate, then a 7 × 7 spatial gate.
-    Cbam {
-        /// How much narrower the channel gate's middle is.
-        reduction: Reduction,
-    },
-    /// Pooling by 2.
-    Pool {
-        /// Maximum or mean.
-        kind: PoolKind,
-    },
+    /// Sum weighted by a gate for each branch, value by value: the sigmoid of a 1 × 1 convolution of all branches side
+    /// by side (as highway networks and gated fusion do). All branches must have one shape.
+    Gated,
 }
 
 /// A block: a leaf, or a combinator over leaves.
@@ -273,6 +277,8 @@ pub enum Block {
     Residual(Residual),
     /// The same input through each branch, then joined.
     Parallel(Parallel),
+    /// A body several times over, each with its own weights.
+    Repeat(Repeated),
     /// A single block.
     Leaf(Leaf),
 }
@@ -296,6 +302,43 @@ pub struct Residual {
 pub enum ResidualTag {
     /// The only value.
     Residual,
+}
+
+/// A body several times over, each with its own weights.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Repeated {
+    /// Always `repeat`.
+    pub op: RepeatTag,
+    /// How often.
+    pub times: Times,
+    /// Plain, or each time a residual: `x + body(x)`, with the shortcut of [`Residual`]; plain where left out.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub shortcut: Shortcut,
+    /// Leaves in order.
+    #[schemars(length(min = 1, max = 3))]
+    pub body: Vec<Leaf>,
+}
+
+/// Whether a repeated body has a shortcut.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+#[schemars(inline)]
+pub enum Shortcut {
+    /// `body(x)`.
+    #[default]
+    None,
+    /// `x + body(x)`.
+    Residual,
+}
+
+/// The word `repeat`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+#[schemars(inline)]
+pub enum RepeatTag {
+    /// The only value.
+    Repeat,
 }
 
 /// The same input through each branch, then joined.

@@ -14,6 +14,7 @@ pub mod language;
 mod lower;
 mod mend;
 mod menu;
+mod ops;
 mod read;
 mod read_json;
 mod read_parts;

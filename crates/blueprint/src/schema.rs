@@ -318,7 +318,15 @@ pub fn sample(schema: &Value, rng: &mut impl Rng) -> Value {
     match schema.get("type").and_then(Value::as_str) {
         Some("object") => {
             let fields = schema.get("properties").and_then(Value::as_object).into_iter().flatten();
-            Value::Object(fields.map(|(name, inner)| (name.clone(), sample(inner, rng))).collect())
+            let required = schema.get("required").and_then(Value::as_array);
+            let needed = |name: &str| required.is_none_or(|r| r.iter().any(|n| n.as_str() == Some(name)));
+            let mut object = Map::new();
+            for (name, inner) in fields {
+                if needed(name) || rng.random_bool(0.5) {
+                    object.insert(name.clone(), sample(inner, rng));
+                }
+            }
+            Value::Object(object)
         }
         Some("array") => {
             let least = bound(schema, "minItems", 0);

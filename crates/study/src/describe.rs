@@ -2,7 +2,7 @@
 
 use capwright_blueprint::Blueprint;
 use capwright_blueprint::language::{
-    Attention, Block, Cell, Cut, Decoder, ImageMode, Leaf, Memory, Merge, PoolKind, Source, StageKind,
+    Attention, Block, Cell, Cut, Decoder, ImageMode, Leaf, Memory, Merge, Shortcut, Source, StageKind,
 };
 
 /// A design in a few words: `mobilenet_v2@s32 224px + se → lstm 512 dot`.
@@ -43,31 +43,26 @@ fn source(source: &Source) -> String {
 }
 
 fn block(block: &Block) -> String {
-    let join = |leaves: &[Leaf], by: &str| leaves.iter().map(leaf).collect::<Vec<_>>().join(by);
+    let join = |leaves: &[Leaf], by: &str| leaves.iter().map(Leaf::brief).collect::<Vec<_>>().join(by);
     match block {
-        Block::Leaf(one) => leaf(one),
+        Block::Leaf(one) => one.brief(),
         Block::Residual(residual) => format!("res({})", join(&residual.body, " ")),
+        Block::Repeat(repeat) => {
+            let shortcut = match repeat.shortcut {
+                Shortcut::None => "",
+                Shortcut::Residual => "res",
+            };
+            format!("{}×{shortcut}({})", repeat.times.0, join(&repeat.body, " "))
+        }
         Block::Parallel(parallel) => {
             let branches: Vec<String> = parallel.branches.iter().map(|b| join(&b.0, " ")).collect();
             let name = match parallel.merge {
                 Merge::Add => "add",
                 Merge::Concat => "cat",
+                Merge::Gated => "gated",
             };
             format!("{name}({})", branches.join(" | "))
         }
-    }
-}
-
-fn leaf(leaf: &Leaf) -> String {
-    match leaf {
-        Leaf::Conv { out, kernel, .. } => format!("conv{}k{}", out.0, kernel.0),
-        Leaf::Depthwise { kernel, .. } => format!("dwk{}", kernel.0),
-        Leaf::Bottleneck { out, .. } => format!("neck{}", out.0),
-        Leaf::InvertedResidual { out, .. } => format!("inv{}", out.0),
-        Leaf::Se { .. } => "se".to_owned(),
-        Leaf::Cbam { .. } => "cbam".to_owned(),
-        Leaf::Pool { kind: PoolKind::Max } => "maxpool".to_owned(),
-        Leaf::Pool { kind: PoolKind::Avg } => "avgpool".to_owned(),
     }
 }
 

@@ -208,6 +208,8 @@ fn draw(param: &Param, shapes: &HashMap<&str, &[usize]>, rng: &mut ChaCha8Rng) -
             Some(shape) if shape.len() > 1 => fan_in(shape),
             _ => return vec![0.0; n],
         },
+        // ConvNeXt's and CaiT's first value: a block starts as nearly nothing.
+        "gamma" => return vec![1e-6; n],
         _ => sibling("weight_hh").map_or(n, |shape| shape[1]),
     };
     let bound = 1.0 / (bound.max(1) as f32).sqrt();

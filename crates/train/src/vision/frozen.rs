@@ -315,6 +315,16 @@ impl Step {
             }
             Op::Input(_) | Op::Conv(_) | Op::BatchNorm { .. } | Op::Act(_) | Op::Linear { .. } => {}
             Op::Add | Op::Mul => {}
+            Op::LayerNorm { .. }
+            | Op::GroupNorm { .. }
+            | Op::LayerScale { .. }
+            | Op::SelfAttention { .. }
+            | Op::MixCells { .. }
+            | Op::ChannelConv { .. }
+            | Op::AxisMeans
+            | Op::Rows { .. }
+            | Op::Columns { .. }
+            | Op::AdaptiveAvgPool { .. } => unreachable!("no backbone of the zoo has {op:?}"),
         }
     }
 }

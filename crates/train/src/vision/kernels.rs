@@ -238,8 +238,16 @@ mod tests {
             (6, 8, 3, 2, 1, Padding { top: 0, bottom: 1, left: 0, right: 1 }),
             (6, 8, 3, 1, 2, Padding::symmetric(1)),
         ] {
-            let conv =
-                Conv { input: channels, output: channels, kernel, stride, padding: pad, groups, bias: false };
+            let conv = Conv {
+                input: channels,
+                output: channels,
+                kernel,
+                stride,
+                padding: pad,
+                dilation: 1,
+                groups,
+                bias: false,
+            };
             let from = Shape::new(channels, side, side);
             let to = Op::Conv(conv).shape(&[from]).unwrap();
             let (x, weight) = (wave(from.len()), wave(channels * channels / groups * kernel * kernel));

@@ -1,5 +1,6 @@
 //! The trained trunk: a graph run on burn, so that gradients flow, and its batch-norm statistics.
 
+use crate::bridge::linear;
 use crate::params::Params;
 use burn::tensor::ops::ConvOptions;
 use burn::tensor::{Tensor, TensorData, activation, module};
@@ -108,6 +109,41 @@ fn node_forward(
             module::conv2d(x, params.get::<4>(&name("weight")), bias, options(&c))
         }
         (Op::BatchNorm { eps_micro, .. }, _) => batch_norm(node, params, stats, x, eps_micro, training),
+        (Op::LayerNorm { eps_micro, .. }, _) => {
+            let eps = f64::from(eps_micro) * 1e-6;
+            let y = normalised(x, 1, eps);
+            y * per_channel(params, &name("weight")) + per_channel(params, &name("bias"))
+        }
+        (Op::GroupNorm { groups, eps_micro, .. }, _) => {
+            let ([n, c, h, w], eps) = (x.dims(), f64::from(eps_micro) * 1e-6);
+            let y = normalised(x.reshape([n, groups, c / groups * h * w, 1]), 2, eps).reshape([n, c, h, w]);
+            y * per_channel(params, &name("weight")) + per_channel(params, &name("bias"))
+        }
+        (Op::LayerScale { .. }, _) => x * per_channel(params, &name("gamma")),
+        (Op::SelfAttention { heads, .. }, _) => self_attention(&node.name, params, x, heads),
+        (Op::MixCells { cells, h, w }, _) => {
+            let [n, c, ..] = x.dims();
+            let weight = params.get::<2>(&name("weight")).transpose();
+            let bias = params.get::<1>(&name("bias")).unsqueeze::<2>();
+            (x.reshape([n * c, cells]).matmul(weight) + bias).reshape([n, c, h, w])
+        }
+        (Op::ChannelConv { kernel }, _) => {
+            let [n, c, ..] = x.dims();
+            let weight = params.get::<3>(&name("weight")).reshape([1, 1, kernel, 1]);
+            let padding = [(kernel / 2, kernel / 2), (0, 0)];
+            let options = ConvOptions::new_with_padding([1; 2], padding, [1; 2], 1);
+            module::conv2d(x.reshape([n, 1, c, 1]), weight, None, options).reshape([n, c, 1, 1])
+        }
+        (Op::AxisMeans, _) => {
+            let columns = x.clone().mean_dim(2).swap_dims(2, 3);
+            Tensor::cat(vec![x.mean_dim(3), columns], 2)
+        }
+        (Op::Rows { h }, _) => x.narrow(2, 0, h),
+        (Op::Columns { w }, _) => {
+            let length = x.dims()[2];
+            x.narrow(2, length - w, w).swap_dims(2, 3)
+        }
+        (Op::AdaptiveAvgPool { side }, _) => module::adaptive_avg_pool2d(x, [side; 2]),
         (Op::Act(act), _) => activate(act, x),
         (Op::MaxPool { kernel, stride, padding }, _) => {
             let pool = burn::tensor::ops::MaxPoolOptions::new([kernel; 2]);
@@ -143,7 +179,34 @@ fn node_forward(
 fn options(c: &Conv) -> ConvOptions<2> {
     let p = c.padding;
     let padding = [(p.top, p.bottom), (p.left, p.right)];
-    ConvOptions::new_with_padding([c.stride; 2], padding, [1; 2], c.groups)
+    ConvOptions::new_with_padding([c.stride; 2], padding, [c.dilation; 2], c.groups)
+}
+
+/// A parameter of one value a channel, as it multiplies a map.
+fn per_channel(params: &Params, name: &str) -> Tensor<4> {
+    let values = params.get::<1>(name);
+    let c = values.dims()[0];
+    values.reshape([1, c, 1, 1])
+}
+
+/// Mean 0 and variance 1 over one dimension.
+fn normalised(x: Tensor<4>, dim: usize, eps: f64) -> Tensor<4> {
+    let centred = x.clone() - x.mean_dim(dim);
+    let variance = centred.clone().square().mean_dim(dim);
+    centred * variance.add_scalar(eps).sqrt().recip()
+}
+
+/// PyTorch's `MultiheadAttention` of the cells to each other.
+fn self_attention(node: &str, params: &Params, x: Tensor<4>, heads: usize) -> Tensor<4> {
+    let [n, c, h, w] = x.dims();
+    let (cells, width) = (h * w, c / heads);
+    let tokens = x.reshape([n, c, cells]).swap_dims(1, 2).reshape([n * cells, c]);
+    let all = linear(params, &format!("{node}.qkv"), tokens).reshape([n, cells, 3 * c]);
+    let part = |i: usize| all.clone().narrow(2, i * c, c).reshape([n, cells, heads, width]).swap_dims(1, 2);
+    let scores = part(0).mul_scalar(1.0 / (width as f64).sqrt()).matmul(part(1).swap_dims(2, 3));
+    let y: Tensor<4> = activation::softmax(scores, 3).matmul(part(2));
+    let y = linear(params, &format!("{node}.out"), y.swap_dims(1, 2).reshape([n * cells, c]));
+    y.reshape([n, cells, c]).swap_dims(1, 2).reshape([n, c, h, w])
 }
 
 fn activate(act: Activation, x: Tensor<4>) -> Tensor<4> {
