@@ -56,7 +56,7 @@ impl Document {
             Format::Json => read_json::scan(text),
             Format::Toml => read_toml::scan(text),
         };
-        read.map_err(|problem| vec![problem])
+        read.map_err(|problem| vec![*problem])
     }
 
     /// Where the value at a pointer stands.

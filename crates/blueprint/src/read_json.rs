@@ -11,7 +11,7 @@ struct Scanner<'a> {
     document: Document,
 }
 
-type Step<T> = Result<T, Diagnostic>;
+type Step<T> = Result<T, Box<Diagnostic>>;
 
 /// Reads one JSON value and nothing else.
 pub(crate) fn scan(text: &str) -> Step<Document> {
@@ -52,12 +52,12 @@ impl Scanner<'_> {
         }
     }
 
-    fn error(&self, at: usize, message: &str, hint: &str) -> Diagnostic {
-        text_error(self.text, at, message, hint)
+    fn error(&self, at: usize, message: &str, hint: &str) -> Box<Diagnostic> {
+        Box::new(text_error(self.text, at, message, hint))
     }
 
     /// What is wrong where something else was expected, in words for the usual slips.
-    fn unexpected(&self, wanted: &str) -> Diagnostic {
+    fn unexpected(&self, wanted: &str) -> Box<Diagnostic> {
         let rest = self.rest();
         let begins = |words: &[&str]| words.iter().any(|word| rest.starts_with(word));
         let (message, hint) = match rest.chars().next() {
@@ -86,7 +86,7 @@ impl Scanner<'_> {
         if depth > MAX_DEPTH {
             let message = format!("more than {MAX_DEPTH} levels");
             let deep = Diagnostic::new(Code::TooDeep, pointer, message, "write one flat design");
-            return Err(Diagnostic { span: Some(start..start + 1), ..deep });
+            return Err(Box::new(Diagnostic { span: Some(start..start + 1), ..deep }));
         }
         let value = match self.peek() {
             Some(b'{') => self.object(pointer, depth)?,
