@@ -20,6 +20,7 @@ mod read_json;
 mod read_parts;
 mod read_toml;
 pub mod schema;
+mod strict;
 
 pub use canonical::canonical;
 pub use check::{Checked, MAX_TOKENS, Zoo, check};
@@ -32,3 +33,4 @@ pub use graph::{Activation, Conv, Graph, Node, NodeId, Op, Padding, Param, Shape
 pub use language::Blueprint;
 pub use mend::{Mended, line_and_column, mend};
 pub use read::{Document, Format, MAX_DEPTH, MAX_TEXT, Place, from_value, parse, parse_as, read};
+pub use strict::{strict, without_nulls};

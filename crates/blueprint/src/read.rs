@@ -6,6 +6,7 @@ use crate::diagnostic::{Code, Diagnostic};
 use crate::language::Blueprint;
 use crate::{read_json, read_parts, read_toml, schema};
 use serde_json::Value;
+use std::collections::HashMap;
 use std::ops::Range;
 
 /// Bytes of a blueprint's text, at most.
@@ -55,7 +56,7 @@ impl Document {
             Format::Json => read_json::scan(text),
             Format::Toml => read_toml::scan(text),
         };
-        read.map_err(|problem| vec![problem])
+        read.map_err(|problem| vec![*problem])
     }
 
     /// Where the value at a pointer stands.
@@ -65,13 +66,19 @@ impl Document {
 
     /// Gives each diagnostic its span: the value, the name of an unknown field, or the nearest thing around it.
     fn locate(&self, mut problems: Vec<Diagnostic>) -> Vec<Diagnostic> {
+        if problems.is_empty() {
+            return problems;
+        }
+        // A text may have thousands of places and problems: no search from the beginning for each.
+        let places: HashMap<&str, &Place> =
+            self.places.iter().map(|(at, place)| (at.as_str(), place)).collect();
         for problem in problems.iter_mut().filter(|problem| problem.span.is_none()) {
             let mut at = problem.pointer.as_str();
-            while self.place(at).is_none() && !at.is_empty() {
+            while !places.contains_key(at) && !at.is_empty() {
                 at = at.rsplit_once('/').map_or("", |(parent, _)| parent);
             }
             let exact = at == problem.pointer;
-            problem.span = self.place(at).map(|place| match (&place.key, problem.code) {
+            problem.span = places.get(at).map(|place| match (&place.key, problem.code) {
                 (Some(key), Code::UnknownField) if exact => key.clone(),
                 _ => place.value.clone(),
             });

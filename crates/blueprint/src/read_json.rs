@@ -11,7 +11,7 @@ struct Scanner<'a> {
     document: Document,
 }
 
-type Step<T> = Result<T, Diagnostic>;
+type Step<T> = Result<T, Box<Diagnostic>>;
 
 /// Reads one JSON value and nothing else.
 pub(crate) fn scan(text: &str) -> Step<Document> {
@@ -32,9 +32,14 @@ pub(crate) fn scan(text: &str) -> Step<Document> {
 
 /// A diagnostic about the text itself at a byte.
 pub(crate) fn text_error(text: &str, at: usize, message: &str, hint: &str) -> Diagnostic {
-    let width = text.get(at..).and_then(|rest| rest.chars().next()).map_or(0, char::len_utf8);
     let diagnostic = Diagnostic::new(Code::NotJson, "", message, hint);
-    Diagnostic { span: Some(at..at + width), ..diagnostic }
+    Diagnostic { span: Some(letter(text, at)), ..diagnostic }
+}
+
+/// The character at a byte; empty at the end of the text.
+fn letter(text: &str, at: usize) -> std::ops::Range<usize> {
+    let width = text.get(at..).and_then(|rest| rest.chars().next()).map_or(0, char::len_utf8);
+    at..at + width
 }
 
 impl Scanner<'_> {
@@ -52,12 +57,12 @@ impl Scanner<'_> {
         }
     }
 
-    fn error(&self, at: usize, message: &str, hint: &str) -> Diagnostic {
-        text_error(self.text, at, message, hint)
+    fn error(&self, at: usize, message: &str, hint: &str) -> Box<Diagnostic> {
+        Box::new(text_error(self.text, at, message, hint))
     }
 
     /// What is wrong where something else was expected, in words for the usual slips.
-    fn unexpected(&self, wanted: &str) -> Diagnostic {
+    fn unexpected(&self, wanted: &str) -> Box<Diagnostic> {
         let rest = self.rest();
         let begins = |words: &[&str]| words.iter().any(|word| rest.starts_with(word));
         let (message, hint) = match rest.chars().next() {
@@ -86,7 +91,7 @@ impl Scanner<'_> {
         if depth > MAX_DEPTH {
             let message = format!("more than {MAX_DEPTH} levels");
             let deep = Diagnostic::new(Code::TooDeep, pointer, message, "write one flat design");
-            return Err(Diagnostic { span: Some(start..start + 1), ..deep });
+            return Err(Box::new(Diagnostic { span: Some(letter(self.text, start)), ..deep }));
         }
         let value = match self.peek() {
             Some(b'{') => self.object(pointer, depth)?,

@@ -9,8 +9,8 @@ use std::ops::Range;
 use toml::de::{DeTable, DeValue};
 
 /// Reads a TOML document.
-pub(crate) fn scan(text: &str) -> Result<Document, Diagnostic> {
-    let table = DeTable::parse(text).map_err(|error| refused(text, &error))?;
+pub(crate) fn scan(text: &str) -> Result<Document, Box<Diagnostic>> {
+    let table = DeTable::parse(text).map_err(|error| Box::new(refused(text, &error)))?;
     let mut document = Document::default();
     document.places.push((String::new(), Place { key: None, value: 0..text.len() }));
     document.value = object(table.get_ref(), "", 0, &mut document.places)?;
@@ -32,7 +32,7 @@ fn object(
     at: &str,
     depth: usize,
     places: &mut Vec<(String, Place)>,
-) -> Result<Value, Diagnostic> {
+) -> Result<Value, Box<Diagnostic>> {
     let mut map = Map::new();
     for (key, inner) in table {
         let pointer = format!("{at}/{}", escape(key.get_ref()));
@@ -49,11 +49,11 @@ fn value(
     span: Range<usize>,
     depth: usize,
     places: &mut Vec<(String, Place)>,
-) -> Result<Value, Diagnostic> {
+) -> Result<Value, Box<Diagnostic>> {
     if depth > MAX_DEPTH {
         let message = format!("more than {MAX_DEPTH} levels");
         let deep = Diagnostic::new(Code::TooDeep, at, message, "write one flat design");
-        return Err(Diagnostic { span: Some(span), ..deep });
+        return Err(Box::new(Diagnostic { span: Some(span), ..deep }));
     }
     Ok(match value {
         DeValue::String(text) => Value::String(text.to_string()),

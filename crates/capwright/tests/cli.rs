@@ -72,3 +72,37 @@ fn completions_name_the_commands() {
         assert!(script.contains("leaderboard") && script.contains("make-scenes"), "{shell}");
     }
 }
+
+#[test]
+fn a_design_is_mended_in_place_and_the_rest_stays() {
+    let home = tempfile::tempdir().unwrap();
+    let file = home.path().join("design.json");
+    let wrong = DESIGN.replace("resnet18", "ResNet-18").replace("\"dim\":256", "\"dim\":\"260\",\"bias\":1");
+    std::fs::write(&file, &wrong).unwrap();
+    let said = run(home.path(), &["check", "design.json", "--fix"], 0);
+    assert!(said.contains("fixed: /bridge/bias is removed"), "{said}");
+    assert_eq!(std::fs::read_to_string(&file).unwrap(), DESIGN);
+    assert_eq!(
+        std::fs::read_dir(home.path()).unwrap().filter(|e| e.as_ref().unwrap().path().is_file()).count(),
+        1
+    );
+    std::fs::write(&file, wrong.replace("\"embed\":256", "\"embed\":9999")).unwrap();
+    let said = run(home.path(), &["check", "design.json", "--fix", "--json"], 2);
+    // What follows the JSON comes from standard error.
+    let mut values = serde_json::Deserializer::from_str(&said).into_iter::<serde_json::Value>();
+    let report = values.next().unwrap().unwrap();
+    let left = &report["diagnostics"][0];
+    assert_eq!((left["code"].as_str(), left["line"].as_u64()), (Some("CW0005"), Some(2)), "{report}");
+    assert_eq!(report["fixed"].as_array().unwrap().len(), 4, "{report}");
+}
+
+#[test]
+fn codes_are_explained() {
+    let home = tempfile::tempdir().unwrap();
+    assert!(run(home.path(), &["explain", "cw0107"], 0).contains("equal share of the width"));
+    assert!(run(home.path(), &["explain"], 0).lines().count() >= 18);
+    let all: serde_json::Value = serde_json::from_str(&run(home.path(), &["explain", "--json"], 0)).unwrap();
+    assert!(all.as_array().unwrap().iter().any(|e| e["code"] == "CW0008"));
+    let said = run(home.path(), &["explain", "CW0117"], 2);
+    assert!(said.contains("near it:") && said.contains("CW0107"), "{said}");
+}
