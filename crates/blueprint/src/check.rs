@@ -4,7 +4,7 @@ use crate::decoder::{BridgeSpec, DecoderSpec, RecurrentSpec, TransformerSpec};
 use crate::design::{Cost, Design, Frozen, Target};
 use crate::diagnostic::{Code, Diagnostic};
 use crate::graph::{Graph, Shape};
-use crate::language::{Blueprint, Cut, Decoder, Encoder, Source};
+use crate::language::{Attention, Blueprint, Cut, Decoder, Embeddings, Encoder, Source, Width};
 use crate::lower::Lowering;
 use crate::{canonical, fix, schema};
 
@@ -62,6 +62,7 @@ pub fn check(blueprint: Blueprint, zoo: &dyn Zoo, target: Target) -> Result<Chec
     let decoder = lower_decoder(&blueprint.decoder, &mut diagnostics);
     let features = encoder.as_ref().map(|(_, trunk)| trunk.output_shape());
     let bridge = features.and_then(|shape| lower_bridge(&blueprint, shape, &mut diagnostics));
+    tied_widths(&blueprint, &mut diagnostics);
     let (Some((frozen, trunk)), Some(bridge), Some(decoder), true) =
         (encoder, bridge, decoder, diagnostics.is_empty())
     else {
@@ -150,10 +151,30 @@ fn lower_bridge(
     Some(spec)
 }
 
+/// Tied embeddings are read by the vocabulary layer: both must have one width.
+fn tied_widths(blueprint: &Blueprint, diagnostics: &mut Vec<Diagnostic>) {
+    let Decoder::Recurrent { embed, hidden, attention, embeddings: Embeddings::Tied, .. } =
+        &blueprint.decoder
+    else {
+        return;
+    };
+    let context = if *attention == Attention::None { 0 } else { blueprint.bridge.dim.0 };
+    if embed.0 != hidden.0 + context {
+        let read = if context == 0 { "the state".to_string() } else { "state and context".to_string() };
+        let message = format!("tied embeddings are {} wide and {read} {}", embed.0, hidden.0 + context);
+        let hint = match Width::CHOICES.contains(&(hidden.0 + context)) {
+            true => format!("use embed {}, or leave embeddings separate", hidden.0 + context),
+            false => "leave embeddings separate".to_string(),
+        };
+        diagnostics.push(Diagnostic::new(Code::TiedWidth, "/decoder/embed", message, hint));
+    }
+}
+
 fn lower_decoder(decoder: &Decoder, diagnostics: &mut Vec<Diagnostic>) -> Option<DecoderSpec> {
     match decoder {
-        Decoder::Recurrent { cell, embed, hidden, layers, image, attention, dropout_pct } => {
+        Decoder::Recurrent { cell, embed, hidden, layers, image, attention, dropout_pct, embeddings } => {
             Some(DecoderSpec::Recurrent(RecurrentSpec {
+                embeddings: *embeddings,
                 cell: *cell,
                 embed: embed.0 as usize,
                 hidden: hidden.0 as usize,
@@ -163,7 +184,19 @@ fn lower_decoder(decoder: &Decoder, diagnostics: &mut Vec<Diagnostic>) -> Option
                 dropout_pct: dropout_pct.0,
             }))
         }
-        Decoder::Transformer { memory: _, dim, layers, heads, ff, dropout_pct } => {
+        Decoder::Transformer {
+            memory: _,
+            dim,
+            layers,
+            heads,
+            ff,
+            dropout_pct,
+            norm,
+            ff_kind,
+            positions,
+            embeddings,
+            layer_weights,
+        } => {
             if heads.0 == 0 || dim.0 % heads.0 != 0 {
                 let menu = crate::language::Heads::CHOICES;
                 diagnostics.push(fix::misfit_heads("/decoder/heads", heads.0, dim.0, "dim", menu));
@@ -176,6 +209,11 @@ fn lower_decoder(decoder: &Decoder, diagnostics: &mut Vec<Diagnostic>) -> Option
                 heads: heads.0 as usize,
                 ff: dim * ff.0 as usize,
                 dropout_pct: dropout_pct.0,
+                norm: *norm,
+                ff_kind: *ff_kind,
+                positions: *positions,
+                embeddings: *embeddings,
+                layer_weights: *layer_weights,
             }))
         }
     }

@@ -5,7 +5,9 @@
 //! `[out, in]`. Words 0 to 3 are padding, begin, end and unknown.
 
 use crate::graph::{Param, Shape};
-use crate::language::{Attention, Cell, ImageMode, Memory};
+use crate::language::{
+    Attention, Cell, Embeddings, FeedForwardKind, ImageMode, LayerWeights, Memory, NormPlace, Positions,
+};
 use serde::{Deserialize, Serialize};
 
 /// How features become memory: `memory = LayerNorm(Linear(tokens))`, `[tokens, dim]`.
@@ -52,13 +54,19 @@ pub struct RecurrentSpec {
     pub attention: Attention,
     /// Dropout in percent.
     pub dropout_pct: u8,
+    /// Whether the vocabulary layer has its own weights; `out.bias` it always has.
+    #[serde(default)]
+    pub embeddings: Embeddings,
 }
 
-/// A pre-norm Transformer decoder (Vaswani et al. 2017, norm first, GELU).
+/// A Transformer decoder (Vaswani et al. 2017).
 ///
-/// `x = embed(w) · √dim + position`; each layer: `x += self_attn(norm1(x))` (causal),
-/// `x += cross_attn(norm2(x), memory)`, `x += ff2(gelu(ff1(norm3(x))))`; then `norm`, `out`. Dropout on the
-/// sum of embedding and position, and on each branch before it is added.
+/// `x = embed(w) · √dim + position`; each layer, norm first: `x += self_attn(norm1(x))` (causal),
+/// `x += cross_attn(norm2(x), memory)`, `x += ff(norm3(x))`; then `norm`, `out`. Norm last: `x = norm1(x +
+/// self_attn(x))` and so on, without the last `norm`. `ff(x)` is `ff2(gelu(ff1(x)))` or
+/// `ff2(silu(gate(x)) · ff1(x))`. Rotary places turn queries and keys of the self-attention, pairing value `i` of a head
+/// with `i + width / 2`. Shared layers all use the weights of layer 0. Dropout on the sum of embedding and position,
+/// and on each branch before it is added.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct TransformerSpec {
     /// Width.
@@ -71,6 +79,21 @@ pub struct TransformerSpec {
     pub ff: usize,
     /// Dropout in percent.
     pub dropout_pct: u8,
+    /// Where layer norms stand.
+    #[serde(default)]
+    pub norm: NormPlace,
+    /// The feed-forward layer.
+    #[serde(default)]
+    pub ff_kind: FeedForwardKind,
+    /// How places are known.
+    #[serde(default)]
+    pub positions: Positions,
+    /// Whether the vocabulary layer has its own weights; `out.bias` it always has.
+    #[serde(default)]
+    pub embeddings: Embeddings,
+    /// Whether layers have their own weights.
+    #[serde(default)]
+    pub layer_weights: LayerWeights,
 }
 
 /// A decoder with all extents fixed.
@@ -87,6 +110,14 @@ pub enum DecoderSpec {
 fn linear(all: &mut Vec<Param>, name: &str, output: usize, input: usize) {
     all.push(Param::new(format!("{name}.weight"), &[output, input]));
     all.push(Param::new(format!("{name}.bias"), &[output]));
+}
+
+/// Appends the vocabulary layer, whose weight is that of the embeddings where they are tied.
+fn vocabulary(all: &mut Vec<Param>, embeddings: Embeddings, vocab: usize, width: usize) {
+    match embeddings {
+        Embeddings::Separate => linear(all, "decoder.out", vocab, width),
+        Embeddings::Tied => all.push(Param::new("decoder.out.bias", &[vocab])),
+    }
 }
 
 /// Appends the weight and bias of a layer norm.
@@ -168,7 +199,7 @@ impl RecurrentSpec {
             all.push(param("bias_ih", &[rows]));
             all.push(param("bias_hh", &[rows]));
         }
-        linear(&mut all, "decoder.out", vocab, self.hidden + self.context(memory));
+        vocabulary(&mut all, self.embeddings, vocab, self.hidden + self.context(memory));
         all
     }
 
@@ -186,12 +217,18 @@ impl RecurrentSpec {
 }
 
 impl TransformerSpec {
+    /// The layer whose weights a layer uses.
+    pub fn stored(&self, layer: usize) -> usize {
+        if self.layer_weights == LayerWeights::Shared { 0 } else { layer }
+    }
+
     fn parameters(&self, memory: usize, vocab: usize, positions: usize) -> Vec<Param> {
-        let mut all = vec![
-            Param::new("decoder.embed.weight", &[vocab, self.dim]),
-            Param::new("decoder.position.weight", &[positions, self.dim]),
-        ];
-        for layer in 0..self.layers {
+        let mut all = vec![Param::new("decoder.embed.weight", &[vocab, self.dim])];
+        if self.positions == Positions::Learned {
+            all.push(Param::new("decoder.position.weight", &[positions, self.dim]));
+        }
+        let stored = if self.layer_weights == LayerWeights::Shared { 1 } else { self.layers };
+        for layer in 0..stored {
             let name = |leaf: &str| format!("decoder.layers.{layer}.{leaf}");
             for (block, source) in [("self_attn", self.dim), ("cross_attn", memory)] {
                 linear(&mut all, &name(&format!("{block}.q")), self.dim, self.dim);
@@ -203,10 +240,15 @@ impl TransformerSpec {
                 norm(&mut all, &name(&format!("norm{i}")), self.dim);
             }
             linear(&mut all, &name("ff1"), self.ff, self.dim);
+            if self.ff_kind == FeedForwardKind::SwiGlu {
+                linear(&mut all, &name("gate"), self.ff, self.dim);
+            }
             linear(&mut all, &name("ff2"), self.dim, self.ff);
         }
-        norm(&mut all, "decoder.norm", self.dim);
-        linear(&mut all, "decoder.out", vocab, self.dim);
+        if self.norm == NormPlace::Pre {
+            norm(&mut all, "decoder.norm", self.dim);
+        }
+        vocabulary(&mut all, self.embeddings, vocab, self.dim);
         all
     }
 
@@ -214,7 +256,8 @@ impl TransformerSpec {
     fn macs_per_token(&self, tokens: usize, vocab: usize, positions: usize) -> u64 {
         let projections = 6 * self.dim * self.dim;
         let attention = 2 * self.dim * (tokens + positions / 2);
-        (self.layers * (projections + attention + 2 * self.dim * self.ff) + vocab * self.dim) as u64
+        let linears = if self.ff_kind == FeedForwardKind::SwiGlu { 3 } else { 2 };
+        (self.layers * (projections + attention + linears * self.dim * self.ff) + vocab * self.dim) as u64
     }
 }
 

@@ -154,4 +154,12 @@ codes! {
         at: "/encoder/blocks",
         wrong: r#"[{"op": "conv", "out": 24, "kernel": 3, "stride": 1, "groups": 16, "act": "relu"}]"#,
         right: r#"[{"op": "conv", "out": 64, "kernel": 3, "stride": 1, "groups": 16, "act": "relu"}]"#;
+    TiedWidth = "CW0111", "Tied embeddings have another width than what the vocabulary layer reads", fixable: false,
+        why: "One matrix serves as embedding and vocabulary layer, so a word is as wide as the state (and the context).",
+        remedy: "Make embed equal to hidden, plus the bridge's dim with attention, or leave embeddings separate.",
+        at: "/decoder",
+        wrong: r#"{"family": "recurrent", "cell": "gru", "embed": 128, "hidden": 256, "layers": 1,
+ "image": "every_step", "attention": "none", "dropout_pct": 10, "embeddings": "tied"}"#,
+        right: r#"{"family": "recurrent", "cell": "gru", "embed": 256, "hidden": 256, "layers": 1,
+ "image": "every_step", "attention": "none", "dropout_pct": 10, "embeddings": "tied"}"#;
 }

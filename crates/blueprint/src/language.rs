@@ -426,6 +426,69 @@ pub enum Attention {
     Dot,
 }
 
+/// Whether the vocabulary layer has its own weights.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+#[schemars(inline)]
+pub enum Embeddings {
+    /// Its own weights.
+    #[default]
+    Separate,
+    /// The weights of the word embeddings (Press and Wolf 2017).
+    Tied,
+}
+
+/// Where a Transformer's layer norms stand.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+#[schemars(inline)]
+pub enum NormPlace {
+    /// Before each branch, and once after the last layer (Xiong et al. 2020).
+    #[default]
+    Pre,
+    /// After each sum (Vaswani et al. 2017).
+    Post,
+}
+
+/// The feed-forward layer of a Transformer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+#[schemars(inline)]
+pub enum FeedForwardKind {
+    /// Two linear layers with a GELU between.
+    #[default]
+    Gelu,
+    /// SwiGLU (Shazeer 2020): `ff2(silu(gate(x)) · ff1(x))`.
+    #[serde(rename = "swiglu")]
+    SwiGlu,
+}
+
+/// How a Transformer knows where a word stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+#[schemars(inline)]
+pub enum Positions {
+    /// A learned vector for each place.
+    #[default]
+    Learned,
+    /// Sines and cosines (Vaswani et al. 2017).
+    Sinusoidal,
+    /// Queries and keys turned by their place (Su et al. 2021).
+    Rotary,
+}
+
+/// Whether layers have their own weights.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+#[schemars(inline)]
+pub enum LayerWeights {
+    /// Each its own.
+    #[default]
+    Separate,
+    /// One set for all (Lan et al. 2020).
+    Shared,
+}
+
 /// From memory and earlier words to the next word.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(tag = "family", rename_all = "snake_case", deny_unknown_fields)]
@@ -446,6 +509,10 @@ pub enum Decoder {
         attention: Attention,
         /// Dropout.
         dropout_pct: Dropout,
+        /// Whether the vocabulary layer reuses the word embeddings: then `embed` is `hidden`, plus the memory's width
+        /// with attention. Separate where left out.
+        #[serde(default, skip_serializing_if = "is_default")]
+        embeddings: Embeddings,
     },
     /// Transformer decoder with cross-attention to the memory.
     Transformer {
@@ -461,6 +528,21 @@ pub enum Decoder {
         ff: FeedForward,
         /// Dropout.
         dropout_pct: Dropout,
+        /// Where layer norms stand; before the branches where left out.
+        #[serde(default, skip_serializing_if = "is_default")]
+        norm: NormPlace,
+        /// The feed-forward layer; GELU where left out.
+        #[serde(default, skip_serializing_if = "is_default")]
+        ff_kind: FeedForwardKind,
+        /// How places are known; learned where left out.
+        #[serde(default, skip_serializing_if = "is_default")]
+        positions: Positions,
+        /// Whether the vocabulary layer reuses the word embeddings; separate where left out.
+        #[serde(default, skip_serializing_if = "is_default")]
+        embeddings: Embeddings,
+        /// Whether layers share weights; separate where left out.
+        #[serde(default, skip_serializing_if = "is_default")]
+        layer_weights: LayerWeights,
     },
 }
 

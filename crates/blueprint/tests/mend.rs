@@ -63,7 +63,7 @@ fn after_mending_nothing_mendable_is_left_and_the_rest_is_unchanged() {
     let (mut mended_designs, mut clean) = (0, 0);
     for i in 0..1500 {
         let mut value = schema::sample(schema::language(), &mut rng);
-        let mut touched = vec!["/decoder/heads".to_string()];
+        let mut touched = Vec::new();
         for _ in 0..rng.random_range(0..4) {
             touched.push(damage(&mut value, &mut rng));
         }
@@ -82,7 +82,8 @@ fn after_mending_nothing_mendable_is_left_and_the_rest_is_unchanged() {
         let mut all = Vec::new();
         leaves(&before, "", &mut all);
         for (at, leaf) in all {
-            if !touched.iter().any(|t| at.starts_with(t.as_str())) {
+            // A sample's heads may not divide its width; then they are mended wherever they stand.
+            if !at.ends_with("/heads") && !touched.iter().any(|t| at.starts_with(t.as_str())) {
                 assert_eq!(after.pointer(&at), Some(&leaf), "{at} changed\n{text}\n{}", mended.text);
             }
         }

@@ -2,7 +2,9 @@
 #![recursion_limit = "256"]
 
 use burn::tensor::{Device, Tensor, TensorData};
-use capwright_blueprint::language::{Attention, Cell, ImageMode, Memory};
+use capwright_blueprint::language::{
+    Attention, Cell, Embeddings, FeedForwardKind, ImageMode, LayerWeights, Memory, NormPlace, Positions,
+};
 use capwright_blueprint::{BridgeSpec, DecoderSpec, Param, RecurrentSpec, Shape, TransformerSpec};
 use capwright_train::decoder::{self, CaptionBatch};
 use capwright_train::optim::AdamW;
@@ -20,6 +22,7 @@ fn lstm(attention: Attention) -> DecoderSpec {
         image: ImageMode::InitialState,
         attention,
         dropout_pct: 30,
+        embeddings: Embeddings::Separate,
     })
 }
 
@@ -38,6 +41,11 @@ fn main() {
         heads: 4,
         ff: 1024,
         dropout_pct: 10,
+        norm: NormPlace::Pre,
+        ff_kind: FeedForwardKind::Gelu,
+        positions: Positions::Learned,
+        embeddings: Embeddings::Separate,
+        layer_weights: LayerWeights::Separate,
     });
     let all = [
         ("dot LSTM", lstm(Attention::Dot)),

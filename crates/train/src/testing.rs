@@ -2,7 +2,9 @@
 
 use crate::params::Params;
 use burn::tensor::{Device, TensorData};
-use capwright_blueprint::language::{Attention, Cell, ImageMode};
+use capwright_blueprint::language::{
+    Attention, Cell, Embeddings, FeedForwardKind, ImageMode, LayerWeights, NormPlace, Positions,
+};
 use capwright_blueprint::{DecoderSpec, RecurrentSpec, TransformerSpec};
 
 /// Width and number of memory tokens.
@@ -18,7 +20,24 @@ pub fn recurrent(cell: Cell, image: ImageMode, attention: Attention, layers: usi
         image,
         attention,
         dropout_pct: 0,
+        embeddings: Embeddings::Separate,
     })
+}
+
+/// A two-layer Transformer with everything at its default.
+fn transformer() -> TransformerSpec {
+    TransformerSpec {
+        dim: 8,
+        layers: 2,
+        heads: 2,
+        ff: 16,
+        dropout_pct: 0,
+        norm: NormPlace::Pre,
+        ff_kind: FeedForwardKind::Gelu,
+        positions: Positions::Learned,
+        embeddings: Embeddings::Separate,
+        layer_weights: LayerWeights::Separate,
+    }
 }
 
 /// One decoder of each family and each way to see the image.
@@ -27,7 +46,19 @@ pub fn families() -> Vec<DecoderSpec> {
         recurrent(Cell::Lstm, ImageMode::InitialState, Attention::Additive, 1),
         recurrent(Cell::Gru, ImageMode::FirstToken, Attention::Dot, 2),
         recurrent(Cell::Lstm, ImageMode::EveryStep, Attention::None, 2),
-        DecoderSpec::Transformer(TransformerSpec { dim: 8, layers: 2, heads: 2, ff: 16, dropout_pct: 0 }),
+        DecoderSpec::Transformer(transformer()),
+        DecoderSpec::Transformer(TransformerSpec {
+            norm: NormPlace::Post,
+            ff_kind: FeedForwardKind::SwiGlu,
+            positions: Positions::Rotary,
+            embeddings: Embeddings::Tied,
+            ..transformer()
+        }),
+        DecoderSpec::Transformer(TransformerSpec {
+            positions: Positions::Sinusoidal,
+            layer_weights: LayerWeights::Shared,
+            ..transformer()
+        }),
     ]
 }
 

@@ -15,7 +15,8 @@ pub(crate) fn vocabulary_loss(
     smoothing: f32,
     grads: &mut Grads,
 ) -> (f64, Vec<f32>) {
-    let (weight, bias) = (params.values("decoder.out.weight"), params.values("decoder.out.bias"));
+    let name = vocabulary_weight(params);
+    let (weight, bias) = (params.values(name), params.values("decoder.out.bias"));
     let vocab = bias.len();
     let width = weight.len() / vocab;
     let (mut d_weight, mut d_bias) = (vec![0.0; weight.len()], vec![0.0; vocab]);
@@ -34,15 +35,28 @@ pub(crate) fn vocabulary_loss(
         gemm(&mut d_weight, View::new(logits, vocab).t(), View::new(x, width), i > 0);
         math::column_sums(&mut d_bias, logits);
     }
-    grads.add(params.id("decoder.out.weight"), d_weight);
+    grads.add(params.id(name), d_weight);
     grads.add(params.id("decoder.out.bias"), d_bias);
     (loss, dx)
+}
+
+/// The weight of the vocabulary layer: its own, or the embeddings where they are tied.
+fn vocabulary_weight(params: &Params) -> &'static str {
+    if params.has("decoder.out.weight") { "decoder.out.weight" } else { "decoder.embed.weight" }
+}
+
+/// The logits of rows `x`, `[rows, vocabulary]`.
+pub(crate) fn logits(params: &Params, x: &[f32]) -> Vec<f32> {
+    affine(params.values(vocabulary_weight(params)), params.values("decoder.out.bias"), x)
 }
 
 /// `x Wᵀ + b` for the layer called `name`, row-major.
 pub(crate) fn linear(params: &Params, name: &str, x: &[f32]) -> Vec<f32> {
     let weight = params.values(&format!("{name}.weight"));
-    let bias = params.values(&format!("{name}.bias"));
+    affine(weight, params.values(&format!("{name}.bias")), x)
+}
+
+fn affine(weight: &[f32], bias: &[f32], x: &[f32]) -> Vec<f32> {
     let width = weight.len() / bias.len();
     let mut out = math::product(View::new(x, width), View::new(weight, width).t());
     math::add_bias(&mut out, bias);

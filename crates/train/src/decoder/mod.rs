@@ -2,6 +2,7 @@
 
 mod batch;
 mod loss;
+mod places;
 mod recurrent;
 mod recurrent_back;
 mod session;

@@ -1,6 +1,6 @@
 //! Word-by-word decoding of a batch of rows, one interface for all families.
 
-use super::loss::linear;
+use super::loss::logits;
 use super::recurrent::{Encoded, Plan, Recurrent, States};
 use super::transformer_step::TransformerSession;
 use crate::math::Dropout;
@@ -75,7 +75,7 @@ impl<'a> Session<'a> {
     /// Reads one word a row and returns the logits of the next, `[rows, vocabulary]`.
     pub fn step(&mut self, words: &[u32]) -> Vec<f32> {
         let out = self.read(words.iter().map(|w| Some(*w)).collect());
-        linear(self.params, "decoder.out", &out)
+        logits(self.params, &out)
     }
 
     fn read(&mut self, words: Vec<Option<u32>>) -> Vec<f32> {

@@ -41,7 +41,7 @@ fn close(ours: f64, theirs: f64, what: &str) {
 #[test]
 fn loss_and_gradients_are_those_of_pytorch() {
     let cases: Vec<Value> = serde_json::from_str(FIXTURE).unwrap();
-    assert_eq!(cases.len(), 8);
+    assert_eq!(cases.len(), 14);
     for case in cases {
         let spec: DecoderSpec = serde_json::from_value(case["spec"].clone()).unwrap();
         let params = params(&spec.parameters(6, VOCAB, 6));

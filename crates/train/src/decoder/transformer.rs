@@ -4,13 +4,15 @@
 //! stands behind the words, so the causal mask hides it and no other mask is needed.
 
 use super::loss::vocabulary_loss;
+use super::places::{rotary_angles, sinusoid};
 use super::{CaptionBatch, Outcome};
 use crate::bridge::{dropped, layer_norm, linear};
 use crate::math::Dropout;
 use crate::params::{Grads, Params};
-use burn::tensor::activation::{gelu, softmax};
+use burn::tensor::activation::{gelu, silu, softmax};
 use burn::tensor::{Device, Int, Tensor, TensorData};
 use capwright_blueprint::TransformerSpec;
+use capwright_blueprint::language::{FeedForwardKind, NormPlace, Positions};
 
 /// Where words stand in packed and in padded order.
 struct Layout {
@@ -114,24 +116,75 @@ impl Pass<'_> {
         let memory = memory.reshape([images * tokens, width]);
         let words =
             params.get::<2>("decoder.embed.weight").select(0, ints(self.layout.words.clone(), device));
-        let places =
-            params.get::<2>("decoder.position.weight").select(0, ints(self.layout.places.clone(), device));
-        let mut x = dropped(words * (self.spec.dim as f64).sqrt() + places, percent, dropout);
-        for layer in 0..self.spec.layers {
-            let name = |leaf: &str| format!("decoder.layers.{layer}.{leaf}");
-            let normed = layer_norm(params, &name("norm1"), x.clone());
-            x = x + dropped(self.attend_words(&name("self_attn"), normed), percent, dropout);
-            let normed = layer_norm(params, &name("norm2"), x.clone());
-            x = x + dropped(
-                self.attend_memory(&name("cross_attn"), normed, memory.clone()),
-                percent,
-                dropout,
-            );
-            let normed = layer_norm(params, &name("norm3"), x.clone());
-            let wide = gelu(linear(params, &name("ff1"), normed));
-            x = x + dropped(linear(params, &name("ff2"), wide), percent, dropout);
+        let mut x = words * (self.spec.dim as f64).sqrt();
+        match self.spec.positions {
+            Positions::Rotary => {}
+            Positions::Learned => {
+                let places = ints(self.layout.places.clone(), device);
+                x = x + params.get::<2>("decoder.position.weight").select(0, places);
+            }
+            Positions::Sinusoidal => {
+                let places = self.layout.places.iter();
+                let values: Vec<f32> = places.flat_map(|p| sinusoid(*p as usize, self.spec.dim)).collect();
+                let shape = [self.layout.places.len(), self.spec.dim];
+                x = x + Tensor::from_data(TensorData::new(values, shape), device);
+            }
         }
-        layer_norm(params, "decoder.norm", x)
+        let mut x = dropped(x, percent, dropout);
+        for layer in 0..self.spec.layers {
+            let name = |leaf: &str| format!("decoder.layers.{}.{leaf}", self.spec.stored(layer));
+            let words = |x| self.attend_words(&name("self_attn"), x);
+            x = self.branch(&name("norm1"), x, words, dropout);
+            let image = |x| self.attend_memory(&name("cross_attn"), x, memory.clone());
+            x = self.branch(&name("norm2"), x, image, dropout);
+            x = self.branch(&name("norm3"), x, |x| self.feed_forward(&name, x), dropout);
+        }
+        match self.spec.norm {
+            NormPlace::Pre => layer_norm(params, "decoder.norm", x),
+            NormPlace::Post => x,
+        }
+    }
+
+    /// `x` and a branch of it, with the norm before the branch or after the sum.
+    fn branch(
+        &self,
+        norm: &str,
+        x: Tensor<2>,
+        of: impl Fn(Tensor<2>) -> Tensor<2>,
+        dropout: &mut Dropout,
+    ) -> Tensor<2> {
+        let percent = self.spec.dropout_pct;
+        match self.spec.norm {
+            NormPlace::Pre => x.clone() + dropped(of(layer_norm(self.params, norm, x)), percent, dropout),
+            NormPlace::Post => layer_norm(self.params, norm, x.clone() + dropped(of(x), percent, dropout)),
+        }
+    }
+
+    fn feed_forward(&self, name: &impl Fn(&str) -> String, x: Tensor<2>) -> Tensor<2> {
+        let wide = match self.spec.ff_kind {
+            FeedForwardKind::Gelu => gelu(linear(self.params, &name("ff1"), x)),
+            FeedForwardKind::SwiGlu => {
+                silu(linear(self.params, &name("gate"), x.clone())) * linear(self.params, &name("ff1"), x)
+            }
+        };
+        linear(self.params, &name("ff2"), wide)
+    }
+
+    /// Queries or keys turned by their place, where places are rotary.
+    fn turned(&self, x: Tensor<4>) -> Tensor<4> {
+        if self.spec.positions != Positions::Rotary {
+            return x;
+        }
+        let [.., length, width] = x.dims();
+        let angles: Vec<f32> = (0..length).flat_map(|place| rotary_angles(place, width)).collect();
+        let table = |f: fn(f32) -> f32| {
+            let values: Vec<f32> = angles.iter().map(|a| f(*a)).collect();
+            Tensor::<4>::from_data(TensorData::new(values, [1, 1, length, width / 2]), self.params.device())
+        };
+        let (cos, sin) = (table(f32::cos), table(f32::sin));
+        let (a, b) = (x.clone().narrow(3, 0, width / 2), x.narrow(3, width / 2, width / 2));
+        let first = a.clone() * cos.clone() - b.clone() * sin.clone();
+        Tensor::cat(vec![first, b * cos + a * sin], 3)
     }
 
     /// Packed words, padded and split by head: `[sequences, heads, length, dim / heads]`.
@@ -155,8 +208,8 @@ impl Pass<'_> {
     fn attend_words(&self, name: &str, x: Tensor<2>) -> Tensor<2> {
         let rows = self.layout.images * self.layout.references;
         let part = |leaf: &str, x| self.heads(linear(self.params, &format!("{name}.{leaf}"), x), rows);
-        let query = part("q", x.clone()) * self.scale();
-        let (key, value) = (part("k", x.clone()), part("v", x));
+        let query = self.turned(part("q", x.clone()) * self.scale());
+        let (key, value) = (self.turned(part("k", x.clone())), part("v", x));
         let scores = query.matmul(key.swap_dims(2, 3)) + self.mask.clone();
         self.joined(name, softmax(scores, 3).matmul(value))
     }

@@ -1,9 +1,12 @@
 //! Transformer decoder, one word at a time, with cached keys and values. Host slices; same formulas as training.
 
 use super::loss::linear;
+use super::places::{sinusoid, turn};
 use crate::math;
 use crate::params::Params;
 use capwright_blueprint::TransformerSpec;
+use capwright_blueprint::language::{FeedForwardKind, NormPlace, Positions};
+use std::borrow::Cow;
 
 /// Keys and values of one layer over the memory, `[images · tokens, dim]`.
 struct Memory {
@@ -52,7 +55,7 @@ impl TransformerSession {
         images: &[usize],
     ) -> Self {
         let part = |layer: usize, leaf: &str| {
-            linear(params, &format!("decoder.layers.{layer}.cross_attn.{leaf}"), memory)
+            linear(params, &format!("decoder.layers.{}.cross_attn.{leaf}", spec.stored(layer)), memory)
         };
         let memory = (0..spec.layers).map(|l| Memory { keys: part(l, "k"), values: part(l, "v") }).collect();
         let rows = images.iter().map(|i| (*i, vec![Past::default(); spec.layers])).collect();
@@ -67,29 +70,71 @@ impl TransformerSession {
     /// Reads a word a row and returns what the vocabulary layer reads, `[rows, dim]`.
     pub fn step(&mut self, params: &Params, words: &[u32]) -> Vec<f32> {
         let dim = self.spec.dim;
-        let (table, places) =
-            (params.values("decoder.embed.weight"), params.values("decoder.position.weight"));
-        let place = &places[self.place * dim..(self.place + 1) * dim];
-        let scale = (dim as f32).sqrt();
-        let word = |w: &u32| table[*w as usize * dim..][..dim].iter().zip(place).map(|(e, p)| e * scale + p);
+        let (table, scale) = (params.values("decoder.embed.weight"), (dim as f32).sqrt());
+        let place = match self.spec.positions {
+            Positions::Learned => {
+                params.values("decoder.position.weight")[self.place * dim..][..dim].to_vec()
+            }
+            Positions::Sinusoidal => sinusoid(self.place, dim),
+            Positions::Rotary => vec![0.0; dim],
+        };
+        let word = |w: &u32| table[*w as usize * dim..][..dim].iter().zip(&place).map(|(e, p)| e * scale + p);
         let mut x: Vec<f32> = words.iter().flat_map(word).collect();
-        for layer in 0..self.spec.layers {
-            let name = |leaf: &str| format!("decoder.layers.{layer}.{leaf}");
-            let y = self.attend_words(params, layer, &normed(params, &name("norm1"), &x));
-            math::add_row(&mut x, &linear(params, &name("self_attn.o"), &y));
-            let query = linear(params, &name("cross_attn.q"), &normed(params, &name("norm2"), &x));
-            math::add_row(&mut x, &linear(params, &name("cross_attn.o"), &self.attend_memory(layer, &query)));
-            let mut wide = linear(params, &name("ff1"), &normed(params, &name("norm3"), &x));
-            math::gelu(&mut wide);
-            math::add_row(&mut x, &linear(params, &name("ff2"), &wide));
+        let spec = self.spec;
+        for layer in 0..spec.layers {
+            let name = |leaf: &str| format!("decoder.layers.{}.{leaf}", spec.stored(layer));
+            let norms = [name("norm1"), name("norm2"), name("norm3")];
+            let y = self.attend_words(params, layer, &self.before(params, &norms[0], &x));
+            self.after(params, &norms[0], &mut x, &linear(params, &name("self_attn.o"), &y));
+            let query = linear(params, &name("cross_attn.q"), &self.before(params, &norms[1], &x));
+            let y = linear(params, &name("cross_attn.o"), &self.attend_memory(layer, &query));
+            self.after(params, &norms[1], &mut x, &y);
+            let y = self.feed_forward(params, &name, &self.before(params, &norms[2], &x));
+            self.after(params, &norms[2], &mut x, &y);
         }
         self.place += 1;
-        normed(params, "decoder.norm", &x)
+        match self.spec.norm {
+            NormPlace::Pre => normed(params, "decoder.norm", &x),
+            NormPlace::Post => x,
+        }
+    }
+
+    /// What a branch reads.
+    fn before<'x>(&self, params: &Params, norm: &str, x: &'x [f32]) -> Cow<'x, [f32]> {
+        match self.spec.norm {
+            NormPlace::Pre => Cow::Owned(normed(params, norm, x)),
+            NormPlace::Post => Cow::Borrowed(x),
+        }
+    }
+
+    /// Adds what a branch gives.
+    fn after(&self, params: &Params, norm: &str, x: &mut Vec<f32>, y: &[f32]) {
+        math::add_row(x, y);
+        if self.spec.norm == NormPlace::Post {
+            *x = normed(params, norm, x);
+        }
+    }
+
+    fn feed_forward(&self, params: &Params, name: &impl Fn(&str) -> String, x: &[f32]) -> Vec<f32> {
+        let mut wide = linear(params, &name("ff1"), x);
+        match self.spec.ff_kind {
+            FeedForwardKind::Gelu => math::gelu(&mut wide),
+            FeedForwardKind::SwiGlu => {
+                let gate = linear(params, &name("gate"), x);
+                wide.iter_mut().zip(&gate).for_each(|(w, g)| *w *= g / (1.0 + (-g).exp()));
+            }
+        }
+        linear(params, &name("ff2"), &wide)
     }
 
     fn attend_words(&mut self, params: &Params, layer: usize, x: &[f32]) -> Vec<f32> {
-        let part = |leaf: &str| linear(params, &format!("decoder.layers.{layer}.self_attn.{leaf}"), x);
-        let (query, key, value, dim) = (part("q"), part("k"), part("v"), self.spec.dim);
+        let stored = self.spec.stored(layer);
+        let part = |leaf: &str| linear(params, &format!("decoder.layers.{stored}.self_attn.{leaf}"), x);
+        let (mut query, mut key, value, dim) = (part("q"), part("k"), part("v"), self.spec.dim);
+        if self.spec.positions == Positions::Rotary {
+            let rows = query.chunks_exact_mut(dim).chain(key.chunks_exact_mut(dim));
+            rows.for_each(|row| turn(row, self.place, self.spec.heads));
+        }
         let mut out = vec![0.0; x.len()];
         for (r, (_, pasts)) in self.rows.iter_mut().enumerate() {
             let (past, at) = (&mut pasts[layer], r * dim..(r + 1) * dim);

@@ -10,6 +10,8 @@ pub mod features;
 pub mod frozen;
 mod kernels;
 pub mod network;
+#[cfg(test)]
+mod parity;
 mod pickle;
 pub mod pixels;
 mod torch_file;
