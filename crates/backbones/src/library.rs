@@ -4,12 +4,13 @@ use crate::{find, zoo};
 use capwright_blueprint::language::Cut;
 use capwright_blueprint::{Graph, Zoo};
 use std::collections::HashMap;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 
 /// All backbones, with the graphs that were asked for kept: a search asks for few of them thousands of times.
 #[derive(Debug, Default)]
 pub struct Library {
-    built: Mutex<HashMap<(String, Cut, usize), Option<Graph>>>,
+    built: Mutex<HashMap<(String, Cut, usize), Option<Arc<Graph>>>>,
+    cuts: Mutex<HashMap<String, Option<Vec<Cut>>>>,
 }
 
 impl Zoo for Library {
@@ -18,15 +19,21 @@ impl Zoo for Library {
     }
 
     fn cuts(&self, name: &str) -> Option<Vec<Cut>> {
-        let backbone = find(name)?;
-        let built = backbone.graph(backbone.default_size).ok()?;
-        Some(built.cuts.keys().copied().collect())
+        let build = || {
+            let backbone = find(name)?;
+            let built = backbone.graph(backbone.default_size).ok()?;
+            Some(built.cuts.keys().copied().collect())
+        };
+        // Names that no backbone has are not kept: text of strangers must not fill the memory.
+        find(name)?;
+        let mut kept = self.cuts.lock().unwrap_or_else(PoisonError::into_inner);
+        kept.entry(name.to_string()).or_insert_with(build).clone()
     }
 
-    fn features(&self, name: &str, cut: Cut, size: usize) -> Option<Graph> {
+    fn features(&self, name: &str, cut: Cut, size: usize) -> Option<Arc<Graph>> {
         let build = || {
             let built = find(name)?.graph(size).ok()?;
-            Some(built.graph.cut(*built.cuts.get(&cut)?))
+            Some(Arc::new(built.graph.cut(*built.cuts.get(&cut)?)))
         };
         let mut kept = self.built.lock().unwrap_or_else(PoisonError::into_inner);
         kept.entry((name.to_string(), cut, size)).or_insert_with(build).clone()

@@ -7,6 +7,7 @@ use crate::graph::{Graph, Shape};
 use crate::language::{Attention, Blueprint, Cut, Decoder, Embeddings, Encoder, Source, Width};
 use crate::lower::Lowering;
 use crate::{canonical, fix, schema};
+use std::sync::Arc;
 
 /// Memory tokens of one image, at most (28 × 28).
 pub const MAX_TOKENS: usize = 784;
@@ -18,7 +19,7 @@ pub trait Zoo {
     /// Where a backbone can be cut; `None` where there is no such backbone.
     fn cuts(&self, name: &str) -> Option<Vec<Cut>>;
     /// The graph from an image of `size` × `size` pixels up to the cut; `None` where it cannot be built.
-    fn features(&self, name: &str, cut: Cut, size: usize) -> Option<Graph>;
+    fn features(&self, name: &str, cut: Cut, size: usize) -> Option<Arc<Graph>>;
 }
 
 /// A design that fits together. Only [`check`] makes one.
@@ -57,7 +58,25 @@ impl Checked {
 /// # Errors
 /// Every problem at once, each with its place and a hint.
 pub fn check(blueprint: Blueprint, zoo: &dyn Zoo, target: Target) -> Result<Checked, Vec<Diagnostic>> {
-    let mut diagnostics = on_menu(&blueprint);
+    let diagnostics = on_menu(&blueprint);
+    compose(blueprint, diagnostics, zoo, target)
+}
+
+/// As [`check`], for a blueprint that was read: its numbers are on their menus.
+pub(crate) fn check_read(
+    blueprint: Blueprint,
+    zoo: &dyn Zoo,
+    target: Target,
+) -> Result<Checked, Vec<Diagnostic>> {
+    compose(blueprint, Vec::new(), zoo, target)
+}
+
+fn compose(
+    blueprint: Blueprint,
+    mut diagnostics: Vec<Diagnostic>,
+    zoo: &dyn Zoo,
+    target: Target,
+) -> Result<Checked, Vec<Diagnostic>> {
     let encoder = lower_encoder(&blueprint.encoder, zoo, &mut diagnostics);
     let decoder = lower_decoder(&blueprint.decoder, &mut diagnostics);
     let features = encoder.as_ref().map(|(_, trunk)| trunk.output_shape());
@@ -114,7 +133,7 @@ fn pretrained(
     size: usize,
     zoo: &dyn Zoo,
     diagnostics: &mut Vec<Diagnostic>,
-) -> Option<Graph> {
+) -> Option<Arc<Graph>> {
     let at = "/encoder/source";
     let Some(cuts) = zoo.cuts(name) else {
         diagnostics.push(fix::unknown_backbone(&format!("{at}/backbone"), name, &zoo.names()));

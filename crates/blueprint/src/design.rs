@@ -4,6 +4,7 @@ use crate::decoder::{BridgeSpec, DecoderSpec};
 use crate::graph::{Graph, Param};
 use crate::language::Cut;
 use serde::{Deserialize, Serialize};
+use std::sync::Arc;
 
 /// What a design is lowered for: facts of the data and of the decoding contract.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -28,8 +29,23 @@ pub struct Frozen {
     pub name: String,
     /// Where it is cut.
     pub cut: Cut,
-    /// Image to feature map, up to the cut.
-    pub graph: Graph,
+    /// Image to feature map, up to the cut; shared by all designs that use it.
+    #[serde(with = "shared")]
+    pub graph: Arc<Graph>,
+}
+
+/// A shared graph is written as the graph.
+mod shared {
+    use super::{Arc, Graph};
+    use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+    pub(super) fn serialize<S: Serializer>(graph: &Arc<Graph>, to: S) -> Result<S::Ok, S::Error> {
+        graph.as_ref().serialize(to)
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Arc<Graph>, D::Error> {
+        Graph::deserialize(from).map(Arc::new)
+    }
 }
 
 /// A design with every extent fixed: what back ends read.
@@ -82,9 +98,10 @@ impl Design {
         let mut frozen = 0;
         let mut macs = self.trunk.macs() + self.bridge.macs() + self.decoder.macs_per_image(&self.bridge);
         if let Some(part) = &self.frozen {
-            frozen = count(&part.graph.parameters());
-            buffers += count(&part.graph.buffers());
-            macs += part.graph.macs();
+            let totals = part.graph.totals();
+            frozen = totals.parameters;
+            buffers += totals.buffers;
+            macs += totals.macs;
         }
         Cost {
             params_total: trainable + frozen,

@@ -6,6 +6,7 @@
 //! [`Op::macs`]; the compiler then lists every back end that misses it.
 
 use serde::{Deserialize, Serialize};
+use std::sync::OnceLock;
 
 /// Channels, height and width of a feature map, without the batch dimension.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -455,7 +456,33 @@ pub struct Node {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Graph {
     nodes: Vec<Node>,
+    /// Counted when first asked for.
+    #[serde(skip)]
+    counted: Counted,
 }
+
+/// Values and work of a whole graph.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Totals {
+    /// Learned values.
+    pub parameters: u64,
+    /// Kept values that are not learned.
+    pub buffers: u64,
+    /// Multiply-accumulates for one image.
+    pub macs: u64,
+}
+
+/// Totals that follow from the nodes, and so make no two graphs differ.
+#[derive(Debug, Clone, Default)]
+struct Counted(OnceLock<Totals>);
+
+impl PartialEq for Counted {
+    fn eq(&self, _: &Self) -> bool {
+        true
+    }
+}
+
+impl Eq for Counted {}
 
 /// A node whose inputs do not fit.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -471,7 +498,7 @@ impl Graph {
     /// A graph that so far is its input.
     pub fn new(input: Shape) -> Self {
         let node = Node { name: "input".into(), op: Op::Input(input), inputs: Vec::new(), shape: input };
-        Self { nodes: vec![node] }
+        Self { nodes: vec![node], counted: Counted::default() }
     }
 
     /// Appends a node and returns its id.
@@ -484,6 +511,7 @@ impl Graph {
         match op.shape(&shapes) {
             Ok(shape) => {
                 self.nodes.push(Node { name, op, inputs: inputs.to_vec(), shape });
+                self.counted = Counted::default();
                 Ok(self.nodes.len() - 1)
             }
             Err(reason) => Err(ShapeError { node: name, reason }),
@@ -525,6 +553,16 @@ impl Graph {
         self.nodes.iter().flat_map(|n| n.op.buffers(&n.name)).collect()
     }
 
+    /// Learned values, kept values and multiply-accumulates; counted once.
+    pub fn totals(&self) -> Totals {
+        let count = |all: Vec<Param>| all.iter().map(|p| p.len() as u64).sum();
+        *self.counted.0.get_or_init(|| Totals {
+            parameters: count(self.parameters()),
+            buffers: count(self.buffers()),
+            macs: self.macs(),
+        })
+    }
+
     /// Multiply-accumulates for one image.
     pub fn macs(&self) -> u64 {
         self.nodes.iter().map(|n| n.op.macs(n.shape)).sum()
@@ -547,7 +585,7 @@ impl Graph {
             let inputs = node.inputs.iter().map(|j| renumbered[*j]).collect();
             nodes.push(Node { inputs, ..node.clone() });
         }
-        Graph { nodes }
+        Graph { nodes, counted: Counted::default() }
     }
 }
 

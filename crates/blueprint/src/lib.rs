@@ -8,6 +8,7 @@ mod decoder;
 mod design;
 mod diagnostic;
 mod explain;
+mod fits;
 mod fix;
 mod graph;
 pub mod language;

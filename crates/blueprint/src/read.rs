@@ -1,6 +1,6 @@
 //! From text to a blueprint: JSON or TOML, bounded, with the place of every problem in the text.
 
-use crate::check::{Checked, Zoo, check};
+use crate::check::{Checked, Zoo, check_read};
 use crate::design::Target;
 use crate::diagnostic::{Code, Diagnostic};
 use crate::language::Blueprint;
@@ -138,7 +138,7 @@ pub fn parse_as(
     let document = Document::parse(text, format)?;
     let mut problems = document.doubled.clone();
     match from_value(document.value.clone()) {
-        Ok(blueprint) => match check(blueprint, zoo, target) {
+        Ok(blueprint) => match check_read(blueprint, zoo, target) {
             Ok(checked) if problems.is_empty() => return Ok(checked),
             Ok(_) => {}
             Err(more) => problems.extend(more),

@@ -6,6 +6,7 @@
 //! `enum`, `const`, `oneOf`, `anyOf`, `items`, `minItems`, `maxItems`, `$ref`.
 
 use crate::diagnostic::{Code, Diagnostic};
+use crate::fits::Rule;
 use crate::fix::{self, Fix};
 use crate::language::Blueprint;
 use rand::Rng;
@@ -43,12 +44,12 @@ fn resolve(node: &Value, defs: &Value) -> Value {
 }
 
 /// The alternatives of a `oneOf` or `anyOf`.
-fn alternatives(schema: &Value) -> Option<&Vec<Value>> {
+pub(crate) fn alternatives(schema: &Value) -> Option<&Vec<Value>> {
     schema.get("oneOf").or_else(|| schema.get("anyOf")).and_then(Value::as_array)
 }
 
 /// The choices of an `enum`, a `const`, or a list of constants.
-fn choices(schema: &Value) -> Option<Vec<Value>> {
+pub(crate) fn choices(schema: &Value) -> Option<Vec<Value>> {
     if let Some(values) = schema.get("enum").and_then(Value::as_array) {
         return Some(values.clone());
     }
@@ -59,7 +60,7 @@ fn choices(schema: &Value) -> Option<Vec<Value>> {
     lists.map(|lists| lists.concat())
 }
 
-fn same(a: &Value, b: &Value) -> bool {
+pub(crate) fn same(a: &Value, b: &Value) -> bool {
     match (a.as_f64(), b.as_f64()) {
         (Some(a), Some(b)) => a == b,
         _ => a == b,
@@ -68,6 +69,20 @@ fn same(a: &Value, b: &Value) -> bool {
 
 /// Checks a value against a schema and lists every problem.
 pub fn validate(value: &Value, schema: &Value) -> Vec<Diagnostic> {
+    if std::ptr::eq(schema, language()) && language_rule().fits(value) {
+        return Vec::new();
+    }
+    walk_all(value, schema)
+}
+
+/// The rule of the whole language.
+pub(crate) fn language_rule() -> &'static Rule {
+    static RULE: OnceLock<Rule> = OnceLock::new();
+    RULE.get_or_init(|| Rule::new(language()))
+}
+
+/// As [`validate`], without the quick way.
+pub(crate) fn walk_all(value: &Value, schema: &Value) -> Vec<Diagnostic> {
     let mut problems = Vec::new();
     walk(value, schema, "", &mut problems);
     problems
@@ -158,13 +173,13 @@ fn brief(value: &Value) -> String {
 }
 
 /// The field that tells alternatives apart, and its value in one of them.
-fn tag_of(option: &Value) -> Option<(&str, Vec<Value>)> {
+pub(crate) fn tag_of(option: &Value) -> Option<(&str, Vec<Value>)> {
     let properties = option.get("properties")?.as_object()?;
     ["op", "family", "kind"].iter().find_map(|tag| Some((*tag, choices(properties.get(*tag)?)?)))
 }
 
 /// Flattens alternatives within alternatives.
-fn flatten(options: &[Value]) -> Vec<&Value> {
+pub(crate) fn flatten(options: &[Value]) -> Vec<&Value> {
     let open = |option| alternatives(option).map_or_else(|| vec![option], |inner| flatten(inner));
     options.iter().flat_map(open).collect()
 }
@@ -227,7 +242,7 @@ fn walk_object(value: &Value, schema: &Value, at: &str, problems: &mut Vec<Diagn
     }
 }
 
-fn bound(schema: &Value, key: &str, otherwise: usize) -> usize {
+pub(crate) fn bound(schema: &Value, key: &str, otherwise: usize) -> usize {
     schema.get(key).and_then(Value::as_u64).map_or(otherwise, |n| n as usize)
 }
 

@@ -20,7 +20,7 @@ impl Zoo for ToyZoo {
         (name == "toy").then(|| vec![Cut::S16, Cut::S32])
     }
 
-    fn features(&self, _: &str, cut: Cut, size: usize) -> Option<Graph> {
+    fn features(&self, _: &str, cut: Cut, size: usize) -> Option<std::sync::Arc<Graph>> {
         let stride = if cut == Cut::S16 { 16 } else { 32 };
         let mut graph = Graph::new(Shape::new(3, size, size));
         let padding = Padding::symmetric(0);
@@ -35,7 +35,7 @@ impl Zoo for ToyZoo {
             bias: true,
         };
         graph.add("patch", Op::Conv(conv), &[0]).ok()?;
-        Some(graph)
+        Some(graph.into())
     }
 }
 

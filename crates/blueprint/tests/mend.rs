@@ -17,7 +17,7 @@ impl Zoo for NoZoo {
         None
     }
 
-    fn features(&self, _: &str, _: Cut, _: usize) -> Option<Graph> {
+    fn features(&self, _: &str, _: Cut, _: usize) -> Option<std::sync::Arc<Graph>> {
         None
     }
 }

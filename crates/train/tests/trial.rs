@@ -21,7 +21,7 @@ impl Zoo for Empty {
         None
     }
 
-    fn features(&self, _: &str, _: Cut, _: usize) -> Option<Graph> {
+    fn features(&self, _: &str, _: Cut, _: usize) -> Option<std::sync::Arc<Graph>> {
         None
     }
 }

@@ -20,7 +20,7 @@ impl Zoo for TestZoo {
         if name == "no_s8" { Some(vec![Cut::S16, Cut::S32]) } else { self.0.cuts(name) }
     }
 
-    fn features(&self, name: &str, cut: Cut, size: usize) -> Option<Graph> {
+    fn features(&self, name: &str, cut: Cut, size: usize) -> Option<std::sync::Arc<Graph>> {
         self.0.features(if name == "no_s8" { "resnet18" } else { name }, cut, size)
     }
 }
