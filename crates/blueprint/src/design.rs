@@ -92,11 +92,14 @@ impl Design {
 
     /// The cost of the design, exact for parameters and multiply-accumulates.
     pub fn cost(&self) -> Cost {
-        let count = |params: &[Param]| params.iter().map(|p| p.len() as u64).sum::<u64>();
-        let trainable = count(&self.trainable());
-        let mut buffers = count(&self.trunk.buffers());
-        let mut frozen = 0;
-        let mut macs = self.trunk.macs() + self.bridge.macs() + self.decoder.macs_per_image(&self.bridge);
+        let trunk = self.trunk.totals();
+        let count = |params: Vec<Param>| params.iter().map(|p| p.len() as u64).sum::<u64>();
+        let (vocab, positions) = (self.target.vocab, self.target.positions());
+        let trainable = trunk.parameters
+            + count(self.bridge.parameters())
+            + count(self.decoder.parameters(self.bridge.dim, vocab, positions));
+        let (mut frozen, mut buffers) = (0, trunk.buffers);
+        let mut macs = trunk.macs + self.bridge.macs() + self.decoder.macs_per_image(&self.bridge);
         if let Some(part) = &self.frozen {
             let totals = part.graph.totals();
             frozen = totals.parameters;
@@ -107,7 +110,7 @@ impl Design {
             params_total: trainable + frozen,
             params_trainable: trainable,
             macs_image: macs,
-            macs_token: self.decoder.macs_per_token(&self.bridge, self.target.vocab, self.target.positions()),
+            macs_token: self.decoder.macs_per_token(&self.bridge, vocab, positions),
             weight_bytes: 4 * (trainable + frozen + buffers),
         }
     }

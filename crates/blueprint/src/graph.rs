@@ -285,6 +285,34 @@ fn window(n: usize, pad: usize, kernel: usize, stride: usize) -> Option<usize> {
     (stride > 0 && n + pad >= kernel).then(|| (n + pad - kernel) / stride + 1)
 }
 
+/// A parameter or buffer without the name of its node: counted often, named seldom.
+#[derive(Debug, Clone, Copy)]
+struct Slot {
+    leaf: &'static str,
+    shape: [usize; 4],
+    rank: usize,
+}
+
+type Slots = [Option<Slot>; 4];
+
+fn slot(leaf: &'static str, shape: [usize; 4], rank: usize) -> Option<Slot> {
+    Some(Slot { leaf, shape, rank })
+}
+
+fn vector(leaf: &'static str, length: usize) -> Option<Slot> {
+    slot(leaf, [length, 1, 1, 1], 1)
+}
+
+fn named(name: &str, slots: Slots) -> Vec<Param> {
+    let one = |slot: Slot| Param::new(format!("{name}.{}", slot.leaf), &slot.shape[..slot.rank]);
+    slots.into_iter().flatten().map(one).collect()
+}
+
+fn values(slots: Slots) -> u64 {
+    let one = |slot: Slot| slot.shape.iter().fold(1u64, |n, d| n.saturating_mul(*d as u64));
+    slots.into_iter().flatten().map(one).sum()
+}
+
 impl Op {
     /// Output shape, or why these inputs do not fit.
     pub fn shape(&self, inputs: &[Shape]) -> Result<Shape, String> {
@@ -379,47 +407,54 @@ impl Op {
         }
     }
 
-    /// Parameters (learned values) of a node called `name`, in PyTorch's order and layout.
-    pub fn parameters(&self, name: &str) -> Vec<Param> {
-        let param = |leaf: &str, shape: &[usize]| Param::new(format!("{name}.{leaf}"), shape);
+    /// Learned values: the last part of the name and the extents, in PyTorch's order and layout.
+    fn learned(&self) -> Slots {
         match *self {
             Op::Conv(c) => {
-                let mut all = vec![param("weight", &[c.output, c.input / c.groups, c.kernel, c.kernel])];
-                if c.bias {
-                    all.push(param("bias", &[c.output]));
-                }
-                all
+                let weight = slot("weight", [c.output, c.input / c.groups, c.kernel, c.kernel], 4);
+                [weight, if c.bias { vector("bias", c.output) } else { None }, None, None]
             }
             Op::BatchNorm { channels, .. }
             | Op::LayerNorm { channels, .. }
             | Op::GroupNorm { channels, .. } => {
-                vec![param("weight", &[channels]), param("bias", &[channels])]
+                [vector("weight", channels), vector("bias", channels), None, None]
             }
-            Op::LayerScale { channels } => vec![param("gamma", &[channels])],
-            Op::SelfAttention { channels: c, .. } => vec![
-                param("qkv.weight", &[3 * c, c]),
-                param("qkv.bias", &[3 * c]),
-                param("out.weight", &[c, c]),
-                param("out.bias", &[c]),
+            Op::LayerScale { channels } => [vector("gamma", channels), None, None, None],
+            Op::SelfAttention { channels: c, .. } => [
+                slot("qkv.weight", [3 * c, c, 1, 1], 2),
+                vector("qkv.bias", 3 * c),
+                slot("out.weight", [c, c, 1, 1], 2),
+                vector("out.bias", c),
             ],
             Op::MixCells { cells, h, w } => {
-                vec![param("weight", &[h * w, cells]), param("bias", &[h * w])]
+                [slot("weight", [h * w, cells, 1, 1], 2), vector("bias", h * w), None, None]
             }
-            Op::ChannelConv { kernel } => vec![param("weight", &[1, 1, kernel])],
-            Op::Linear { input, output } => vec![param("weight", &[output, input]), param("bias", &[output])],
-            _ => Vec::new(),
+            Op::ChannelConv { kernel } => [slot("weight", [1, 1, kernel, 1], 3), None, None, None],
+            Op::Linear { input, output } => {
+                [slot("weight", [output, input, 1, 1], 2), vector("bias", output), None, None]
+            }
+            _ => [None; 4],
         }
+    }
+
+    /// Kept values that are not learned; as [`Op::learned`].
+    fn kept(&self) -> Slots {
+        match *self {
+            Op::BatchNorm { channels, .. } => {
+                [vector("running_mean", channels), vector("running_var", channels), None, None]
+            }
+            _ => [None; 4],
+        }
+    }
+
+    /// Parameters (learned values) of a node called `name`, in PyTorch's order and layout.
+    pub fn parameters(&self, name: &str) -> Vec<Param> {
+        named(name, self.learned())
     }
 
     /// Buffers (values that are kept but not learned) of a node called `name`.
     pub fn buffers(&self, name: &str) -> Vec<Param> {
-        match *self {
-            Op::BatchNorm { channels, .. } => ["running_mean", "running_var"]
-                .iter()
-                .map(|leaf| Param::new(format!("{name}.{leaf}"), &[channels]))
-                .collect(),
-            _ => Vec::new(),
-        }
+        named(name, self.kept())
     }
 
     /// Multiply-accumulates for one image; convolutions, linear layers and the products of attention, as the field
@@ -555,10 +590,9 @@ impl Graph {
 
     /// Learned values, kept values and multiply-accumulates; counted once.
     pub fn totals(&self) -> Totals {
-        let count = |all: Vec<Param>| all.iter().map(|p| p.len() as u64).sum();
         *self.counted.0.get_or_init(|| Totals {
-            parameters: count(self.parameters()),
-            buffers: count(self.buffers()),
+            parameters: self.nodes.iter().map(|n| values(n.op.learned())).sum(),
+            buffers: self.nodes.iter().map(|n| values(n.op.kept())).sum(),
             macs: self.macs(),
         })
     }
