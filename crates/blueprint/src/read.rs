@@ -5,6 +5,7 @@ use crate::design::Target;
 use crate::diagnostic::{Code, Diagnostic};
 use crate::language::Blueprint;
 use crate::{read_json, read_parts, read_toml, schema};
+use serde::Deserialize;
 use serde_json::Value;
 use std::collections::HashMap;
 use std::ops::Range;
@@ -125,6 +126,15 @@ pub fn parse(text: &str, zoo: &dyn Zoo, target: Target) -> Result<Checked, Vec<D
     parse_as(text, Format::Json, zoo, target)
 }
 
+/// A blueprint in JSON without problems of structure; most proposals are such, and need no places.
+fn quick(text: &str, format: Format) -> Option<Blueprint> {
+    if format != Format::Json || text.len() > MAX_TEXT {
+        return None;
+    }
+    let value = read_json::quick(text).filter(|value| schema::language_rule().fits(value))?;
+    Blueprint::deserialize(value).ok()
+}
+
 /// Reads and checks JSON or TOML text; see [`parse`].
 ///
 /// # Errors
@@ -135,6 +145,12 @@ pub fn parse_as(
     zoo: &dyn Zoo,
     target: Target,
 ) -> Result<Checked, Vec<Diagnostic>> {
+    if let Some(blueprint) = quick(text, format) {
+        return check_read(blueprint, zoo, target).map_err(|problems| match Document::parse(text, format) {
+            Ok(document) => document.locate(problems),
+            Err(_) => problems,
+        });
+    }
     let document = Document::parse(text, format)?;
     let mut problems = document.doubled.clone();
     match from_value(document.value.clone()) {

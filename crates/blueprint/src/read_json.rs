@@ -8,6 +8,8 @@ use serde_json::{Map, Value};
 struct Scanner<'a> {
     text: &'a str,
     at: usize,
+    /// Whether pointers are made and places kept; both are half of the work.
+    placing: bool,
     document: Document,
 }
 
@@ -15,7 +17,16 @@ type Step<T> = Result<T, Box<Diagnostic>>;
 
 /// Reads one JSON value and nothing else.
 pub(crate) fn scan(text: &str) -> Step<Document> {
-    let mut scanner = Scanner { text, at: 0, document: Document::default() };
+    read(text, true)
+}
+
+/// The value without its places; none where anything is wrong or doubled.
+pub(crate) fn quick(text: &str) -> Option<Value> {
+    read(text, false).ok().filter(|document| document.doubled.is_empty()).map(|document| document.value)
+}
+
+fn read(text: &str, placing: bool) -> Step<Document> {
+    let mut scanner = Scanner { text, at: 0, placing, document: Document::default() };
     scanner.blank();
     let value = scanner.value("", None, 0)?;
     scanner.blank();
@@ -101,7 +112,9 @@ impl Scanner<'_> {
             Some(b't' | b'f' | b'n') => self.scalar("a value")?,
             _ => return Err(self.unexpected("a value")),
         };
-        self.document.places.push((pointer.to_string(), Place { key, value: start..self.at }));
+        if self.placing {
+            self.document.places.push((pointer.to_string(), Place { key, value: start..self.at }));
+        }
         Ok(value)
     }
 
@@ -166,7 +179,7 @@ impl Scanner<'_> {
             }
             self.at += 1;
             self.blank();
-            let inner = format!("{pointer}/{}", escape(&name));
+            let inner = if self.placing { format!("{pointer}/{}", escape(&name)) } else { String::new() };
             if map.contains_key(&name) {
                 self.document.doubled.push(doubled(&inner, key.clone()));
             }
@@ -187,7 +200,8 @@ impl Scanner<'_> {
             return Ok(Value::Array(items));
         }
         loop {
-            items.push(self.value(&format!("{pointer}/{}", items.len()), None, depth + 1)?);
+            let inner = if self.placing { format!("{pointer}/{}", items.len()) } else { String::new() };
+            items.push(self.value(&inner, None, depth + 1)?);
             if !self.another(b']', "a comma or ]")? {
                 return Ok(Value::Array(items));
             }
