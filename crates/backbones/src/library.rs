@@ -6,10 +6,13 @@ use capwright_blueprint::{Graph, Zoo};
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
+/// Name, cut and image size.
+type Wanted = (String, Cut, usize);
+
 /// All backbones, with the graphs that were asked for kept: a search asks for few of them thousands of times.
 #[derive(Debug, Default)]
 pub struct Library {
-    built: Mutex<HashMap<(String, Cut, usize), Option<Arc<Graph>>>>,
+    built: Mutex<HashMap<Wanted, Option<Arc<Graph>>>>,
     cuts: Mutex<HashMap<String, Option<Vec<Cut>>>>,
 }
 
