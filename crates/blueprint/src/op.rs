@@ -1,0 +1,466 @@
+//! Ops of the graph: what a node computes, with its shape, values and cost.
+
+use serde::{Deserialize, Serialize};
+
+/// Channels, height and width of a feature map, without the batch dimension.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Shape {
+    /// Channels.
+    pub c: usize,
+    /// Height in cells.
+    pub h: usize,
+    /// Width in cells.
+    pub w: usize,
+}
+
+impl Shape {
+    /// A feature map of `c` channels and `h` × `w` cells.
+    pub fn new(c: usize, h: usize, w: usize) -> Self {
+        Self { c, h, w }
+    }
+
+    /// Number of values, saturating.
+    pub fn len(&self) -> usize {
+        self.c.saturating_mul(self.h).saturating_mul(self.w)
+    }
+
+    /// Whether the map holds no value.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+}
+
+impl std::fmt::Display for Shape {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}×{}×{}", self.c, self.h, self.w)
+    }
+}
+
+/// Zero padding in cells; asymmetric because TensorFlow's "SAME" is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Padding {
+    /// Rows above.
+    pub top: usize,
+    /// Rows below.
+    pub bottom: usize,
+    /// Columns to the left.
+    pub left: usize,
+    /// Columns to the right.
+    pub right: usize,
+}
+
+impl Padding {
+    /// The same number of cells on each side, as PyTorch's `padding=p`.
+    pub fn symmetric(p: usize) -> Self {
+        Self { top: p, bottom: p, left: p, right: p }
+    }
+
+    /// TensorFlow's "SAME" for one input size: output is `ceil(in / stride)`, the odd cell goes below and right.
+    pub fn same(h: usize, w: usize, kernel: usize, stride: usize) -> Self {
+        let total = |n: usize| {
+            let out = n.div_ceil(stride);
+            ((out.saturating_sub(1)) * stride + kernel).saturating_sub(n)
+        };
+        let (v, u) = (total(h), total(w));
+        Self { top: v / 2, bottom: v - v / 2, left: u / 2, right: u - u / 2 }
+    }
+}
+
+/// A two-dimensional convolution, weights `[out, in / groups, kernel, kernel]`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Conv {
+    /// Input channels.
+    pub input: usize,
+    /// Output channels.
+    pub output: usize,
+    /// Side of the square kernel.
+    pub kernel: usize,
+    /// Stride in both directions.
+    pub stride: usize,
+    /// Zero padding.
+    pub padding: Padding,
+    /// Cells from one tap of the kernel to the next; 1 is an ordinary convolution.
+    pub dilation: usize,
+    /// Groups: 1 is dense, `input` is depthwise.
+    pub groups: usize,
+    /// Whether there is a bias.
+    pub bias: bool,
+}
+
+impl Conv {
+    /// An odd kernel with stride 1, padded to keep the size; dense, without bias.
+    pub fn same(input: usize, output: usize, kernel: usize) -> Self {
+        let padding = Padding::symmetric(kernel / 2);
+        Self { input, output, kernel, stride: 1, padding, dilation: 1, groups: 1, bias: false }
+    }
+
+    /// A 1 × 1 convolution with bias: a linear layer on each cell.
+    pub fn pointwise(input: usize, output: usize) -> Self {
+        Self { bias: true, ..Self::same(input, output, 1) }
+    }
+
+    /// Cells from the first to the last tap of the kernel, both counted.
+    pub fn extent(&self) -> usize {
+        (self.kernel.saturating_sub(1)) * self.dilation + 1
+    }
+}
+
+/// A pointwise non-linearity.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Activation {
+    /// max(x, 0).
+    Relu,
+    /// min(max(x, 0), 6).
+    Relu6,
+    /// x · sigmoid(x).
+    Silu,
+    /// Gaussian error linear unit (erf form).
+    Gelu,
+    /// x · relu6(x + 3) / 6.
+    HardSwish,
+    /// Logistic function.
+    Sigmoid,
+}
+
+/// What a node computes. Inputs are feature maps `[batch, c, h, w]`; vectors are maps of 1 × 1.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Op {
+    /// The graph's input.
+    Input(Shape),
+    /// Convolution: `weight`, `bias`.
+    Conv(Conv),
+    /// Batch norm over channels: `weight`, `bias`; buffers `running_mean`, `running_var`.
+    BatchNorm {
+        /// Channels.
+        channels: usize,
+        /// Added to the variance, in millionths (1e-5 is 10).
+        eps_micro: u32,
+    },
+    /// Layer norm over the channels of each cell: `weight`, `bias`.
+    LayerNorm {
+        /// Channels.
+        channels: usize,
+        /// Added to the variance, in millionths.
+        eps_micro: u32,
+    },
+    /// Group norm over the cells and channels of each group: `weight`, `bias`.
+    GroupNorm {
+        /// Channels.
+        channels: usize,
+        /// Groups; they divide the channels.
+        groups: usize,
+        /// Added to the variance, in millionths.
+        eps_micro: u32,
+    },
+    /// Each channel times a learned value (Touvron et al. 2021): `gamma`.
+    LayerScale {
+        /// Channels.
+        channels: usize,
+    },
+    /// Multi-head self-attention over cells: `qkv.{weight,bias}` `[3 c, c]`, `out.{weight,bias}` `[c, c]`.
+    SelfAttention {
+        /// Channels.
+        channels: usize,
+        /// Heads; they divide the channels.
+        heads: usize,
+    },
+    /// Linear layer over the cells of each channel, to `h` × `w` cells: `weight` `[h w, cells]`, `bias`.
+    MixCells {
+        /// Cells that come in.
+        cells: usize,
+        /// Height that comes out.
+        h: usize,
+        /// Width that comes out.
+        w: usize,
+    },
+    /// One-dimensional convolution over the channels of a `[c, 1, 1]` map, zero-padded: `weight` `[1, 1, kernel]`.
+    ChannelConv {
+        /// Taps, an odd number.
+        kernel: usize,
+    },
+    /// Means over each row, then over each column: `[c, h + w, 1]`.
+    AxisMeans,
+    /// The first `h` cells of such means: `[c, h, 1]`.
+    Rows {
+        /// Height.
+        h: usize,
+    },
+    /// The last `w` cells of such means: `[c, 1, w]`.
+    Columns {
+        /// Width.
+        w: usize,
+    },
+    /// Mean over the windows of PyTorch's `AdaptiveAvgPool2d`: `[c, side, side]`.
+    AdaptiveAvgPool {
+        /// Side that comes out.
+        side: usize,
+    },
+    /// Pointwise non-linearity.
+    Act(Activation),
+    /// Maximum over windows; padding counts as minus infinity.
+    MaxPool {
+        /// Side of the window.
+        kernel: usize,
+        /// Stride.
+        stride: usize,
+        /// Padding on each side.
+        padding: usize,
+    },
+    /// Mean over windows, without padding.
+    AvgPool {
+        /// Side of the window.
+        kernel: usize,
+        /// Stride.
+        stride: usize,
+    },
+    /// Mean over all cells: `[c, 1, 1]`.
+    GlobalAvgPool,
+    /// Maximum over all cells: `[c, 1, 1]`.
+    GlobalMaxPool,
+    /// Mean over channels: `[1, h, w]`.
+    ChannelMean,
+    /// Maximum over channels: `[1, h, w]`.
+    ChannelMax,
+    /// Two or more `[c, 1, 1]` maps side by side: `[c, 1, n]`.
+    Stack,
+    /// Sum over all cells: `[c, 1, 1]`.
+    SumCells,
+    /// Linear layer on a `[in, 1, 1]` map: `weight` `[out, in]`, `bias`.
+    Linear {
+        /// Inputs.
+        input: usize,
+        /// Outputs.
+        output: usize,
+    },
+    /// Sum of two maps of one shape.
+    Add,
+    /// Product of a map and a gate that has its shape, `[c, 1, 1]`, `[1, h, w]`, `[c, h, 1]` or `[c, 1, w]`.
+    Mul,
+    /// Concatenation over channels of two or more maps.
+    Concat,
+}
+
+/// A parameter or buffer by name and shape.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Param {
+    /// Upstream name, such as `features.0.0.weight`.
+    pub name: String,
+    /// Extents in PyTorch's order.
+    pub shape: Vec<usize>,
+}
+
+impl Param {
+    /// A parameter of that name and shape.
+    pub fn new(name: impl Into<String>, shape: &[usize]) -> Self {
+        Self { name: name.into(), shape: shape.to_vec() }
+    }
+
+    /// Number of values, saturating.
+    pub fn len(&self) -> usize {
+        self.shape.iter().fold(1, |n, d| n.saturating_mul(*d))
+    }
+
+    /// Whether the parameter holds no value.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+}
+
+/// Shapes of the gates that a map can be multiplied with.
+fn gates(s: Shape) -> [Shape; 5] {
+    [s, Shape::new(s.c, 1, 1), Shape::new(1, s.h, s.w), Shape::new(s.c, s.h, 1), Shape::new(s.c, 1, s.w)]
+}
+
+/// Output size of a window of side `kernel` over `n` cells with `pad` cells added in all.
+fn window(n: usize, pad: usize, kernel: usize, stride: usize) -> Option<usize> {
+    (stride > 0 && n + pad >= kernel).then(|| (n + pad - kernel) / stride + 1)
+}
+
+/// A parameter or buffer without the name of its node: counted often, named seldom.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Slot {
+    leaf: &'static str,
+    shape: [usize; 4],
+    rank: usize,
+}
+
+pub(crate) type Slots = [Option<Slot>; 4];
+
+fn slot(leaf: &'static str, shape: [usize; 4], rank: usize) -> Option<Slot> {
+    Some(Slot { leaf, shape, rank })
+}
+
+fn vector(leaf: &'static str, length: usize) -> Option<Slot> {
+    slot(leaf, [length, 1, 1, 1], 1)
+}
+
+fn named(name: &str, slots: Slots) -> Vec<Param> {
+    let one = |slot: Slot| Param::new(format!("{name}.{}", slot.leaf), &slot.shape[..slot.rank]);
+    slots.into_iter().flatten().map(one).collect()
+}
+
+pub(crate) fn values(slots: Slots) -> u64 {
+    let one = |slot: Slot| slot.shape.iter().fold(1u64, |n, d| n.saturating_mul(*d as u64));
+    slots.into_iter().flatten().map(one).sum()
+}
+
+impl Op {
+    /// Output shape, or why these inputs do not fit.
+    pub fn shape(&self, inputs: &[Shape]) -> Result<Shape, String> {
+        let first = || inputs.first().copied().ok_or_else(|| "no input".to_string());
+        let fits = |h: Option<usize>, w: Option<usize>, c: usize, kernel: usize, s: Shape| match (h, w) {
+            (Some(h), Some(w)) if h > 0 && w > 0 => Ok(Shape::new(c, h, w)),
+            _ => Err(format!("a window of {kernel} does not fit a map of {s}")),
+        };
+        match *self {
+            Op::Input(shape) => Ok(shape),
+            Op::Conv(conv) => {
+                let s = first()?;
+                if s.c != conv.input {
+                    return Err(format!("expects {} channels and gets {}", conv.input, s.c));
+                }
+                let p = conv.padding;
+                let extent = conv.extent();
+                let h = window(s.h, p.top + p.bottom, extent, conv.stride);
+                let w = window(s.w, p.left + p.right, extent, conv.stride);
+                fits(h, w, conv.output, extent, s)
+            }
+            Op::BatchNorm { channels, .. }
+            | Op::LayerNorm { channels, .. }
+            | Op::GroupNorm { channels, .. }
+            | Op::LayerScale { channels }
+            | Op::SelfAttention { channels, .. } => match first()? {
+                s if s.c == channels => Ok(s),
+                s => Err(format!("expects {channels} channels and gets {}", s.c)),
+            },
+            Op::MixCells { cells, h, w } => match first()? {
+                s if s.h * s.w == cells => Ok(Shape::new(s.c, h, w)),
+                s => Err(format!("expects {cells} cells and gets a map of {s}")),
+            },
+            Op::ChannelConv { .. } => match first()? {
+                s if (s.h, s.w) == (1, 1) => Ok(s),
+                s => Err(format!("expects a vector and gets a map of {s}")),
+            },
+            Op::AxisMeans => first().map(|s| Shape::new(s.c, s.h + s.w, 1)),
+            Op::Rows { h } => match first()? {
+                s if s.w == 1 && s.h >= h => Ok(Shape::new(s.c, h, 1)),
+                s => Err(format!("a map of {s} has no column of {h} cells")),
+            },
+            Op::Columns { w } => match first()? {
+                s if s.w == 1 && s.h >= w => Ok(Shape::new(s.c, 1, w)),
+                s => Err(format!("a map of {s} has no column of {w} cells")),
+            },
+            Op::AdaptiveAvgPool { side } => match first()? {
+                s if side > 0 && side <= s.h && side <= s.w => Ok(Shape::new(s.c, side, side)),
+                s => Err(format!("a map of {s} cannot be pooled to {side} × {side} cells")),
+            },
+            Op::Act(_) => first(),
+            Op::MaxPool { kernel, stride, padding } => {
+                let s = first()?;
+                let (h, w) =
+                    (window(s.h, 2 * padding, kernel, stride), window(s.w, 2 * padding, kernel, stride));
+                fits(h, w, s.c, kernel, s)
+            }
+            Op::AvgPool { kernel, stride } => {
+                let s = first()?;
+                fits(window(s.h, 0, kernel, stride), window(s.w, 0, kernel, stride), s.c, kernel, s)
+            }
+            Op::Stack => {
+                let s = first()?;
+                match inputs.iter().find(|o| **o != Shape::new(s.c, 1, 1)) {
+                    Some(other) => Err(format!("cannot stack {s} and {other}")),
+                    None => Ok(Shape::new(s.c, 1, inputs.len())),
+                }
+            }
+            Op::GlobalAvgPool | Op::GlobalMaxPool | Op::SumCells => first().map(|s| Shape::new(s.c, 1, 1)),
+            Op::ChannelMean | Op::ChannelMax => first().map(|s| Shape::new(1, s.h, s.w)),
+            Op::Linear { input, output } => match first()? {
+                s if s == Shape::new(input, 1, 1) => Ok(Shape::new(output, 1, 1)),
+                s => Err(format!("expects a vector of {input} and gets {s}")),
+            },
+            Op::Add => match inputs {
+                [a, b] if a == b => Ok(*a),
+                [a, b] => Err(format!("cannot add {a} and {b}")),
+                _ => Err("needs two inputs".into()),
+            },
+            Op::Mul => match inputs {
+                [a, b] if gates(*a).contains(b) => Ok(*a),
+                [a, b] => Err(format!("cannot gate {a} with {b}")),
+                _ => Err("needs two inputs".into()),
+            },
+            Op::Concat => {
+                let s = first()?;
+                if let Some(other) = inputs.iter().find(|o| (o.h, o.w) != (s.h, s.w)) {
+                    return Err(format!("cannot concatenate {s} and {other}"));
+                }
+                Ok(Shape::new(inputs.iter().map(|i| i.c).sum(), s.h, s.w))
+            }
+        }
+    }
+
+    /// Learned values: the last part of the name and the extents, in PyTorch's order and layout.
+    pub(crate) fn learned(&self) -> Slots {
+        match *self {
+            Op::Conv(c) => {
+                let weight = slot("weight", [c.output, c.input / c.groups, c.kernel, c.kernel], 4);
+                [weight, if c.bias { vector("bias", c.output) } else { None }, None, None]
+            }
+            Op::BatchNorm { channels, .. }
+            | Op::LayerNorm { channels, .. }
+            | Op::GroupNorm { channels, .. } => {
+                [vector("weight", channels), vector("bias", channels), None, None]
+            }
+            Op::LayerScale { channels } => [vector("gamma", channels), None, None, None],
+            Op::SelfAttention { channels: c, .. } => [
+                slot("qkv.weight", [3 * c, c, 1, 1], 2),
+                vector("qkv.bias", 3 * c),
+                slot("out.weight", [c, c, 1, 1], 2),
+                vector("out.bias", c),
+            ],
+            Op::MixCells { cells, h, w } => {
+                [slot("weight", [h * w, cells, 1, 1], 2), vector("bias", h * w), None, None]
+            }
+            Op::ChannelConv { kernel } => [slot("weight", [1, 1, kernel, 1], 3), None, None, None],
+            Op::Linear { input, output } => {
+                [slot("weight", [output, input, 1, 1], 2), vector("bias", output), None, None]
+            }
+            _ => [None; 4],
+        }
+    }
+
+    /// Kept values that are not learned; as [`Op::learned`].
+    pub(crate) fn kept(&self) -> Slots {
+        match *self {
+            Op::BatchNorm { channels, .. } => {
+                [vector("running_mean", channels), vector("running_var", channels), None, None]
+            }
+            _ => [None; 4],
+        }
+    }
+
+    /// Parameters (learned values) of a node called `name`, in PyTorch's order and layout.
+    pub fn parameters(&self, name: &str) -> Vec<Param> {
+        named(name, self.learned())
+    }
+
+    /// Buffers (values that are kept but not learned) of a node called `name`.
+    pub fn buffers(&self, name: &str) -> Vec<Param> {
+        named(name, self.kept())
+    }
+
+    /// Multiply-accumulates for one image; convolutions, linear layers and the products of attention, as the field
+    /// counts them.
+    pub fn macs(&self, output: Shape) -> u64 {
+        match *self {
+            Op::Conv(c) => output.len() as u64 * (c.input / c.groups * c.kernel * c.kernel) as u64,
+            Op::Linear { input, output } => (input * output) as u64,
+            Op::SelfAttention { channels: c, .. } => {
+                let cells = output.h * output.w;
+                (4 * cells * c * c + 2 * cells * cells * c) as u64
+            }
+            Op::MixCells { cells, .. } => (output.len() * cells) as u64,
+            Op::ChannelConv { kernel } => (output.c * kernel) as u64,
+            _ => 0,
+        }
+    }
+}
