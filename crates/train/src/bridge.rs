@@ -1,5 +1,6 @@
 //! From a feature map to memory tokens: linear layer and layer norm (see [`BridgeSpec`]).
 
+use crate::macs;
 use crate::math::Dropout;
 use crate::params::Params;
 use burn::tensor::{Tensor, TensorData};
@@ -29,10 +30,16 @@ pub fn bridge_tokens(
     memory.reshape([batch, spec.tokens(), spec.dim])
 }
 
+/// A counted matrix product; see [`crate::macs`].
+pub(crate) fn matmul<const D: usize>(a: Tensor<D>, b: Tensor<D>) -> Tensor<D> {
+    macs::add(a.dims().iter().product::<usize>() * b.dims()[D - 1]);
+    a.matmul(b)
+}
+
 /// `x Wᵀ + b`.
 pub(crate) fn linear(params: &Params, name: &str, x: Tensor<2>) -> Tensor<2> {
     let bias = params.get::<1>(&format!("{name}.bias"));
-    x.matmul(params.get::<2>(&format!("{name}.weight")).transpose()) + bias.unsqueeze::<2>()
+    matmul(x, params.get::<2>(&format!("{name}.weight")).transpose()) + bias.unsqueeze::<2>()
 }
 
 /// Layer norm over the last dimension, eps 1e-5 (Ba et al. 2016).

@@ -11,6 +11,7 @@ pub mod decode;
 pub mod decoder;
 pub mod error;
 pub mod fit;
+pub mod macs;
 mod math;
 pub mod model_folder;
 pub mod network;

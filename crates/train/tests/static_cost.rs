@@ -7,6 +7,7 @@ use capwright_blueprint::schema::{self, Narrowing};
 use capwright_blueprint::{Checked, Design, Shape, Target, Zoo, check, read};
 use capwright_contract::Decoding;
 use capwright_train::decoder::CaptionBatch;
+use capwright_train::macs::counted;
 use capwright_train::{Dropout, Grads, Input, Network};
 use proptest::prelude::*;
 use rand::SeedableRng;
@@ -79,6 +80,9 @@ proptest! {
             prop_assert_eq!(size, Some(shape.iter().product()), "{} of {:?}", name, checked.blueprint());
         }
         prop_assert!(grads.norm().is_finite());
+        let encode = || network.inner().memory(input(&network, design), false, &mut Dropout::off());
+        let (_, macs) = counted(encode);
+        prop_assert_eq!(macs, 2 * (design.trunk.macs() + design.bridge.macs()), "{:?}", checked.blueprint());
         let captions = network.inner().decode(input(&network, design), DECODING);
         prop_assert_eq!(captions.len(), 2);
         prop_assert!(captions.iter().all(|c| c.len() <= TARGET.max_words), "{captions:?}");

@@ -1,6 +1,7 @@
 //! The trained trunk: a graph run on burn, so that gradients flow, and its batch-norm statistics.
 
-use crate::bridge::linear;
+use crate::bridge::{linear, matmul};
+use crate::macs;
 use crate::params::Params;
 use burn::tensor::ops::ConvOptions;
 use burn::tensor::{Tensor, TensorData, activation, module};
@@ -106,7 +107,7 @@ fn node_forward(
     match (node.op, second) {
         (Op::Conv(c), _) => {
             let bias = c.bias.then(|| params.get::<1>(&name("bias")));
-            module::conv2d(x, params.get::<4>(&name("weight")), bias, options(&c))
+            conv2d(x, params.get::<4>(&name("weight")), bias, options(&c))
         }
         (Op::BatchNorm { eps_micro, .. }, _) => batch_norm(node, params, stats, x, eps_micro, training),
         (Op::LayerNorm { eps_micro, .. }, _) => {
@@ -125,14 +126,14 @@ fn node_forward(
             let [n, c, ..] = x.dims();
             let weight = params.get::<2>(&name("weight")).transpose();
             let bias = params.get::<1>(&name("bias")).unsqueeze::<2>();
-            (x.reshape([n * c, cells]).matmul(weight) + bias).reshape([n, c, h, w])
+            (matmul(x.reshape([n * c, cells]), weight) + bias).reshape([n, c, h, w])
         }
         (Op::ChannelConv { kernel }, _) => {
             let [n, c, ..] = x.dims();
             let weight = params.get::<3>(&name("weight")).reshape([1, 1, kernel, 1]);
             let padding = [(kernel / 2, kernel / 2), (0, 0)];
             let options = ConvOptions::new_with_padding([1; 2], padding, [1; 2], 1);
-            module::conv2d(x.reshape([n, 1, c, 1]), weight, None, options).reshape([n, c, 1, 1])
+            conv2d(x.reshape([n, 1, c, 1]), weight, None, options).reshape([n, c, 1, 1])
         }
         (Op::AxisMeans, _) => {
             let columns = x.clone().mean_dim(2).swap_dims(2, 3);
@@ -168,12 +169,20 @@ fn node_forward(
             let n = x.dims()[0];
             let weight = params.get::<2>(&name("weight")).transpose();
             let bias = params.get::<1>(&name("bias")).unsqueeze::<2>();
-            (x.reshape([n, input]).matmul(weight) + bias).reshape([n, output, 1, 1])
+            (matmul(x.reshape([n, input]), weight) + bias).reshape([n, output, 1, 1])
         }
         (Op::Add, Some(y)) => x + y,
         (Op::Mul, Some(y)) => x * y,
         (Op::Add | Op::Mul | Op::Input(_) | Op::Concat | Op::Stack, _) => x,
     }
+}
+
+/// A counted convolution; see [`crate::macs`].
+fn conv2d(x: Tensor<4>, weight: Tensor<4>, bias: Option<Tensor<1>>, options: ConvOptions<2>) -> Tensor<4> {
+    let taps: usize = weight.dims()[1..].iter().product();
+    let y = module::conv2d(x, weight, bias, options);
+    macs::add(y.dims().iter().product::<usize>() * taps);
+    y
 }
 
 fn options(c: &Conv) -> ConvOptions<2> {
@@ -203,8 +212,8 @@ fn self_attention(node: &str, params: &Params, x: Tensor<4>, heads: usize) -> Te
     let tokens = x.reshape([n, c, cells]).swap_dims(1, 2).reshape([n * cells, c]);
     let all = linear(params, &format!("{node}.qkv"), tokens).reshape([n, cells, 3 * c]);
     let part = |i: usize| all.clone().narrow(2, i * c, c).reshape([n, cells, heads, width]).swap_dims(1, 2);
-    let scores = part(0).mul_scalar(1.0 / (width as f64).sqrt()).matmul(part(1).swap_dims(2, 3));
-    let y: Tensor<4> = activation::softmax(scores, 3).matmul(part(2));
+    let scores = matmul(part(0).mul_scalar(1.0 / (width as f64).sqrt()), part(1).swap_dims(2, 3));
+    let y: Tensor<4> = matmul(activation::softmax(scores, 3), part(2));
     let y = linear(params, &format!("{node}.out"), y.swap_dims(1, 2).reshape([n * cells, c]));
     y.reshape([n, cells, c]).swap_dims(1, 2).reshape([n, c, h, w])
 }

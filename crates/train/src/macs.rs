@@ -1,0 +1,20 @@
+//! Counts the multiply-accumulates that encoder and bridge really do, to hold the checker's numbers against.
+
+use std::cell::Cell;
+
+thread_local! {
+    static COUNT: Cell<u64> = const { Cell::new(0) };
+}
+
+/// Counts `n` multiply-accumulates on this thread.
+pub(crate) fn add(n: usize) {
+    COUNT.set(COUNT.get() + n as u64);
+}
+
+/// What `work` gives, and the multiply-accumulates of the convolutions, linear layers and attention products that it
+/// asked for on this thread, over the whole batch; those of bridge and encoder.
+pub fn counted<T>(work: impl FnOnce() -> T) -> (T, u64) {
+    let before = COUNT.get();
+    let done = work();
+    (done, COUNT.get() - before)
+}
