@@ -26,7 +26,7 @@ use tokens::{Kind, Token};
 pub const MAX_REQUEST_BYTES: usize = 10_000;
 
 /// What a request says.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct Understood {
     /// Bounds that were stated.
     pub budgets: Budgets,
