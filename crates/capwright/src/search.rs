@@ -57,10 +57,11 @@ pub fn resume(args: &ResumeArgs) -> Result<(), Failure> {
     let state = Study::fold(recorded.iter().map(|r| &r.event)).map_err(Failure::input)?;
     let contract = state.contract().clone();
     setup::check_data(&contract)?;
-    let weights = setup::weights(&contract.components.backbones, &mut |name, failure| {
+    let backbones = contract.components.backbones.clone().unwrap_or_default();
+    let weights = setup::weights(&backbones, &mut |name, failure| {
         eprintln!("{name}: {failure}");
     })?;
-    if let Some(missing) = contract.components.backbones.iter().find(|name| !weights.contains_key(*name)) {
+    if let Some(missing) = backbones.iter().find(|name| !weights.contains_key(*name)) {
         return Err(Failure::input(format!("the study uses {missing}, whose weights cannot be had now"))
             .help(format!("capwright weights fetch {missing}")));
     }
@@ -153,7 +154,10 @@ fn inspiration(contract: &Contract) -> Vec<Vec<String>> {
     };
     let allowed = |snippet: &Snippet| match snippet.kind {
         SnippetKind::Source if snippet.json.contains("\"scratch\"") => parts.scratch,
-        SnippetKind::Source => parts.backbones.iter().any(|b| snippet.json.contains(&format!("\"{b}\""))),
+        SnippetKind::Source => {
+            let named = |b: &String| snippet.json.contains(&format!("\"{b}\""));
+            parts.backbones.as_ref().is_none_or(|names| names.iter().any(named))
+        }
         SnippetKind::Decoder => parts.families.iter().any(|f| family(*f, &snippet.json)),
         SnippetKind::Block | SnippetKind::Recipe => true,
     };

@@ -69,10 +69,11 @@ pub fn prepare(args: &SearchArgs) -> Result<Prepared, Failure> {
         request: args.request.clone(),
         budgets,
         components: Components {
-            backbones: weights.keys().cloned().collect(),
+            backbones: Some(weights.keys().cloned().collect()),
             scratch: !args.no_scratch,
             families,
             image_sizes: sizes,
+            ..Components::default()
         },
         decoding: Decoding { beam: args.beam, max_words: args.max_words },
         training: Training {
@@ -86,8 +87,16 @@ pub fn prepare(args: &SearchArgs) -> Result<Prepared, Failure> {
             repairs: 2,
             snippets: args.snippets,
             token_budget: args.token_budget,
+            ..Search::default()
         },
-        data: Data { dir, fingerprint: data.fingerprint().to_string(), min_count, vocab: vocabulary.len() },
+        data: Data {
+            dir,
+            fingerprint: data.fingerprint().to_string(),
+            min_count,
+            vocab: vocabulary.len(),
+            max_vocab: None,
+        },
+        ..Contract::default()
     };
     contract.check().map_err(Failure::input)?;
     let folder = study_folder(args.study.as_deref())?;

@@ -148,6 +148,18 @@ clauses! {
     DataLicences = "licences.data", Upper, Names, "licences of data";
 }
 
+/// A unit in which the bound of a clause may be said.
+pub(crate) fn example_unit(clause: Clause) -> &'static str {
+    match clause.unit() {
+        Unit::Bytes => "MB",
+        Unit::Milliseconds => "ms",
+        Unit::Seconds => "minutes",
+        Unit::Joules => "J",
+        Unit::Dollars => "USD",
+        _ => "a count",
+    }
+}
+
 impl std::fmt::Display for Clause {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str(self.as_str())

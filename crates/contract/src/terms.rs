@@ -252,6 +252,20 @@ pub enum Merit {
     TrainingSeconds,
 }
 
+impl std::fmt::Display for Merit {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::Bleu4 => "BLEU-4, high first",
+            Self::ParamsTotal => "parameters in total, few first",
+            Self::ParamsTrainable => "trainable parameters, few first",
+            Self::MacsImage => "multiply-accumulates per image, few first",
+            Self::MacsToken => "multiply-accumulates per word, few first",
+            Self::WeightBytes => "bytes of weights, few first",
+            Self::TrainingSeconds => "seconds of training, few first",
+        })
+    }
+}
+
 /// A wish. Objectives are compared in their order: of two designs whose first merit differs by no more than `within`
 /// from the best, the next objective decides.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
