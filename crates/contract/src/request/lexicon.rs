@@ -107,10 +107,10 @@ macro_rules! lexicon {
     };
 }
 
+use self::Dimension::*;
+use self::Name::*;
+use self::Sense::*;
 use Clause as C;
-use Dimension::*;
-use Name::*;
-use Sense::*;
 
 lexicon! {
     Limit(self::Limit::Upper) => "less than" "fewer than" "smaller than" "lower than" "shorter than" "faster than" "cheaper than"
@@ -212,30 +212,30 @@ lexicon! {
     Topic(self::Topic::Epochs) => "epoch" "epochs" "training epochs" "轮" "训练轮数" "轮训练" "个 epoch";
     Topic(self::Topic::Trials) => "trial" "trials" "candidate" "candidates" "designs" "个候选" "个设计" "次试验" "个模型";
     Topic(self::Topic::Confidence) => "confidence" "confidence level" "with confidence" "sure" "置信度" "置信水平" "把握";
-    Name(Family(crate::Family::Lstm)) => "lstm" "lstms" "长短期记忆" "长短期记忆网络";
-    Name(Family(crate::Family::Gru)) => "gru" "grus" "门控循环单元";
-    Name(Family(crate::Family::Transformer)) => "transformer" "transformers";
-    Name(Part("resnet18")) => "resnet18" "resnet-18" "resnet 18";
-    Name(Part("mobilenet_v2")) => "mobilenet" "mobilenetv2" "mobilenet v2" "mobilenet_v2" "mobilenet-v2";
-    Name(Part("efficientnet_lite0")) => "efficientnet" "efficientnet lite" "efficientnet-lite0" "efficientnet_lite0" "efficientnet lite0";
-    Name(Part("attention")) => "attention" "attention mechanism" "注意力" "注意力机制";
-    Name(Part("additive")) => "additive attention" "bahdanau attention" "加性注意力";
-    Name(Part("dot")) => "dot attention" "dot product attention" "luong attention" "点积注意力";
-    Name(Part("se")) => "squeeze and excitation" "squeeze excitation" "se block" "se blocks" "se 模块";
-    Name(Part("eca")) => "eca" "eca blocks";
-    Name(Part("cbam")) => "cbam" "cbam blocks" "cbam 模块";
-    Name(Part("coordinate")) => "coordinate attention" "坐标注意力";
-    Name(Part("conv_next")) => "convnext" "convnext blocks" "convnext block";
-    Name(Part("self_attention")) => "self attention blocks" "self attention block" "自注意力模块";
-    Name(Part("swiglu")) => "swiglu";
-    Name(Part("rotary")) => "rope" "rotary" "rotary positions" "旋转位置编码";
-    Name(Part("tied")) => "tied embeddings" "weight tying" "共享词嵌入";
-    Name(Scratch) => "from scratch" "scratch" "training from scratch" "trained from scratch" "从头训练" "从零训练" "从头训练的编码器" "encoders from scratch";
-    Name(Licence("MIT")) => "mit" "mit licence" "mit license" "mit 许可" "mit 许可证";
-    Name(Licence("Apache-2.0")) => "apache" "apache-2.0" "apache 2.0" "apache licence" "apache license" "apache-2.0 许可";
-    Name(Licence("BSD-3-Clause")) => "bsd" "bsd-3" "bsd-3-clause" "bsd 3 clause" "bsd-3 clause" "bsd-3-clause 许可";
-    Name(Licence("CC0-1.0")) => "cc0" "cc0-1.0" "public domain" "公有领域";
-    Name(Licence("CC-BY-4.0")) => "cc by" "cc by 4.0" "cc-by-4.0" "cc by-4.0" "creative commons attribution";
+    Sense::Name(Family(crate::Family::Lstm)) => "lstm" "lstms" "长短期记忆" "长短期记忆网络";
+    Sense::Name(Family(crate::Family::Gru)) => "gru" "grus" "门控循环单元";
+    Sense::Name(Family(crate::Family::Transformer)) => "transformer" "transformers";
+    Sense::Name(Part("resnet18")) => "resnet18" "resnet-18" "resnet 18";
+    Sense::Name(Part("mobilenet_v2")) => "mobilenet" "mobilenetv2" "mobilenet v2" "mobilenet_v2" "mobilenet-v2";
+    Sense::Name(Part("efficientnet_lite0")) => "efficientnet" "efficientnet lite" "efficientnet-lite0" "efficientnet_lite0" "efficientnet lite0";
+    Sense::Name(Part("attention")) => "attention" "attention mechanism" "注意力" "注意力机制";
+    Sense::Name(Part("additive")) => "additive attention" "bahdanau attention" "加性注意力";
+    Sense::Name(Part("dot")) => "dot attention" "dot product attention" "luong attention" "点积注意力";
+    Sense::Name(Part("se")) => "squeeze and excitation" "squeeze excitation" "se block" "se blocks" "se 模块";
+    Sense::Name(Part("eca")) => "eca" "eca blocks";
+    Sense::Name(Part("cbam")) => "cbam" "cbam blocks" "cbam 模块";
+    Sense::Name(Part("coordinate")) => "coordinate attention" "坐标注意力";
+    Sense::Name(Part("conv_next")) => "convnext" "convnext blocks" "convnext block";
+    Sense::Name(Part("self_attention")) => "self attention blocks" "self attention block" "自注意力模块";
+    Sense::Name(Part("swiglu")) => "swiglu";
+    Sense::Name(Part("rotary")) => "rope" "rotary" "rotary positions" "旋转位置编码";
+    Sense::Name(Part("tied")) => "tied embeddings" "weight tying" "共享词嵌入";
+    Sense::Name(Scratch) => "from scratch" "scratch" "training from scratch" "trained from scratch" "从头训练" "从零训练" "从头训练的编码器" "encoders from scratch";
+    Sense::Name(Licence("MIT")) => "mit" "mit licence" "mit license" "mit 许可" "mit 许可证";
+    Sense::Name(Licence("Apache-2.0")) => "apache" "apache-2.0" "apache 2.0" "apache licence" "apache license" "apache-2.0 许可";
+    Sense::Name(Licence("BSD-3-Clause")) => "bsd" "bsd-3" "bsd-3-clause" "bsd 3 clause" "bsd-3-clause 许可";
+    Sense::Name(Licence("CC0-1.0")) => "cc0" "cc0-1.0" "public domain" "公有领域";
+    Sense::Name(Licence("CC-BY-4.0")) => "cc by" "cc by 4.0" "cc-by-4.0" "cc by-4.0" "creative commons attribution";
     Not => "no" "not" "non" "without" "never" "neither" "nor" "except" "avoid" "avoiding" "excluding" "don't" "dont" "do not" "don't use" "instead of"
         "rather than" "other than" "anything but" "forbid" "forbidden" "ban" "不要" "不用" "不使用" "别用" "禁止" "禁用" "避免" "不带" "不含" "没有" "无" "除了" "而不是" "不能用" "不" "不允许";
     Only => "only" "just" "pure" "solely" "只用" "仅用" "只要" "只" "仅" "只能用" "仅限" "只使用" "只允许";

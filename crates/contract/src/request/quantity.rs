@@ -86,10 +86,7 @@ fn bound(s: &mut Sentence<'_>, notes: &mut Notes, at: usize) -> Option<Bound> {
         notes.refuse(place, BadNumber::TooLarge.to_string());
         return None;
     };
-    let free = matches!(
-        target,
-        Target::Field(_) | Target::ImageSize | Target::Beam | Target::Epochs | Target::Trials
-    );
+    let free = !matches!(target, Target::Clause(_));
     if phrase.limit.is_none() && !free && doubt.is_none() {
         let side = if let Target::Clause(clause) = target { clause.side() } else { crate::Side::Upper };
         let words = if side == crate::Side::Upper { "an upper" } else { "a lower" };
