@@ -3,9 +3,11 @@
 //! This crate is pure: no IO, no clock, no tensors.
 
 mod admitted;
+mod cheap;
 mod clause;
 mod contract;
 mod faults;
+mod feasible;
 mod request;
 mod terms;
 mod violation;
@@ -16,6 +18,7 @@ pub use clause::{Clause, Side, Unit};
 pub use contract::{
     Components, Contract, ContractError, Data, Decoding, Family, MAX_BOUND, Search, Training, VERSION,
 };
+pub use feasible::{Demand, Impossible, cheapest, impossible};
 pub use request::{Ignored, MAX_REQUEST_BYTES, Reading, Understood, parse_request};
 pub use terms::{Amount, Budgets, Floors, Licences, Limits, Measuring, Merit, Objective, Range, Ranges};
 pub use violation::{Violation, spent, violations};
