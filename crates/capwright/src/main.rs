@@ -2,12 +2,14 @@
 
 mod check;
 mod cli;
+mod contract;
 mod data;
 mod failure;
 mod model;
 mod search;
 mod setup;
 mod study;
+mod verify;
 mod watch;
 mod worker;
 mod zoo;
@@ -37,6 +39,9 @@ fn run(command: Command) -> Result<(), Failure> {
     match command {
         Command::Search(args) => search::search(&args),
         Command::Resume(args) => search::resume(&args),
+        Command::Contract(args) => contract::contract(&args),
+        Command::Verify(args) => verify::verify(&args),
+        Command::Footprint { model, photo } => verify::footprint(&model, &photo),
         Command::Caption(args) => model::caption(&args),
         Command::Evaluate(args) => model::evaluate(&args),
         Command::Check(args) => check::check(&args),

@@ -20,11 +20,15 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 /// Which language model to use, if any.
-struct LlmArgs<'a> {
-    gguf: Option<&'a Path>,
-    url: Option<&'a str>,
-    model: &'a str,
-    timeout: u64,
+pub struct LlmArgs<'a> {
+    /// A file to run in this process.
+    pub gguf: Option<&'a Path>,
+    /// A server.
+    pub url: Option<&'a str>,
+    /// Model name at the server.
+    pub model: &'a str,
+    /// Seconds for one answer.
+    pub timeout: u64,
 }
 
 /// `capwright search`.
@@ -121,11 +125,18 @@ fn architect(
 }
 
 fn language_model(contract: &Contract, args: &LlmArgs, space: Space) -> Result<LlmArchitect, Failure> {
+    let model = text_model(args)?;
+    let options = LlmOptions { deadline: Duration::from_secs(args.timeout), ..LlmOptions::default() };
+    Ok(LlmArchitect::new(model, space, inspiration(contract), options))
+}
+
+/// The language model that the arguments name; the small default one without a name.
+pub fn text_model(args: &LlmArgs) -> Result<Box<dyn TextModel>, Failure> {
     let bad = |error: LlmError| match error {
         LlmError::BadModel { .. } | LlmError::BadEndpoint { .. } => Failure::input(error),
         _ => Failure::llm(error),
     };
-    let model: Box<dyn TextModel> = match (args.url, args.gguf) {
+    Ok(match (args.url, args.gguf) {
         (Some(url), _) => {
             let key = std::env::var("CAPWRIGHT_LLM_KEY").ok();
             Box::new(OpenAi::connect(url, args.model, key, Timeouts::default()).map_err(bad)?)
@@ -139,9 +150,7 @@ fn language_model(contract: &Contract, args: &LlmArgs, space: Space) -> Result<L
             let path = crate::zoo::cache()?.get(&default_model()).map_err(Failure::llm)?;
             Box::new(Embedded::load(&path, &Options::default()).map_err(bad)?)
         }
-    };
-    let options = LlmOptions { deadline: Duration::from_secs(args.timeout), ..LlmOptions::default() };
-    Ok(LlmArchitect::new(model, space, inspiration(contract), options))
+    })
 }
 
 /// The zoo's snippets that the contract allows, a list for each kind.

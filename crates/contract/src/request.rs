@@ -21,7 +21,7 @@ mod quantity;
 mod tokens;
 mod wishes;
 
-use crate::Contract;
+use crate::{Clause, Contract};
 use lexicon::Sense;
 use serde::{Deserialize, Serialize};
 use tokens::{Kind, Token};
@@ -68,6 +68,12 @@ pub struct Ignored {
 
 /// Reads a request; see the module's grammar. Never fails: what it cannot use is in the answer.
 pub fn parse_request(text: &str) -> Understood {
+    parse_request_with(text, &mut |_| None)
+}
+
+/// As [`parse_request`]; for a number whose topic is not plain, `ask` may say which clause its phrase is about. Number,
+/// scale and unit stay as written, and an answer that does not fit the unit is not used.
+pub fn parse_request_with(text: &str, ask: &mut dyn FnMut(&str) -> Option<Clause>) -> Understood {
     let mut notes = Notes::default();
     let mut contract = Contract::default();
     if text.len() > MAX_REQUEST_BYTES {
@@ -78,7 +84,7 @@ pub fn parse_request(text: &str) -> Understood {
     }
     text.clone_into(&mut contract.request);
     let mut sentence = Sentence::new(text);
-    let bounds = quantity::read(&mut sentence, &mut notes);
+    let bounds = quantity::read(&mut sentence, &mut notes, ask);
     wishes::resolve(bounds, &mut notes, &mut contract);
     names::read(&mut sentence, &mut notes, &mut contract);
     leftovers(&sentence, &mut notes);

@@ -120,7 +120,7 @@ section! {
         memory_bytes: u64 = MemoryBytes,
         /// Peak resident memory of a process that trains, in bytes.
         training_memory_bytes: u64 = TrainingMemoryBytes,
-        /// Median time from pixels to captions of one batch, in milliseconds.
+        /// Median time from image files to the captions of one batch, in milliseconds.
         latency_p50_ms: f64 = LatencyP50,
         /// The same, 95th percentile.
         latency_p95_ms: f64 = LatencyP95,

@@ -47,24 +47,33 @@ struct Phrase {
 }
 
 /// Reads every number of the request; each is used, refused, or listed with the reason.
-pub(super) fn read(s: &mut Sentence<'_>, notes: &mut Notes) -> Vec<Bound> {
+pub(super) fn read(
+    s: &mut Sentence<'_>,
+    notes: &mut Notes,
+    ask: &mut dyn FnMut(&str) -> Option<Clause>,
+) -> Vec<Bound> {
     let mut bounds = Vec::new();
     for at in 0..s.len() {
         if s.kind(at) == Kind::Number && s.sense(at).is_none() && !s.used[at] {
-            bounds.extend(bound(s, notes, at));
+            bounds.extend(bound(s, notes, at, ask));
         }
     }
     bounds
 }
 
-fn bound(s: &mut Sentence<'_>, notes: &mut Notes, at: usize) -> Option<Bound> {
+fn bound(
+    s: &mut Sentence<'_>,
+    notes: &mut Notes,
+    at: usize,
+    ask: &mut dyn FnMut(&str) -> Option<Clause>,
+) -> Option<Bound> {
     let mut phrase = Phrase { from: at, to: at + 1, ..Phrase::default() };
     right(s, at, &mut phrase);
     left(s, at, &mut phrase);
     let negative = s.is_negative(at);
     let number = Number::read(s.word(at));
     let place = s.take(phrase.from, phrase.to);
-    let (target, up, down, mut doubt) = match target(&phrase) {
+    let (target, up, down, mut doubt) = match asked(&mut phrase, &place.1, ask) {
         Ok(found) => found,
         Err(why) => {
             notes.ignore(place, why);
@@ -99,6 +108,28 @@ fn bound(s: &mut Sentence<'_>, notes: &mut Notes, at: usize) -> Option<Bound> {
     });
     Some(Bound { target, limit, number, upto: phrase.upto, up, down, place, doubt })
 }
+
+/// The target of a phrase; one that is not plain is asked for.
+fn asked(
+    phrase: &mut Phrase,
+    text: &str,
+    ask: &mut dyn FnMut(&str) -> Option<Clause>,
+) -> Result<Read, String> {
+    let plain = target(phrase);
+    let doubtful = phrase.topics.is_empty() && !matches!(phrase.unit, Some((Dimension::Flops, _)));
+    if !doubtful || matches!(plain, Ok((.., None))) {
+        return plain;
+    }
+    let answered = ask(text)
+        .filter(|clause| phrase.unit.is_none_or(|(dimension, _)| dimension_of(*clause).contains(&dimension)));
+    let Some(clause) = answered else { return plain };
+    phrase.topics.push(Topic::Clause(clause));
+    let said = "what it is about was said by the language model".to_owned();
+    target(phrase).map(|(target, up, down, _)| (target, up, down, Some(said))).or(plain)
+}
+
+/// What a phrase is about, its unit as a fraction of the target's own, and what is doubtful.
+type Read = (Target, u64, u64, Option<String>);
 
 /// Reads what follows the number: scale, "+", unit and topics, the end of a range, a late limit.
 fn right(s: &Sentence<'_>, at: usize, phrase: &mut Phrase) {
@@ -312,7 +343,7 @@ fn dimension_of(clause: Clause) -> &'static [Dimension] {
 }
 
 /// What the phrase is about, and its unit as a fraction of the target's own.
-fn target(phrase: &Phrase) -> Result<(Target, u64, u64, Option<String>), String> {
+fn target(phrase: &Phrase) -> Result<Read, String> {
     let has = |topic: Topic| phrase.topics.contains(&topic);
     let clause = phrase.topics.iter().rev().find_map(|t| match t {
         Topic::Clause(clause) => Some(*clause),
@@ -381,11 +412,7 @@ fn target(phrase: &Phrase) -> Result<(Target, u64, u64, Option<String>), String>
 }
 
 /// Numbers that need no unit, and why others do.
-fn without_unit(
-    phrase: &Phrase,
-    clause: Option<Clause>,
-    other: Option<Target>,
-) -> Result<(Target, u64, u64, Option<String>), String> {
+fn without_unit(phrase: &Phrase, clause: Option<Clause>, other: Option<Target>) -> Result<Read, String> {
     if let Some(stranger) = &phrase.stranger {
         return Err(format!(
             "{stranger:?} is no unit that is read; units: parameters, trainable parameters, MACs, bytes (MB, MiB), ms, s, J"

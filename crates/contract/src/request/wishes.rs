@@ -115,18 +115,7 @@ fn clause_bound(bound: &Bound, clause: Clause, kept: &mut Vec<Kept>, _: &mut Not
 /// Whether a clause's bound may have a fraction.
 fn real(clause: Clause) -> bool {
     let mut probe = Contract::default();
-    matches!(slot(&mut probe, clause), Some(Slot::Real(_)))
-}
-
-fn slot(contract: &mut Contract, clause: Clause) -> Option<Slot<'_>> {
-    match clause {
-        Clause::MaxVocab => return Some(Slot::Whole(&mut contract.data.max_vocab)),
-        Clause::TokenBudget => return Some(Slot::Whole(&mut contract.search.token_budget)),
-        Clause::MoneyUsd => return Some(Slot::Real(&mut contract.search.money_usd)),
-        _ => {}
-    }
-    let (budgets, limits, floors) = (&mut contract.budgets, &mut contract.limits, &mut contract.floors);
-    budgets.slot(clause).or(limits.slot(clause)).or(floors.slot(clause))
+    matches!(probe.slot(clause), Some(Slot::Real(_)))
 }
 
 fn keep_strictest(kept: Vec<Kept>, notes: &mut Notes, contract: &mut Contract) {
@@ -146,7 +135,7 @@ fn keep_strictest(kept: Vec<Kept>, notes: &mut Notes, contract: &mut Contract) {
             notes.ignore((start, phrase), "said already");
         } else {
             told.push(clause);
-            let shown = match slot(contract, clause) {
+            let shown = match contract.slot(clause) {
                 Some(Slot::Whole(field)) => {
                     *field = Some(one.whole);
                     grouped(one.whole)
