@@ -27,10 +27,14 @@ fn together_they_show_every_section_and_every_bound() {
         contracts.iter().flat_map(|c| c.bounds()).map(|(clause, _)| clause).collect();
     use capwright_contract::Clause::*;
     let left_out = [Bleu1, Bleu2, Bleu3];
-    for clause in capwright_contract::Clause::ALL.iter().filter(|c| c.unit() != capwright_contract::Unit::Names) {
+    for clause in
+        capwright_contract::Clause::ALL.iter().filter(|c| c.unit() != capwright_contract::Unit::Names)
+    {
         assert!(shown.contains(clause) || left_out.contains(clause) || *clause == MaxWords, "{clause}");
     }
-    for section in ["[ranges]", "[licences]", "[[objectives]]", "[training]", "[search]", "[data]", "[measuring]"] {
+    for section in
+        ["[ranges]", "[licences]", "[[objectives]]", "[training]", "[search]", "[data]", "[measuring]"]
+    {
         assert!(EXAMPLES.iter().any(|(_, text)| text.contains(section)), "{section}");
     }
 }

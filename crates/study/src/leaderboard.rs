@@ -1,12 +1,15 @@
 //! The leaderboard: a fold over a study, never written down separately.
 
 use crate::{Study, Trial, TrialResult, TrialStatus, describe};
+use capwright_blueprint::Cost;
+use capwright_contract::Merit;
 use serde::{Deserialize, Serialize};
 
 /// Trials by merit, and apart those that cannot be ranked. Scores are of the validation split.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct Leaderboard {
-    /// By BLEU-4 (high first), then trainable parameters, then total ones (few first), then number.
+    /// By the contract's objectives; without any by BLEU-4 (high first), then trainable parameters, then total ones (few
+    /// first), then number.
     pub rows: Vec<Row>,
     /// Finished with one or few distinct captions: never ranked, whatever the score.
     pub collapsed: Vec<Unranked>,
@@ -86,6 +89,7 @@ impl Leaderboard {
                 .then(a.params_total.cmp(&b.params_total))
                 .then(a.trial.cmp(&b.trial))
         });
+        board.rows = by_objectives(std::mem::take(&mut board.rows), study);
         for (row, rank) in board.rows.iter_mut().zip(1..) {
             row.rank = rank;
         }
@@ -114,6 +118,43 @@ impl Leaderboard {
             }
         }
         text
+    }
+}
+
+/// Ranks by the contract's objectives: of the rows that are left, those near the best in the first merit go on to the
+/// second, and so on; who is left first is the next in rank. Rows that no objective tells apart keep their order.
+fn by_objectives(mut rows: Vec<Row>, study: &Study) -> Vec<Row> {
+    let objectives = &study.contract().objectives;
+    if objectives.is_empty() {
+        return rows;
+    }
+    let mut ranked = Vec::with_capacity(rows.len());
+    while !rows.is_empty() {
+        let mut left: Vec<usize> = (0..rows.len()).collect();
+        for objective in objectives {
+            // Low is better: scores are turned round.
+            let value = |at: usize| merit(objective.merit, &rows[at], study);
+            let best = left.iter().map(|at| value(*at)).fold(f64::INFINITY, f64::min);
+            left.retain(|at| value(*at) <= best + objective.within);
+        }
+        let next = left.first().copied().unwrap_or(0);
+        ranked.push(rows.remove(next));
+    }
+    ranked
+}
+
+/// A merit as a number of which less is better.
+fn merit(merit: Merit, row: &Row, study: &Study) -> f64 {
+    let cost = study.trials.get(&row.trial).map(|trial| trial.cost);
+    let of_cost = |read: fn(&Cost) -> u64| cost.as_ref().map_or(f64::INFINITY, |cost| read(cost) as f64);
+    match merit {
+        Merit::Bleu4 => -row.bleu[3],
+        Merit::TrainingSeconds => row.seconds,
+        Merit::ParamsTotal => of_cost(|c| c.params_total),
+        Merit::ParamsTrainable => of_cost(|c| c.params_trainable),
+        Merit::MacsImage => of_cost(|c| c.macs_image),
+        Merit::MacsToken => of_cost(|c| c.macs_token),
+        Merit::WeightBytes => of_cost(|c| c.weight_bytes),
     }
 }
 
@@ -218,10 +259,18 @@ mod tests {
     use super::*;
     use crate::Event;
     use crate::conformance::{admitted, draft, epoch, opened, result, samples};
+    use capwright_contract::Objective;
 
     /// A study whose trials finish with these BLEU-4 and trainable parameters.
     fn study(trials: &[(f64, u64)]) -> Study {
+        study_for(trials, &[])
+    }
+
+    fn study_for(trials: &[(f64, u64)], objectives: &[Objective]) -> Study {
         let mut events = vec![opened()];
+        if let Event::StudyOpened(first) = &mut events[0] {
+            first.contract.objectives = objectives.to_vec();
+        }
         for ((bleu, trainable), n) in trials.iter().zip(1..) {
             let mut verdict = admitted(n, &format!("net{n}"));
             if let crate::Verdict::Admitted { cost, .. } = &mut verdict {
@@ -242,6 +291,20 @@ mod tests {
         assert_eq!(order, [5, 3, 4, 2, 1]);
         assert!(board.rows.iter().map(|r| r.rank).eq(1..=5));
         assert_eq!(board.best(), Some(5));
+    }
+
+    #[test]
+    fn objectives_rank_and_a_tolerance_lets_the_next_decide() {
+        let trials = [(0.20, 5), (0.21, 9), (0.205, 3), (0.10, 1)];
+        let order = |objectives: &[Objective]| -> Vec<u64> {
+            Leaderboard::of(&study_for(&trials, objectives)).rows.iter().map(|r| r.trial).collect()
+        };
+        let bleu = |within| Objective { merit: Merit::Bleu4, within };
+        let small = Objective { merit: Merit::ParamsTrainable, within: 0.0 };
+        assert_eq!(order(&[bleu(0.0), small]), [2, 3, 1, 4]);
+        assert_eq!(order(&[bleu(0.0051), small]), [3, 2, 1, 4]);
+        assert_eq!(order(&[bleu(0.02), small]), [3, 1, 2, 4]);
+        assert_eq!(order(&[small]), [4, 3, 1, 2]);
     }
 
     #[test]

@@ -1,0 +1,55 @@
+//! `capwright contract`, as a person sees it.
+
+use assert_cmd::Command;
+
+fn contract(dir: &std::path::Path, args: &[&str]) -> (i32, String, String) {
+    let output = Command::cargo_bin("capwright")
+        .expect("the program is built")
+        .current_dir(dir)
+        .env("NO_COLOR", "1")
+        .arg("contract")
+        .args(args)
+        .output()
+        .expect("it runs");
+    let text = |bytes: Vec<u8>| String::from_utf8(bytes).expect("UTF-8");
+    (output.status.code().unwrap_or(-1), text(output.stdout), text(output.stderr))
+}
+
+#[test]
+fn a_sentence_becomes_a_contract_and_says_what_it_understood() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let (code, out, err) = contract(dir.path(), &["a small GRU, under 2 M parameters, latency below 20 ms"]);
+    assert_eq!(code, 0, "{err}");
+    insta::assert_snapshot!("contract_stdout", out);
+    insta::assert_snapshot!("contract_stderr", err);
+}
+
+#[test]
+fn a_file_is_written_where_it_is_said_and_only_with_consent() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let (code, _, err) = contract(dir.path(), &["参数不超过200万", "--out", "c.toml"]);
+    assert_eq!(code, 2, "nobody to ask: {err}");
+    assert!(err.contains("--yes") && !dir.path().join("c.toml").exists(), "{err}");
+    let (code, out, _) = contract(dir.path(), &["参数不超过200万", "--out", "c.toml", "--yes"]);
+    assert_eq!(code, 0);
+    let written = std::fs::read_to_string(dir.path().join("c.toml")).expect("written");
+    assert_eq!(written, out);
+    assert!(written.contains("params_total = 2000000"), "{written}");
+}
+
+#[test]
+fn an_impossible_contract_is_refused_with_its_reasons_and_code_3() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let request = "an LSTM with hidden size at least 640 and at most 2 million parameters";
+    let (code, out, err) = contract(dir.path(), &[request]);
+    assert_eq!((code, out.as_str()), (3, ""), "{err}");
+    insta::assert_snapshot!("impossible_stderr", err);
+}
+
+#[test]
+fn all_that_cannot_be_met_is_said_at_once_with_code_2() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let (code, _, err) = contract(dir.path(), &["under 0 parameters, with CBAM, no CBAM"]);
+    assert_eq!(code, 2);
+    assert!(err.contains("zero") && err.contains("excludes it"), "{err}");
+}
