@@ -147,7 +147,10 @@ fn parts(blueprint: &Blueprint, contract: &Contract) -> Vec<Violation> {
         bound: word.clone(),
         value: "absent".to_owned(),
         message: format!("every design must have {word:?}"),
-        hint: format!("add {word:?}"),
+        hint: match words::members(word) {
+            Some(members) => format!("use one of: {}", members.join(", ")),
+            None => format!("add {word:?}"),
+        },
     });
     let present = forbidden.iter().filter(|word| words::has(&found, word)).map(|word| Violation {
         clause: Clause::Forbidden,

@@ -28,6 +28,12 @@ pub(crate) fn has(parts: &BTreeSet<String>, word: &str) -> bool {
     }
 }
 
+/// The parts of which a group's word means any, of those that the language has.
+pub(crate) fn members(word: &str) -> Option<Vec<&'static str>> {
+    let (_, members) = GROUPS.iter().find(|(group, _)| *group == word)?;
+    Some(members.iter().copied().filter(|member| is_known(member)).collect())
+}
+
 /// Whether the language has that word.
 pub(crate) fn is_known(word: &str) -> bool {
     static WORDS: OnceLock<BTreeSet<String>> = OnceLock::new();

@@ -6,7 +6,7 @@ use crate::say;
 use capwright_blueprint::Checked;
 use capwright_caption_data::ImageRecord;
 use capwright_caption_metrics::{bleu, bootstrap, percentile, tokenize};
-use capwright_contract::{Clause, Contract, Measured, spent};
+use capwright_contract::{Clause, Contract, Decoding, Measured, spent};
 use capwright_pipeline::ModelCard;
 use capwright_train::{Captioner, Evaluation, peak_memory};
 use std::cell::OnceCell;
@@ -103,9 +103,15 @@ impl<'a> Measures<'a> {
     fn evaluation(&self) -> Result<&Evaluation, String> {
         let run = || {
             eprintln!("captioning {} images", self.records.len());
-            self.model.evaluate(self.records, self.model.decoding()).map_err(|error| error.to_string())
+            self.model.evaluate(self.records, self.decoding()).map_err(|error| error.to_string())
         };
         self.evaluation.get_or_init(run).as_ref().map_err(Clone::clone)
+    }
+
+    /// The contract's beam, and no more words than the model can say.
+    fn decoding(&self) -> Decoding {
+        let (asked, able) = (self.contract.decoding, self.model.decoding());
+        Decoding { beam: asked.beam, max_words: asked.max_words.min(able.max_words) }
     }
 
     fn confidence(&self) -> f64 {
@@ -155,8 +161,7 @@ impl<'a> Measures<'a> {
         let nth = |run: usize| -> Vec<&PathBuf> {
             (0..batch).map(|i| paths[(run * batch + i) % paths.len()]).collect()
         };
-        let caption =
-            |run| self.model.caption_with(&nth(run), self.contract.decoding).map_err(|e| e.to_string());
+        let caption = |run| self.model.caption_with(&nth(run), self.decoding()).map_err(|e| e.to_string());
         for run in 0..WARM_UP {
             caption(run)?;
         }
