@@ -13,6 +13,7 @@ mod fix;
 mod graph;
 pub mod language;
 mod language_decoder;
+pub mod latency;
 mod lower;
 mod mend;
 mod menu;
