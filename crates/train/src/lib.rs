@@ -17,12 +17,14 @@ pub mod model_folder;
 pub mod network;
 pub mod optim;
 pub mod params;
+pub mod profile;
 pub mod score;
 pub mod source;
 pub mod store;
 #[cfg(test)]
 mod testing;
 pub mod trial;
+mod untrained;
 pub mod vision;
 
 pub use captioner::{Captioner, Evaluation};
@@ -31,3 +33,4 @@ pub use math::Dropout;
 pub use network::{Input, Network};
 pub use params::{Grads, Params};
 pub use trial::run_trial;
+pub use untrained::Untrained;
