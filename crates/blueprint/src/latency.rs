@@ -40,12 +40,20 @@ macro_rules! kernels {
 }
 
 kernels! {
+    /// Resizing the decoded photo: what does not depend on the network's input.
+    Photo: "photo",
     /// Resizing and normalising the decoded photo, by values of the network's input.
     Pixels: "value",
     /// Host engine: matrix products of pointwise and dense convolutions.
     FrozenGemm: "MAC",
     /// Host engine: values that such products read and write.
     FrozenGemmValues: "value",
+    /// Host engine: weights of such products with one cell.
+    FrozenVector: "weight",
+    /// Host engine: weights of such products with more cells.
+    FrozenWeights: "weight",
+    /// Host engine: weights beyond what the nearest cache keeps from image to image.
+    FrozenFar: "weight",
     /// Host engine: columns gathered for kernels wider than a cell or strided ones.
     FrozenGather: "value",
     /// Host engine: depthwise convolutions, with the cells that are computed and dropped.
@@ -66,16 +74,28 @@ kernels! {
     Gemm: "MAC",
     /// Tensor engine: values that such products read and write.
     GemmValues: "value",
+    /// Tensor engine: weights of such products with more than one row.
+    GemmWeights: "weight",
     /// Tensor engine: matrix products of wider, strided or grouped convolutions.
     Conv: "MAC",
     /// Tensor engine: columns gathered for them, by group.
     ConvGather: "value",
-    /// Tensor engine: inputs and weights reordered and outputs scattered for them.
+    /// Tensor engine: inputs reordered and outputs scattered for them.
     ConvValues: "value",
-    /// Tensor engine: depthwise convolutions.
+    /// Tensor engine: such values in maps whose channels lie a multiple of a kilobyte apart and displace each other.
+    ConvConflicts: "value",
+    /// Tensor engine: weights reordered for them.
+    ConvWeights: "weight",
+    /// Tensor engine: depthwise convolutions and those from few channels to few.
     Depthwise: "MAC",
-    /// Tensor engine: convolutions from few channels to few.
-    SmallConv: "MAC",
+    /// Tensor engine: those of them with a stride.
+    Strided: "MAC",
+    /// Tensor engine: rows of taps of such convolutions.
+    TapRow: "row",
+    /// Tensor engine: weights beyond what the nearest cache keeps from image to image.
+    Far: "weight",
+    /// Tensor engine: values that pass through maps larger than the nearest cache, once an operation.
+    Large: "value",
     /// Tensor engine: batch norm.
     BatchNorm: "value",
     /// Tensor engine: layer norm over channels.
@@ -96,8 +116,12 @@ kernels! {
     Gate: "value",
     /// Tensor engine: taps of pooling windows.
     Pool: "tap",
-    /// Tensor engine: means, maxima and sums over cells or channels.
+    /// Tensor engine: values pooled to a given size.
+    Adaptive: "value",
+    /// Tensor engine: means and sums over cells or channels.
     Reduce: "value",
+    /// Tensor engine: maxima over cells or channels.
+    Maximum: "value",
     /// Tensor engine: scores of self-attention.
     Softmax: "score",
     /// Tensor engine: each operation.
@@ -116,6 +140,12 @@ kernels! {
     Weights: "weight",
     /// Decoder, several rows: multiply-accumulates of linear layers.
     Rows: "MAC",
+    /// Decoder, one row: weights of a step beyond what the nearest cache keeps from word to word.
+    VectorFar: "weight",
+    /// Decoder, several rows: such weights.
+    WeightsFar: "weight",
+    /// Decoder: weights of a step beyond what the shared cache keeps from word to word.
+    StepFarther: "weight",
     /// Decoder: attention to memory or earlier words, both products.
     Attend: "MAC",
     /// Decoder: scores of attention, by head.
@@ -184,6 +214,12 @@ impl Add for Work {
         self
     }
 }
+
+/// Values of 32 bits in the nearest large cache of a core, as a typical processor has it: 512 KiB.
+pub(crate) const NEAR: usize = 128 << 10;
+
+/// Values of 32 bits that a core may expect to keep in the cache that all share: 16 MiB.
+pub(crate) const SHARED: usize = 4 << 20;
 
 /// What a machine takes for each kind of work.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -259,6 +295,7 @@ pub struct Latency {
 /// From decoded photo to memory.
 pub fn encoder_work(design: &Design) -> Work {
     let mut work = Work::default();
+    work.put(Kernel::Photo, 1);
     work.put(Kernel::Pixels, 3 * design.image_size * design.image_size);
     if let Some(frozen) = &design.frozen {
         work += &frozen_work(&frozen.graph);

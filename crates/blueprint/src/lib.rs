@@ -15,6 +15,7 @@ pub mod language;
 mod language_decoder;
 pub mod latency;
 mod lower;
+pub mod memory;
 mod mend;
 mod menu;
 mod op;

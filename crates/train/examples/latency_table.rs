@@ -26,7 +26,7 @@ const WORDS: usize = 12;
 const BEAM: usize = 3;
 
 /// Rounds of each measurement; the smallest median counts.
-const ROUNDS: usize = 3;
+const ROUNDS: usize = 6;
 
 /// Multiply-accumulates of an image and learned values of the designs, at most: beyond them the table takes minutes.
 const MOST: (u64, u64) = (4_000_000_000, 60_000_000);

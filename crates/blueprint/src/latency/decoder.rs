@@ -1,6 +1,6 @@
 //! Work of the decoder: once an image, then word by word for all hypotheses of a beam.
 
-use super::{Kernel, Work};
+use super::{Kernel, NEAR, SHARED, Work};
 use crate::decoder::{BridgeSpec, DecoderSpec, RecurrentSpec, TransformerSpec};
 use crate::language::{Attention, Cell, FeedForwardKind, ImageMode};
 
@@ -41,6 +41,7 @@ pub fn decode_work(spec: &DecoderSpec, bridge: &BridgeSpec, vocab: usize, words:
     let mut work = Work::default();
     for step in 0..=words {
         let rows = if step == 0 { 1 } else { beam.max(1) };
+        let before = work.of(Kernel::Vector) + work.of(Kernel::Weights);
         let width = match spec {
             DecoderSpec::Recurrent(spec) => {
                 recurrent(&mut work, spec, (bridge.tokens(), bridge.dim), rows);
@@ -52,6 +53,12 @@ pub fn decode_work(spec: &DecoderSpec, bridge: &BridgeSpec, vocab: usize, words:
             }
         };
         linear(&mut work, rows, width, vocab);
+        let weights = (work.of(Kernel::Vector) + work.of(Kernel::Weights) - before) as usize;
+        work.put(
+            if rows == 1 { Kernel::VectorFar } else { Kernel::WeightsFar },
+            weights.saturating_sub(NEAR),
+        );
+        work.put(Kernel::StepFarther, weights.saturating_sub(SHARED));
         work.put(Kernel::Rank, rows * vocab);
         work.put(Kernel::Step, 1);
     }

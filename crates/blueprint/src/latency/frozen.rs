@@ -1,6 +1,6 @@
 //! Work of a frozen graph on the host engine, which folds norms and non-linearities into the convolution before them.
 
-use super::{Kernel, Work};
+use super::{Kernel, NEAR, Work};
 use crate::graph::{Activation, Conv, Graph, Node, NodeId, Op, Shape};
 
 /// Values that the depthwise kernel handles at once.
@@ -31,6 +31,7 @@ pub fn frozen_work(graph: &Graph) -> Work {
         open = matches!(node.op, Op::Conv(_)).then_some((id, false));
         step(&mut work, graph, node);
     }
+    work.put(Kernel::FrozenFar, (graph.totals().parameters as usize).saturating_sub(NEAR));
     work
 }
 
@@ -50,7 +51,7 @@ fn step(work: &mut Work, graph: &Graph, node: &Node) {
         Op::Conv(conv) => convolution(work, &conv, from, to),
         Op::Linear { input, output } => {
             work.put(Kernel::FrozenGemm, input * output);
-            work.put(Kernel::FrozenGemmValues, input * output);
+            work.put(Kernel::FrozenVector, input * output);
         }
         Op::Act(act) => work.put(element(act), values),
         Op::MaxPool { kernel, .. } | Op::AvgPool { kernel, .. } => {
@@ -74,7 +75,8 @@ fn convolution(work: &mut Work, conv: &Conv, from: Shape, to: Shape) {
     }
     let cells = to.h * to.w;
     work.put(Kernel::FrozenGemm, to.len() * taps);
-    work.put(Kernel::FrozenGemmValues, conv.groups * taps * cells + to.len() + conv.output * taps);
+    work.put(Kernel::FrozenGemmValues, conv.groups * taps * cells + to.len());
+    work.put(if cells == 1 { Kernel::FrozenVector } else { Kernel::FrozenWeights }, conv.output * taps);
     work.put(Kernel::FrozenElement, to.len());
     let plain = conv.kernel == 1 && conv.groups == 1 && conv.stride == 1 && cells == from.h * from.w;
     if !plain {

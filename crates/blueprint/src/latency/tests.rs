@@ -71,13 +71,14 @@ fn each_way_of_convolving_is_its_own_kind() {
         (conv(8, 4, 1, 1, 1), Kernel::Gemm, 36 * 4 * 8),
         (conv(8, 4, 1, 2, 1), Kernel::Conv, 9 * 4 * 8),
         (conv(8, 8, 3, 1, 8), Kernel::Depthwise, 36 * 8 * 9),
+        (conv(8, 8, 3, 2, 8), Kernel::Strided, 9 * 8 * 9),
         (conv(8, 8, 3, 1, 2), Kernel::Conv, 36 * 8 * 36),
     ] {
         let mut graph = Graph::new(Shape::new(8, 6, 6));
         graph.add("c", Op::Conv(conv), &[0]).unwrap();
         let work = trunk_work(&graph);
         assert_eq!(work.of(kernel), f64::from(macs), "{conv:?}");
-        let other = [Kernel::Gemm, Kernel::Conv, Kernel::Depthwise, Kernel::SmallConv];
+        let other = [Kernel::Gemm, Kernel::Conv, Kernel::Depthwise, Kernel::Strided];
         assert_eq!(other.iter().map(|k| work.of(*k)).sum::<f64>(), graph.macs() as f64, "{conv:?}");
     }
 }
@@ -125,6 +126,20 @@ fn linear_layers_agree_with_the_cost() {
         let setup = setup_work(&spec, &bridge()).of(Kernel::Setup);
         assert_eq!(setup, spec.macs_per_image(&bridge()) as f64, "{spec:?}");
     }
+}
+
+/// 300 states of an LSTM on 300 words: 720 000 weights, of which the nearest cache keeps 131 072.
+#[test]
+fn weights_that_no_cache_keeps_are_a_kind() {
+    let spec = RecurrentSpec { embed: 300, hidden: 300, ..lstm(Attention::None) };
+    let work = decode_work(&DecoderSpec::Recurrent(spec), &bridge(), 10, 0, 1);
+    assert_eq!(work.of(Kernel::VectorFar), f64::from(4 * 300 * 600 + 3000 - 131_072));
+    assert_eq!(work.of(Kernel::StepFarther), 0.0);
+    assert_eq!(
+        decode_work(&DecoderSpec::Recurrent(lstm(Attention::None)), &bridge(), 10, 0, 1)
+            .of(Kernel::VectorFar),
+        0.0
+    );
 }
 
 #[test]

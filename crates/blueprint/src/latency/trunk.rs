@@ -1,11 +1,14 @@
 //! Work of the trained part of the encoder on the tensor engine, which runs a graph node by node.
 
-use super::{Kernel, Work};
+use super::{Kernel, NEAR, Work};
 use crate::decoder::BridgeSpec;
 use crate::graph::{Activation, Conv, Graph, Node, Op, Shape};
 
 /// Channels in and out up to which the engine convolves without gathering columns.
 const SMALL_CHANNELS: (usize, usize) = (4, 16);
+
+/// Channels so many values apart share few places of the first cache.
+const CONFLICT: usize = 256;
 
 /// Work for one image.
 pub fn trunk_work(graph: &Graph) -> Work {
@@ -15,6 +18,7 @@ pub fn trunk_work(graph: &Graph) -> Work {
         let second = node.inputs.get(1).map(|i| graph.shape(*i));
         step(&mut work, node, from, second);
     }
+    work.put(Kernel::Far, (graph.totals().parameters as usize).saturating_sub(NEAR));
     work
 }
 
@@ -31,7 +35,8 @@ pub fn bridge_work(spec: &BridgeSpec) -> Work {
 /// `rows` × `inner` times `inner` × `columns`.
 fn product(work: &mut Work, rows: usize, inner: usize, columns: usize) {
     work.put(Kernel::Gemm, rows * inner * columns);
-    work.put(Kernel::GemmValues, rows * inner + inner * columns + rows * columns);
+    work.put(Kernel::GemmValues, rows * inner + rows * columns);
+    work.put(if rows == 1 { Kernel::GemmValues } else { Kernel::GemmWeights }, inner * columns);
 }
 
 fn step(work: &mut Work, node: &Node, from: Shape, second: Option<Shape>) {
@@ -39,12 +44,18 @@ fn step(work: &mut Work, node: &Node, from: Shape, second: Option<Shape>) {
     // Operations of the engine that one node is made of.
     let operations = match node.op {
         Op::LayerNorm { .. } | Op::GroupNorm { .. } => 9,
-        Op::SelfAttention { .. } => 16,
-        Op::MixCells { .. } | Op::Act(Activation::HardSwish) | Op::BatchNorm { .. } => 4,
+        Op::SelfAttention { .. } => 24,
+        Op::BatchNorm { .. } => 6,
+        Op::MixCells { .. } => 4,
         Op::Linear { .. } | Op::AxisMeans => 3,
+        Op::LayerScale { .. } | Op::Mul | Op::Act(Activation::HardSwish) => 2,
         _ => 1,
     };
     work.put(Kernel::Operation, operations);
+    let widest = values.max(from.len());
+    if widest > NEAR {
+        work.put(Kernel::Large, widest * operations.min(4));
+    }
     match node.op {
         Op::Conv(conv) => convolution(work, &conv, from, to),
         Op::Linear { input, output } => product(work, 1, input, output),
@@ -60,7 +71,7 @@ fn step(work: &mut Work, node: &Node, from: Shape, second: Option<Shape>) {
             work.put(Kernel::Gate, 8 * cells * c);
             work.put(Kernel::Softmax, heads * cells * cells);
         }
-        Op::ChannelConv { kernel } => work.put(Kernel::SmallConv, values * kernel),
+        Op::ChannelConv { kernel } => work.put(Kernel::TapRow, values * kernel),
         Op::BatchNorm { .. } => work.put(Kernel::BatchNorm, values),
         Op::LayerNorm { .. } => work.put(Kernel::LayerNorm, values),
         Op::GroupNorm { .. } => work.put(Kernel::GroupNorm, values),
@@ -69,10 +80,9 @@ fn step(work: &mut Work, node: &Node, from: Shape, second: Option<Shape>) {
         Op::MaxPool { kernel, .. } | Op::AvgPool { kernel, .. } => {
             work.put(Kernel::Pool, values * kernel * kernel);
         }
-        Op::AdaptiveAvgPool { .. } => work.put(Kernel::Pool, from.len().max(values)),
-        Op::GlobalAvgPool | Op::GlobalMaxPool | Op::SumCells | Op::ChannelMean | Op::ChannelMax => {
-            work.put(Kernel::Reduce, from.len());
-        }
+        Op::AdaptiveAvgPool { .. } => work.put(Kernel::Adaptive, from.len().max(values)),
+        Op::GlobalAvgPool | Op::SumCells | Op::ChannelMean => work.put(Kernel::Reduce, from.len()),
+        Op::GlobalMaxPool | Op::ChannelMax => work.put(Kernel::Maximum, from.len()),
         Op::AxisMeans => work.put(Kernel::Reduce, 2 * from.len()),
         Op::Mul if second.is_some_and(|s| s != to) => work.put(Kernel::Gate, values),
         Op::Add | Op::Mul | Op::Concat | Op::Stack => work.put(Kernel::Join, values),
@@ -98,14 +108,18 @@ fn convolution(work: &mut Work, conv: &Conv, from: Shape, to: Shape) {
     }
     if conv.kernel == 1 && conv.stride == 1 {
         work.put(Kernel::Gemm, macs);
-        work.put(Kernel::GemmValues, from.len() + weights + to.len());
-    } else if conv.groups == conv.input && conv.groups == conv.output {
-        work.put(Kernel::Depthwise, macs);
-    } else if conv.groups == 1 && few {
-        work.put(Kernel::SmallConv, macs);
+        work.put(Kernel::GemmValues, from.len() + to.len());
+        work.put(if cells == 1 { Kernel::GemmValues } else { Kernel::GemmWeights }, weights);
+    } else if (conv.groups == conv.input && conv.groups == conv.output) || (conv.groups == 1 && few) {
+        work.put(if conv.stride == 1 { Kernel::Depthwise } else { Kernel::Strided }, macs);
+        work.put(Kernel::TapRow, to.c * to.h * conv.kernel * conv.input / conv.groups);
     } else {
         work.put(Kernel::Conv, macs);
         work.put(Kernel::ConvGather, conv.groups * taps * cells);
-        work.put(Kernel::ConvValues, from.len() + weights + to.len());
+        work.put(Kernel::ConvWeights, weights);
+        for map in [from, to] {
+            let conflict = map.c > 8 && (map.h * map.w).is_multiple_of(CONFLICT);
+            work.put(if conflict { Kernel::ConvConflicts } else { Kernel::ConvValues }, map.len());
+        }
     }
 }

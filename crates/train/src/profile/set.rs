@@ -73,10 +73,42 @@ const TRAINED: &[Extents] = &[
     (3, 16, 96, 3, 2, 1),
     (3, 8, 64, 3, 2, 1),
     (2, 1, 28, 7, 1, 1),
+    (2, 1, 14, 7, 1, 1),
+    (3, 16, 40, 3, 1, 1),
+    (64, 32, 64, 3, 1, 1),
+    (24, 96, 48, 3, 2, 1),
+    (32, 64, 80, 1, 1, 1),
+    (24, 24, 112, 3, 1, 24),
+    (48, 48, 96, 3, 2, 48),
+    (32, 16, 112, 3, 1, 1),
+    (256, 64, 16, 3, 1, 1),
+    (64, 64, 32, 3, 2, 1),
+    (384, 384, 2, 3, 1, 1),
+    (64, 96, 64, 3, 2, 1),
+    (48, 48, 80, 3, 1, 1),
+    (96, 48, 96, 1, 1, 1),
+    (128, 128, 40, 1, 1, 1),
+    (24, 128, 112, 1, 1, 1),
+    (64, 128, 96, 1, 2, 1),
+    (128, 64, 32, 3, 1, 1),
+    (96, 96, 48, 3, 1, 4),
+];
+
+/// Channels, side of the map, kernel and length of chains of convolutions whose weights no near cache holds.
+const CHAINS: &[(usize, usize, usize, usize)] = &[
+    (512, 1, 1, 10),
+    (512, 3, 1, 8),
+    (320, 2, 1, 20),
+    (320, 7, 1, 12),
+    (256, 2, 3, 5),
+    (512, 1, 3, 3),
+    (128, 4, 3, 12),
 ];
 
 /// Maps on which the other steps of the tensor engine are timed.
-const MAPS: [Shape; 4] = [
+const MAPS: [Shape; 6] = [
+    Shape { c: 64, h: 112, w: 112 },
+    Shape { c: 32, h: 80, w: 80 },
     Shape { c: 24, h: 40, w: 40 },
     Shape { c: 96, h: 14, w: 14 },
     Shape { c: 256, h: 7, w: 7 },
@@ -98,6 +130,10 @@ pub(super) fn all() -> Result<Vec<Calibration>, TrainError> {
     }
     for extents in TRAINED {
         all.push(trained(format!("convolution {extents:?}"), convolution(*extents, None)?));
+    }
+    for chain in CHAINS {
+        all.push(frozen(format!("host chain {chain:?}"), chained(*chain)?)?);
+        all.push(trained(format!("chain {chain:?}"), chained(*chain)?));
     }
     for shape in MAPS {
         for op in trained_steps(shape) {
@@ -139,6 +175,16 @@ fn convolution(
     Ok(graph)
 }
 
+/// Convolutions after each other.
+fn chained((channels, side, kernel, length): (usize, usize, usize, usize)) -> Result<Graph, TrainError> {
+    let mut graph = Graph::new(Shape::new(channels, side, side));
+    for i in 0..length {
+        let conv = Op::Conv(Conv::same(channels, channels, kernel));
+        graph.add(format!("conv{i}"), conv, &[i]).map_err(misfit)?;
+    }
+    Ok(graph)
+}
+
 /// Steps of the host engine that are no convolution.
 fn frozen_steps() -> Vec<(Shape, Op)> {
     let mut all = Vec::new();
@@ -171,6 +217,8 @@ fn trained_steps(shape: Shape) -> Vec<Op> {
         Op::AvgPool { kernel: 2, stride: 2 },
         Op::AdaptiveAvgPool { side: 2 },
         Op::GlobalAvgPool,
+        Op::GlobalMaxPool,
+        Op::ChannelMean,
         Op::ChannelMax,
         Op::AxisMeans,
     ];
@@ -186,7 +234,7 @@ fn step(shape: Shape, op: Op) -> Result<Graph, TrainError> {
     let mut graph = Graph::new(shape);
     match op {
         Op::Mul => {
-            let gate = graph.add("gate", Op::GlobalMaxPool, &[0]).map_err(misfit)?;
+            let gate = graph.add("gate", Op::GlobalAvgPool, &[0]).map_err(misfit)?;
             graph.add("step", op, &[0, gate]).map_err(misfit)?;
         }
         Op::Add | Op::Concat => drop(graph.add("step", op, &[0, 0]).map_err(misfit)?),
@@ -241,7 +289,7 @@ fn resized(side: u32) -> Calibration {
     let (photo, preprocess) = (Arc::new(photo()), Preprocess::imagenet(side));
     let mut work = Work::default();
     work.put(Kernel::Pixels, preprocess.numel());
-    work.put(Kernel::Image, 1);
+    work.put(Kernel::Photo, 1);
     let run = Box::new(move || {
         let mut pixels = vec![0.0; preprocess.numel()];
         if let Ok(squashed) = photo.squash(side) {
