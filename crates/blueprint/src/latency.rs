@@ -48,6 +48,8 @@ kernels! {
     FrozenGemm: "MAC",
     /// Host engine: values that such products read and write.
     FrozenGemmValues: "value",
+    /// Host engine: such values in maps whose channels lie a multiple of 4 KiB apart and displace each other.
+    FrozenConflicts: "value",
     /// Host engine: weights of such products with one cell.
     FrozenVector: "weight",
     /// Host engine: weights of such products with more cells.
@@ -74,6 +76,8 @@ kernels! {
     Gemm: "MAC",
     /// Tensor engine: values that such products read and write.
     GemmValues: "value",
+    /// Tensor engine: such values in maps whose channels lie a multiple of 4 KiB apart.
+    GemmConflicts: "value",
     /// Tensor engine: weights of such products with more than one row.
     GemmWeights: "weight",
     /// Tensor engine: matrix products of wider, strided or grouped convolutions.
@@ -220,6 +224,9 @@ pub(crate) const NEAR: usize = 128 << 10;
 
 /// Values of 32 bits that a core may expect to keep in the cache that all share: 16 MiB.
 pub(crate) const SHARED: usize = 4 << 20;
+
+/// Channels so many values (4 KiB) apart fall on the same places of the first cache.
+pub(crate) const PAGE: usize = 1024;
 
 /// What a machine takes for each kind of work.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]

@@ -1,6 +1,6 @@
 //! Work of a frozen graph on the host engine, which folds norms and non-linearities into the convolution before them.
 
-use super::{Kernel, NEAR, Work};
+use super::{Kernel, NEAR, PAGE, Work};
 use crate::graph::{Activation, Conv, Graph, Node, NodeId, Op, Shape};
 
 /// Values that the depthwise kernel handles at once.
@@ -75,7 +75,8 @@ fn convolution(work: &mut Work, conv: &Conv, from: Shape, to: Shape) {
     }
     let cells = to.h * to.w;
     work.put(Kernel::FrozenGemm, to.len() * taps);
-    work.put(Kernel::FrozenGemmValues, conv.groups * taps * cells + to.len());
+    let kind = if cells.is_multiple_of(PAGE) { Kernel::FrozenConflicts } else { Kernel::FrozenGemmValues };
+    work.put(kind, conv.groups * taps * cells + to.len());
     work.put(if cells == 1 { Kernel::FrozenVector } else { Kernel::FrozenWeights }, conv.output * taps);
     work.put(Kernel::FrozenElement, to.len());
     let plain = conv.kernel == 1 && conv.groups == 1 && conv.stride == 1 && cells == from.h * from.w;

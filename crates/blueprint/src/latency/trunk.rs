@@ -1,6 +1,6 @@
 //! Work of the trained part of the encoder on the tensor engine, which runs a graph node by node.
 
-use super::{Kernel, NEAR, Work};
+use super::{Kernel, NEAR, PAGE, Work};
 use crate::decoder::BridgeSpec;
 use crate::graph::{Activation, Conv, Graph, Node, Op, Shape};
 
@@ -108,7 +108,9 @@ fn convolution(work: &mut Work, conv: &Conv, from: Shape, to: Shape) {
     }
     if conv.kernel == 1 && conv.stride == 1 {
         work.put(Kernel::Gemm, macs);
-        work.put(Kernel::GemmValues, from.len() + to.len());
+        let conflict = cells.is_multiple_of(PAGE);
+        let kind = if conflict { Kernel::GemmConflicts } else { Kernel::GemmValues };
+        work.put(kind, from.len() + to.len());
         work.put(if cells == 1 { Kernel::GemmValues } else { Kernel::GemmWeights }, weights);
     } else if (conv.groups == conv.input && conv.groups == conv.output) || (conv.groups == 1 && few) {
         work.put(if conv.stride == 1 { Kernel::Depthwise } else { Kernel::Strided }, macs);

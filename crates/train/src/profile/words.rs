@@ -42,6 +42,7 @@ fn decoders() -> Vec<(DecoderSpec, usize, usize, usize)> {
         (recurrent(Gru, 512, 768, 2, InitialState, Additive), 16, 384, 1500),
         // One part each that outweighs the others: vocabulary, attention, cells, gated feed-forward layers, heads.
         (recurrent(Lstm, 64, 64, 1, InitialState, None), 1, 64, 8000),
+        (recurrent(Gru, 64, 64, 1, InitialState, None), 1, 64, 5000),
         (recurrent(Gru, 64, 64, 1, InitialState, Dot), 196, 512, 60),
         (recurrent(Gru, 64, 64, 1, InitialState, Additive), 196, 128, 60),
         (recurrent(Lstm, 64, 256, 2, InitialState, None), 1, 64, 60),
