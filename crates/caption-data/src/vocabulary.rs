@@ -95,6 +95,14 @@ impl Vocabulary {
         Self::build(dataset.records(Split::Train).flat_map(|image| &image.captions), min_count)
     }
 
+    /// The vocabulary with at most that many ids, the four special ones included: the rarest words go.
+    pub fn at_most(mut self, ids: usize) -> Self {
+        self.words.truncate(ids.max(SPECIALS.len()));
+        let kept = self.words.len() as u32;
+        self.ids.retain(|_, id| *id < kept);
+        self
+    }
+
     /// Number of ids, the four special ones included.
     #[allow(
         clippy::len_without_is_empty,
@@ -186,6 +194,15 @@ mod tests {
         let words = small().words()[4..].join(" ");
         assert_eq!(words, "a dog 's ball cat does n't run runs");
         assert_eq!(Vocabulary::build(["a dog", "a cat"], 2).words()[4..], ["a"]);
+    }
+
+    #[test]
+    fn the_rarest_words_go_first() {
+        let all = small();
+        let short = small().at_most(5);
+        assert_eq!(short.words(), &all.words()[..5]);
+        assert_eq!(short.id(&all.words()[5]), Vocabulary::UNK);
+        assert_eq!(small().at_most(0).len(), 4);
     }
 
     #[test]

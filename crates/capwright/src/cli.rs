@@ -21,6 +21,12 @@ pub enum Command {
     /// Go on with a study that was interrupted or killed.
     #[command(after_help = "Example:\n  capwright resume capwright-studies/001")]
     Resume(ResumeArgs),
+    /// Turn a request in plain words into a contract.
+    #[command(after_help = CONTRACT_EXAMPLES)]
+    Contract(ContractArgs),
+    /// Measure a model on this machine against a contract, and write a certificate.
+    #[command(after_help = VERIFY_EXAMPLES)]
+    Verify(VerifyArgs),
     /// Print captions for photos.
     #[command(after_help = "Example:\n  capwright caption capwright-studies/001/best photo.jpg other.png")]
     Caption(CaptionArgs),
@@ -57,6 +63,14 @@ pub enum Command {
         /// The shell.
         shell: clap_complete::Shell,
     },
+    /// Caption one photo and print the peak memory of the process in bytes (started by `verify`).
+    #[command(hide = true)]
+    Footprint {
+        /// The model folder.
+        model: PathBuf,
+        /// The photo.
+        photo: PathBuf,
+    },
     /// Run one trial (started by `search`).
     #[command(hide = true)]
     Worker {
@@ -72,11 +86,73 @@ Examples:
   capwright search \"a small GRU captioner\" --llm-url http://localhost:8080/v1 --llm-model qwen3-8b
   capwright search \"the same again\" --architect replay:capwright-studies/001";
 
+const CONTRACT_EXAMPLES: &str = "\
+Examples:
+  capwright contract \"under 5 M parameters, latency below 20 ms, BLEU-4 at least 0.2\"
+  capwright contract \"参数不超过500万，延迟低于20毫秒\" --out phone.toml
+  capwright search --contract phone.toml --data flickr8k";
+
+const VERIFY_EXAMPLES: &str = "\
+Examples:
+  capwright verify capwright-studies/001/best
+  capwright verify model/ --contract phone.toml --data flickr8k --out certificate";
+
+/// Arguments of `contract`.
+#[derive(Debug, Args)]
+pub struct ContractArgs {
+    /// What you need, in plain words (English or Chinese).
+    pub request: String,
+    /// Write the contract to this file.
+    #[arg(long, value_name = "FILE")]
+    pub out: Option<PathBuf>,
+    /// Do not ask before writing.
+    #[arg(long)]
+    pub yes: bool,
+    /// Print what was understood, and the contract, as JSON.
+    #[arg(long)]
+    pub json: bool,
+    /// A language model file (GGUF) that says what numbers without a plain topic are about.
+    #[arg(long, value_name = "FILE")]
+    pub llm_gguf: Option<PathBuf>,
+    /// Base URL of an OpenAI-compatible server for the same. The key is read from CAPWRIGHT_LLM_KEY.
+    #[arg(long, value_name = "URL", conflicts_with = "llm_gguf")]
+    pub llm_url: Option<String>,
+    /// Model name at that server.
+    #[arg(long, value_name = "NAME", default_value = "default")]
+    pub llm_model: String,
+}
+
+/// Arguments of `verify`.
+#[derive(Debug, Args)]
+pub struct VerifyArgs {
+    /// A model folder (such as a study's best/).
+    pub model: PathBuf,
+    /// The contract [default: that of the study in which the model lies].
+    #[arg(long, value_name = "FILE")]
+    pub contract: Option<PathBuf>,
+    /// Data folder to score on [default: that of the contract].
+    #[arg(long, value_name = "DIR")]
+    pub data: Option<PathBuf>,
+    /// train, val or test.
+    #[arg(long, default_value = "test")]
+    pub split: String,
+    /// Write the certificate to FILE.json and FILE.md.
+    #[arg(long, value_name = "FILE")]
+    pub out: Option<PathBuf>,
+    /// Print the certificate as JSON.
+    #[arg(long)]
+    pub json: bool,
+}
+
 /// Arguments of `search`.
 #[derive(Debug, Args)]
 pub struct SearchArgs {
-    /// What you need, in plain words.
+    /// What you need, in plain words (English or Chinese).
+    #[arg(required_unless_present = "contract", default_value = "")]
     pub request: String,
+    /// A contract to start from (TOML, see `capwright contract`); the request and the flags add to it.
+    #[arg(long, value_name = "FILE")]
+    pub contract: Option<PathBuf>,
     /// Data folder (captions.json, splits.json, images/); without it a small set of drawn scenes is made.
     #[arg(long, value_name = "DIR")]
     pub data: Option<PathBuf>,
@@ -89,15 +165,15 @@ pub struct SearchArgs {
     /// Epochs of one trial, at most [default: 10 on scenes, 6 on your data].
     #[arg(long)]
     pub epochs: Option<u32>,
-    /// Epochs without a better score after which a trial stops.
-    #[arg(long, default_value_t = 3)]
-    pub patience: u32,
-    /// Beam width of decoding; 1 is greedy.
-    #[arg(long, default_value_t = 3)]
-    pub beam: usize,
-    /// Longest caption in words.
-    #[arg(long, default_value_t = 20)]
-    pub max_words: usize,
+    /// Epochs without a better score after which a trial stops [default: 3].
+    #[arg(long)]
+    pub patience: Option<u32>,
+    /// Beam width of decoding; 1 is greedy [default: 3].
+    #[arg(long)]
+    pub beam: Option<usize>,
+    /// Longest caption in words [default: 20].
+    #[arg(long)]
+    pub max_words: Option<usize>,
     /// How often a word must occur in the training captions to be learned [default: 1 on scenes, 5 on your data].
     #[arg(long)]
     pub min_count: Option<u32>,
@@ -132,15 +208,18 @@ pub struct SearchArgs {
     /// Seconds for one answer of the language model, at most.
     #[arg(long, default_value_t = 120)]
     pub llm_timeout: u64,
-    /// Zoo snippets shown as inspiration in each prompt.
-    #[arg(long, default_value_t = 5)]
-    pub snippets: u32,
+    /// Zoo snippets shown as inspiration in each prompt [default: 5].
+    #[arg(long)]
+    pub snippets: Option<u32>,
     /// Tokens (read and written) that the language model may spend on the study.
     #[arg(long)]
     pub token_budget: Option<u64>,
-    /// Seed of everything.
-    #[arg(long, default_value_t = 1)]
-    pub seed: u64,
+    /// What a million tokens of the language model cost, in US dollars; for a contract that bounds its money.
+    #[arg(long, value_name = "USD")]
+    pub llm_price: Option<f64>,
+    /// Seed of everything [default: 1].
+    #[arg(long)]
+    pub seed: Option<u64>,
     #[command(flatten)]
     pub machine: MachineArgs,
 }

@@ -9,6 +9,8 @@ use std::process::ExitCode;
 pub enum Code {
     /// Bad input.
     Input = 2,
+    /// A contract is not met, or cannot be.
+    Unmet = 3,
     /// The language model failed.
     Llm = 4,
     /// Stopped by the user.
@@ -43,6 +45,11 @@ impl Failure {
     /// A file that cannot be read or written.
     pub fn file(path: &Path, error: impl std::fmt::Display) -> Self {
         Self::input(format!("{}: {error}", path.display()))
+    }
+
+    /// A contract is not met, or cannot be.
+    pub fn unmet(message: impl std::fmt::Display) -> Self {
+        Self { code: Code::Unmet, ..Self::input(message) }
     }
 
     /// The language model failed.

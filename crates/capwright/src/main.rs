@@ -2,6 +2,7 @@
 
 mod check;
 mod cli;
+mod contract;
 mod data;
 mod device;
 mod failure;
@@ -9,6 +10,7 @@ mod model;
 mod search;
 mod setup;
 mod study;
+mod verify;
 mod watch;
 mod worker;
 mod zoo;
@@ -38,6 +40,9 @@ fn run(command: Command) -> Result<(), Failure> {
     match command {
         Command::Search(args) => search::search(&args),
         Command::Resume(args) => search::resume(&args),
+        Command::Contract(args) => contract::contract(&args),
+        Command::Verify(args) => verify::verify(&args),
+        Command::Footprint { model, photo } => verify::footprint(&model, &photo),
         Command::Caption(args) => model::caption(&args),
         Command::Evaluate(args) => model::evaluate(&args),
         Command::Check(args) => check::check(&args),

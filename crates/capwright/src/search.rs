@@ -20,11 +20,15 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 /// Which language model to use, if any.
-struct LlmArgs<'a> {
-    gguf: Option<&'a Path>,
-    url: Option<&'a str>,
-    model: &'a str,
-    timeout: u64,
+pub struct LlmArgs<'a> {
+    /// A file to run in this process.
+    pub gguf: Option<&'a Path>,
+    /// A server.
+    pub url: Option<&'a str>,
+    /// Model name at the server.
+    pub model: &'a str,
+    /// Seconds for one answer.
+    pub timeout: u64,
 }
 
 /// `capwright search`.
@@ -57,10 +61,11 @@ pub fn resume(args: &ResumeArgs) -> Result<(), Failure> {
     let state = Study::fold(recorded.iter().map(|r| &r.event)).map_err(Failure::input)?;
     let contract = state.contract().clone();
     setup::check_data(&contract)?;
-    let weights = setup::weights(&contract.components.backbones, &mut |name, failure| {
+    let backbones = contract.components.backbones.clone().unwrap_or_default();
+    let weights = setup::weights(&backbones, &mut |name, failure| {
         eprintln!("{name}: {failure}");
     })?;
-    if let Some(missing) = contract.components.backbones.iter().find(|name| !weights.contains_key(*name)) {
+    if let Some(missing) = backbones.iter().find(|name| !weights.contains_key(*name)) {
         return Err(Failure::input(format!("the study uses {missing}, whose weights cannot be had now"))
             .help(format!("capwright weights fetch {missing}")));
     }
@@ -120,11 +125,18 @@ fn architect(
 }
 
 fn language_model(contract: &Contract, args: &LlmArgs, space: Space) -> Result<LlmArchitect, Failure> {
+    let model = text_model(args)?;
+    let options = LlmOptions { deadline: Duration::from_secs(args.timeout), ..LlmOptions::default() };
+    Ok(LlmArchitect::new(model, space, inspiration(contract), options))
+}
+
+/// The language model that the arguments name; the small default one without a name.
+pub fn text_model(args: &LlmArgs) -> Result<Box<dyn TextModel>, Failure> {
     let bad = |error: LlmError| match error {
         LlmError::BadModel { .. } | LlmError::BadEndpoint { .. } => Failure::input(error),
         _ => Failure::llm(error),
     };
-    let model: Box<dyn TextModel> = match (args.url, args.gguf) {
+    Ok(match (args.url, args.gguf) {
         (Some(url), _) => {
             let key = std::env::var("CAPWRIGHT_LLM_KEY").ok();
             Box::new(OpenAi::connect(url, args.model, key, Timeouts::default()).map_err(bad)?)
@@ -138,9 +150,7 @@ fn language_model(contract: &Contract, args: &LlmArgs, space: Space) -> Result<L
             let path = crate::zoo::cache()?.get(&default_model()).map_err(Failure::llm)?;
             Box::new(Embedded::load(&path, &Options::default()).map_err(bad)?)
         }
-    };
-    let options = LlmOptions { deadline: Duration::from_secs(args.timeout), ..LlmOptions::default() };
-    Ok(LlmArchitect::new(model, space, inspiration(contract), options))
+    })
 }
 
 /// The zoo's snippets that the contract allows, a list for each kind.
@@ -153,7 +163,10 @@ fn inspiration(contract: &Contract) -> Vec<Vec<String>> {
     };
     let allowed = |snippet: &Snippet| match snippet.kind {
         SnippetKind::Source if snippet.json.contains("\"scratch\"") => parts.scratch,
-        SnippetKind::Source => parts.backbones.iter().any(|b| snippet.json.contains(&format!("\"{b}\""))),
+        SnippetKind::Source => {
+            let named = |b: &String| snippet.json.contains(&format!("\"{b}\""));
+            parts.backbones.as_ref().is_none_or(|names| names.iter().any(named))
+        }
         SnippetKind::Decoder => parts.families.iter().any(|f| family(*f, &snippet.json)),
         SnippetKind::Block | SnippetKind::Recipe => true,
     };

@@ -3,11 +3,9 @@
 use crate::cli::SearchArgs;
 use crate::failure::Failure;
 use crate::zoo;
-use capwright_backbones::{find, zoo as backbones};
+use capwright_backbones::{Library, find, zoo as backbones};
 use capwright_caption_data::{Dataset, SceneOptions, Split, Vocabulary, make_scenes};
-use capwright_contract::{
-    Components, Contract, Data, Decoding, Family, Search, Training, VERSION, parse_request,
-};
+use capwright_contract::{Contract, Data, Family, Training, impossible, parse_request};
 use capwright_pipeline::{StudyFolder, write_atomic};
 use capwright_study::{Opened, Study, WeightsFile};
 use std::collections::BTreeMap;
@@ -19,6 +17,9 @@ const SCENES: SceneOptions = SceneOptions { train: 600, val: 120, test: 120, siz
 
 /// Multiply-accumulates per image that the small scenes are worth.
 const SCENES_MACS: u64 = 60_000_000;
+
+/// Epochs of a trial on the small scenes.
+const SCENES_EPOCHS: u32 = 10;
 
 /// What a search needs before its first proposal.
 pub struct Prepared {
@@ -32,20 +33,8 @@ pub struct Prepared {
 
 /// Reads the request, loads the data, fetches the weights, makes the study folder.
 pub fn prepare(args: &SearchArgs) -> Result<Prepared, Failure> {
-    let understood = parse_request(&args.request);
-    if !understood.errors.is_empty() {
-        let lines: Vec<String> =
-            understood.errors.iter().map(|e| format!("  \"{}\": {}", e.phrase, e.why)).collect();
-        return Err(Failure::input(format!("the request cannot be met:\n{}", lines.join("\n"))));
-    }
-    for reading in understood.understood.iter().chain(&understood.ambiguous) {
-        eprintln!("understood \"{}\": {}", reading.phrase, reading.meaning);
-    }
-    for ignored in &understood.ignored {
-        eprintln!("not used \"{}\": {}", ignored.phrase, ignored.why);
-    }
-    let families = families(&args.family, understood.families)?;
-    let names = backbone_names(&args.backbone)?;
+    let mut contract = wanted(args)?;
+    let names = backbone_names(&args.backbone, contract.components.backbones.take())?;
     let drawn = args.data.is_none();
     let dir = match &args.data {
         Some(dir) => fs::canonicalize(dir).map_err(|error| Failure::file(dir, error))?,
@@ -53,43 +42,23 @@ pub fn prepare(args: &SearchArgs) -> Result<Prepared, Failure> {
     };
     let data = load(&dir)?;
     let min_count = args.min_count.unwrap_or(if drawn { 1 } else { 5 });
-    let vocabulary = Vocabulary::from_dataset(&data, min_count as usize);
+    let mut vocabulary = Vocabulary::from_dataset(&data, min_count as usize);
+    if let Some(most) = contract.data.max_vocab {
+        vocabulary = vocabulary.at_most(usize::try_from(most).unwrap_or(usize::MAX));
+    }
     let mut left_out = |name: &str, failure: &Failure| eprintln!("{name} is left out: {failure}");
-    let weights = weights(&names, &mut left_out)?;
-    let mut budgets = understood.budgets;
-    budgets.macs_image = args.max_macs.or(budgets.macs_image).or(drawn.then_some(SCENES_MACS));
-    let sizes = match (args.image_size.is_empty(), drawn) {
-        (false, _) => args.image_size.clone(),
-        (true, true) => vec![64, 96],
-        (true, false) => vec![224],
-    };
-    let trials = args.trials.unwrap_or(6);
-    let contract = Contract {
-        version: VERSION,
-        request: args.request.clone(),
-        budgets,
-        components: Components {
-            backbones: weights.keys().cloned().collect(),
-            scratch: !args.no_scratch,
-            families,
-            image_sizes: sizes,
-        },
-        decoding: Decoding { beam: args.beam, max_words: args.max_words },
-        training: Training {
-            epochs: args.epochs.unwrap_or(if drawn { 10 } else { 6 }),
-            patience: args.patience,
-            seed: args.seed,
-        },
-        search: Search {
-            trials,
-            max_proposals: trials.saturating_mul(5),
-            repairs: 2,
-            snippets: args.snippets,
-            token_budget: args.token_budget,
-        },
-        data: Data { dir, fingerprint: data.fingerprint().to_string(), min_count, vocab: vocabulary.len() },
+    let weights = weights(&licensed(names, &contract), &mut left_out)?;
+    contract.components.backbones = Some(weights.keys().cloned().collect());
+    defaults(&mut contract, args, drawn);
+    contract.data = Data {
+        dir,
+        fingerprint: data.fingerprint().to_string(),
+        min_count,
+        vocab: vocabulary.len(),
+        ..contract.data
     };
     contract.check().map_err(Failure::input)?;
+    possible(&contract)?;
     let folder = study_folder(args.study.as_deref())?;
     vocabulary.save(folder.vocabulary()).map_err(Failure::input)?;
     let text = contract.to_toml().map_err(Failure::input)?;
@@ -104,10 +73,71 @@ pub fn prepare(args: &SearchArgs) -> Result<Prepared, Failure> {
     Ok(Prepared { folder, contract, weights })
 }
 
-fn families(flags: &[String], said: Option<Vec<Family>>) -> Result<Vec<Family>, Failure> {
-    if flags.is_empty() {
-        return Ok(said.unwrap_or_else(|| Family::ALL.to_vec()));
+/// The contract that file, sentence and flags ask for, without data.
+fn wanted(args: &SearchArgs) -> Result<Contract, Failure> {
+    let understood = parse_request(&args.request);
+    crate::contract::tell(&understood);
+    crate::contract::refuse_errors(&understood)?;
+    let mut contract = understood.contract;
+    if let Some(path) = &args.contract {
+        let text = fs::read_to_string(path).map_err(|error| Failure::file(path, error))?;
+        let file = Contract::from_toml(&text).map_err(|error| Failure::file(path, error))?;
+        contract =
+            if args.request.is_empty() { file } else { file.joined(&contract).map_err(Failure::input)? };
     }
+    if !args.family.is_empty() {
+        contract.components.families = families(&args.family)?;
+    }
+    contract.components.scratch &= !args.no_scratch;
+    contract.budgets.macs_image = args.max_macs.or(contract.budgets.macs_image);
+    contract.decoding.beam = args.beam.unwrap_or(contract.decoding.beam);
+    contract.decoding.max_words = args.max_words.unwrap_or(contract.decoding.max_words);
+    contract.training.patience = args.patience.unwrap_or(contract.training.patience);
+    contract.training.seed = args.seed.unwrap_or(contract.training.seed);
+    contract.search.snippets = args.snippets.unwrap_or(contract.search.snippets);
+    contract.search.token_budget = args.token_budget.or(contract.search.token_budget);
+    contract.search.usd_per_million_tokens = args.llm_price.or(contract.search.usd_per_million_tokens);
+    if contract.search.money_usd.is_some()
+        && contract.search.usd_per_million_tokens.is_none()
+        && args.llm_url.is_some()
+    {
+        return Err(Failure::input("the contract bounds money, and nobody said what tokens cost")
+            .help("add --llm-price USD (a million tokens)"));
+    }
+    if let Some(trials) = args.trials {
+        contract.search.trials = trials;
+        contract.search.max_proposals = trials.saturating_mul(5);
+    }
+    Ok(contract)
+}
+
+/// What is not said follows from the data: the small scenes are worth less work.
+fn defaults(contract: &mut Contract, args: &SearchArgs, drawn: bool) {
+    if drawn && contract.budgets.macs_image.is_none() {
+        contract.budgets.macs_image = Some(SCENES_MACS);
+    }
+    if !args.image_size.is_empty() {
+        contract.components.image_sizes.clone_from(&args.image_size);
+    } else if contract.components.image_sizes.is_empty() {
+        contract.components.image_sizes = if drawn { vec![64, 96] } else { vec![224] };
+    }
+    let said = contract.training.epochs != Training::default().epochs;
+    contract.training.epochs = match args.epochs {
+        Some(epochs) => epochs,
+        None if drawn && !said => SCENES_EPOCHS,
+        None => contract.training.epochs,
+    };
+}
+
+/// Refuses a contract that no design can keep.
+pub fn possible(contract: &Contract) -> Result<(), Failure> {
+    match impossible(contract, &Library::default(), contract.target()) {
+        None => Ok(()),
+        Some(reasons) => Err(Failure::unmet(reasons)),
+    }
+}
+
+fn families(flags: &[String]) -> Result<Vec<Family>, Failure> {
     let read = |name: &String| {
         Family::ALL.into_iter().find(|f| f.to_string().eq_ignore_ascii_case(name)).ok_or_else(|| {
             Failure::input(format!("there is no decoder family \"{name}\""))
@@ -117,16 +147,29 @@ fn families(flags: &[String], said: Option<Vec<Family>>) -> Result<Vec<Family>, 
     flags.iter().map(read).collect()
 }
 
-fn backbone_names(flags: &[String]) -> Result<Vec<String>, Failure> {
+/// The backbones that flags, or else the contract, allow.
+fn backbone_names(flags: &[String], said: Option<Vec<String>>) -> Result<Vec<String>, Failure> {
     let all = || backbones().iter().map(|b| b.name.to_string()).collect::<Vec<_>>();
-    if flags.is_empty() {
-        return Ok(all());
-    }
-    match flags.iter().find(|name| find(name).is_none()) {
+    let names = if flags.is_empty() { said.unwrap_or_else(all) } else { flags.to_vec() };
+    match names.iter().find(|name| find(name).is_none()) {
         Some(name) => Err(Failure::input(format!("there is no backbone \"{name}\""))
             .help(format!("choose one of: {}", all().join(", ")))),
-        None => Ok(flags.to_vec()),
+        None => Ok(names),
     }
+}
+
+/// Those whose weights have a licence that the contract allows.
+fn licensed(names: Vec<String>, contract: &Contract) -> Vec<String> {
+    let allowed = &contract.licences.weights;
+    let fits = |name: &String| {
+        let licence = find(name).map_or("", |b| b.licence);
+        let fits = allowed.is_empty() || allowed.iter().any(|l| l == licence);
+        if !fits {
+            eprintln!("{name} is left out: its weights have the licence {licence}");
+        }
+        fits
+    };
+    names.into_iter().filter(fits).collect()
 }
 
 /// Weights of the named backbones; those that cannot be had are told to `left_out`.

@@ -1,6 +1,9 @@
 //! The contract of a study: what every design of it must keep, and how all of them are trained and decoded.
 
-use capwright_blueprint::language::{Cell, Decoder, ImageSize};
+use crate::clause::Clause;
+use crate::faults;
+use crate::terms::{Amount, Budgets, Floors, Licences, Limits, Measuring, Objective, Ranges};
+use capwright_blueprint::language::{Cell, Decoder};
 use capwright_blueprint::{Blueprint, Target};
 use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
@@ -11,62 +14,115 @@ pub const VERSION: u32 = 1;
 /// Largest bound, seed or count of a contract: TOML's integers end there.
 pub const MAX_BOUND: u64 = i64::MAX as u64;
 
-/// Everything that is fixed before the first design of a study is proposed.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+/// What is demanded of a captioner. As a person writes it, every section but the version may be left out; a study adds
+/// the data, and is fixed from then on.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Contract {
     /// Version of this format: [`VERSION`].
     pub version: u32,
     /// The request in the person's own words.
+    #[serde(default)]
     pub request: String,
     /// Upper bounds on what a design costs.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "Budgets::is_empty")]
     pub budgets: Budgets,
+    /// Upper bounds on what is measured.
+    #[serde(default, skip_serializing_if = "Limits::is_empty")]
+    pub limits: Limits,
+    /// Lower bounds on quality.
+    #[serde(default, skip_serializing_if = "Floors::is_empty")]
+    pub floors: Floors,
+    /// How limits and floors are measured.
+    #[serde(default, skip_serializing_if = "Measuring::is_default")]
+    pub measuring: Measuring,
+    /// What hyperparameters may be.
+    #[serde(default, skip_serializing_if = "Ranges::is_empty")]
+    pub ranges: Ranges,
+    /// Whose weights and data may be used.
+    #[serde(default, skip_serializing_if = "Licences::is_empty")]
+    pub licences: Licences,
     /// What designs may be made of.
+    #[serde(default)]
     pub components: Components,
     /// How captions are decoded.
+    #[serde(default)]
     pub decoding: Decoding,
     /// How long each design is trained.
+    #[serde(default)]
     pub training: Training,
     /// How long the search goes on.
+    #[serde(default)]
     pub search: Search,
     /// What is trained on.
+    #[serde(default, skip_serializing_if = "Data::is_empty")]
     pub data: Data,
+    /// What designs that keep all bounds are ranked by; BLEU-4 where left out.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub objectives: Vec<Objective>,
 }
 
-/// Upper bounds on the cost of a design. Each is inclusive; a missing one is no bound.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Budgets {
-    /// Learned values, frozen ones included.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub params_total: Option<u64>,
-    /// Learned values that training changes.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub params_trainable: Option<u64>,
-    /// Multiply-accumulates to encode one image.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub macs_image: Option<u64>,
-    /// Multiply-accumulates for one word of one hypothesis.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub macs_token: Option<u64>,
-    /// Bytes of all weights and buffers at 32 bits.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub weight_bytes: Option<u64>,
+impl Default for Contract {
+    /// A contract that demands nothing.
+    fn default() -> Self {
+        Self {
+            version: VERSION,
+            request: String::new(),
+            budgets: Budgets::default(),
+            limits: Limits::default(),
+            floors: Floors::default(),
+            measuring: Measuring::default(),
+            ranges: Ranges::default(),
+            licences: Licences::default(),
+            components: Components::default(),
+            decoding: Decoding::default(),
+            training: Training::default(),
+            search: Search::default(),
+            data: Data::default(),
+            objectives: Vec::new(),
+        }
+    }
 }
 
 /// What designs may be made of.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(deny_unknown_fields, default)]
 pub struct Components {
-    /// Names of the zoo's backbones that may be used; empty for none.
-    pub backbones: Vec<String>,
+    /// Names of the zoo's backbones that may be used: all where left out, none if empty.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub backbones: Option<Vec<String>>,
     /// Whether encoders trained from scratch may be used.
     pub scratch: bool,
     /// Decoder families that may be used.
     pub families: Vec<Family>,
     /// Sides in pixels that images may be resized to; empty for every side of the language.
     pub image_sizes: Vec<u32>,
+    /// Parts that every design has, by the words of the language: `cbam`, `additive`, `attention` for any attention.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub required: Vec<String>,
+    /// Parts that no design has.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub forbidden: Vec<String>,
+}
+
+impl Default for Components {
+    fn default() -> Self {
+        Self {
+            backbones: None,
+            scratch: true,
+            families: Family::ALL.to_vec(),
+            image_sizes: Vec::new(),
+            required: Vec::new(),
+            forbidden: Vec::new(),
+        }
+    }
+}
+
+impl Components {
+    /// Whether a backbone may be used.
+    pub fn allows_backbone(&self, name: &str) -> bool {
+        self.backbones.as_ref().is_none_or(|names| names.iter().any(|n| n == name))
+    }
 }
 
 /// A family of decoders.
@@ -107,7 +163,7 @@ impl std::fmt::Display for Family {
 
 /// How captions are decoded: fixed for a study, so that scores compare.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(deny_unknown_fields, default)]
 pub struct Decoding {
     /// Beam width; 1 is greedy.
     pub beam: usize,
@@ -115,9 +171,15 @@ pub struct Decoding {
     pub max_words: usize,
 }
 
+impl Default for Decoding {
+    fn default() -> Self {
+        Self { beam: 3, max_words: 20 }
+    }
+}
+
 /// How long each design is trained.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(deny_unknown_fields, default)]
 pub struct Training {
     /// At most that many epochs.
     pub epochs: u32,
@@ -127,9 +189,15 @@ pub struct Training {
     pub seed: u64,
 }
 
+impl Default for Training {
+    fn default() -> Self {
+        Self { epochs: 6, patience: 3, seed: 1 }
+    }
+}
+
 /// How long the search goes on, and what the architect is given.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
 pub struct Search {
     /// Designs to train.
     pub trials: u32,
@@ -139,14 +207,43 @@ pub struct Search {
     pub repairs: u32,
     /// Zoo snippets shown to a language model as inspiration.
     pub snippets: u32,
-    /// Stop proposing once the architect has written that many tokens.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    /// Stop proposing once the architect has read and written that many tokens.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub token_budget: Option<u64>,
+    /// Stop proposing once the architect has cost that many US dollars, at `usd_per_million_tokens`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub money_usd: Option<f64>,
+    /// Price of a million tokens, read or written, in US dollars; a model in this process costs nothing.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub usd_per_million_tokens: Option<f64>,
+}
+
+impl Default for Search {
+    fn default() -> Self {
+        Self {
+            trials: 6,
+            max_proposals: 30,
+            repairs: 2,
+            snippets: 5,
+            token_budget: None,
+            money_usd: None,
+            usd_per_million_tokens: None,
+        }
+    }
+}
+
+impl Search {
+    /// Tokens that the architect may read and write: the smaller of what both budgets leave.
+    pub fn tokens(&self) -> Option<u64> {
+        let price = self.usd_per_million_tokens.filter(|price| *price > 0.0);
+        let paid = self.money_usd.zip(price).map(|(usd, price)| (usd / price * 1e6) as u64);
+        [self.token_budget, paid].into_iter().flatten().min()
+    }
 }
 
 /// What is trained on. Designs are trained on the `train` split, chosen on `val`, reported on `test`.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
 pub struct Data {
     /// The data folder.
     pub dir: PathBuf,
@@ -156,6 +253,16 @@ pub struct Data {
     pub min_count: u32,
     /// Words of the vocabulary that follows, the four specials included.
     pub vocab: usize,
+    /// Words of the vocabulary at most, the four specials included; the most frequent are kept.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub max_vocab: Option<u64>,
+}
+
+impl Data {
+    /// Whether nothing is said of the data.
+    pub fn is_empty(&self) -> bool {
+        *self == Self::default()
+    }
 }
 
 /// A text that is no contract, or a contract that cannot be kept.
@@ -197,7 +304,7 @@ impl Contract {
         toml::to_string(self).map_err(|e| ContractError::Write(Box::new(e)))
     }
 
-    /// Checks that a study can be run under the contract.
+    /// Checks that the contract makes sense; one with data is that of a study.
     ///
     /// # Errors
     /// [`ContractError::Version`], or [`ContractError::Invalid`] with every fault.
@@ -205,61 +312,24 @@ impl Contract {
         if self.version != VERSION {
             return Err(ContractError::Version(self.version));
         }
-        let faults: Vec<String> =
-            self.rules().into_iter().filter(|(kept, _)| !kept).map(|(_, fault)| fault).collect();
+        let faults = faults::of(self);
         if faults.is_empty() { Ok(()) } else { Err(ContractError::Invalid(faults)) }
     }
 
-    /// Each rule: whether it is kept, and what to say if not.
-    fn rules(&self) -> Vec<(bool, String)> {
-        let parts = &self.components;
-        let mut rules: Vec<(bool, String)> = [
-            (!parts.families.is_empty(), "components.families is empty; name lstm, gru or transformer"),
-            (
-                parts.scratch || !parts.backbones.is_empty(),
-                "no encoder is allowed; name a backbone in components.backbones or set components.scratch",
-            ),
-            (
-                parts.image_sizes.iter().all(|size| ImageSize::CHOICES.contains(size)),
-                "components.image_sizes holds a side that the language does not know; see `capwright search --help`",
-            ),
-            ((1..=64).contains(&self.decoding.beam), "decoding.beam must lie between 1 (greedy) and 64"),
-            ((1..=100).contains(&self.decoding.max_words), "decoding.max_words must lie between 1 and 100"),
-            (self.training.epochs > 0, "training.epochs is 0; train at least one epoch"),
-            (self.search.trials > 0, "search.trials is 0; train at least one design"),
-            (self.search.max_proposals > 0, "search.max_proposals is 0; allow at least one proposal"),
-            (self.data.vocab > 4, "data.vocab counts no word beyond the four specials"),
-        ]
-        .into_iter()
-        .map(|(kept, fault)| (kept, fault.to_owned()))
-        .collect();
-        for (name, bound) in self.budgets.named() {
-            let kept = bound.is_none_or(|b| (1..=MAX_BOUND).contains(&b));
-            rules.push((kept, format!("budgets.{name} must lie between 1 and {MAX_BOUND}")));
-        }
-        let seed = self.training.seed <= MAX_BOUND;
-        rules.push((seed, format!("training.seed must not exceed {MAX_BOUND}")));
-        let tokens = self.search.token_budget.is_none_or(|t| t <= MAX_BOUND);
-        rules.push((tokens, format!("search.token_budget must not exceed {MAX_BOUND}")));
-        rules
+    /// Every numeric bound that is set, in the order of the clauses.
+    pub fn bounds(&self) -> Vec<(Clause, Amount)> {
+        let mut all: Vec<(Clause, Amount)> = self.budgets.bounds().collect();
+        all.extend(self.limits.bounds());
+        all.extend(self.floors.bounds());
+        all.extend(self.data.max_vocab.map(|n| (Clause::MaxVocab, Amount::Whole(n))));
+        all.extend(self.search.token_budget.map(|n| (Clause::TokenBudget, Amount::Whole(n))));
+        all.extend(self.search.money_usd.map(|x| (Clause::MoneyUsd, Amount::Real(x))));
+        all
     }
 
     /// What designs are lowered for.
     pub fn target(&self) -> Target {
         Target { vocab: self.data.vocab, max_words: self.decoding.max_words }
-    }
-}
-
-impl Budgets {
-    /// Each bound with the name of its field.
-    fn named(&self) -> [(&'static str, Option<u64>); 5] {
-        [
-            ("params_total", self.params_total),
-            ("params_trainable", self.params_trainable),
-            ("macs_image", self.macs_image),
-            ("macs_token", self.macs_token),
-            ("weight_bytes", self.weight_bytes),
-        ]
     }
 }
 
@@ -274,15 +344,19 @@ pub(crate) mod tests {
             request: "a light captioner, \"quoted\"\nand broken".to_owned(),
             budgets: Budgets { params_total: Some(5_000_000), ..Budgets::default() },
             components: Components {
-                backbones: vec!["mobilenet_v2".to_owned()],
-                scratch: true,
+                backbones: Some(vec!["mobilenet_v2".to_owned()]),
                 image_sizes: vec![224],
-                families: Family::ALL.to_vec(),
+                ..Components::default()
             },
-            decoding: Decoding { beam: 3, max_words: 20 },
             training: Training { epochs: 4, patience: 2, seed: 7 },
-            search: Search { trials: 6, max_proposals: 60, repairs: 2, snippets: 5, token_budget: None },
-            data: Data { dir: "data/scenes".into(), fingerprint: "ab12".to_owned(), min_count: 1, vocab: 90 },
+            data: Data {
+                dir: "data/scenes".into(),
+                fingerprint: "ab12".to_owned(),
+                min_count: 1,
+                vocab: 90,
+                max_vocab: None,
+            },
+            ..Contract::default()
         }
     }
 
@@ -291,8 +365,23 @@ pub(crate) mod tests {
         let mut contract = open_contract();
         contract.search.token_budget = Some(1000);
         contract.budgets.macs_token = Some(MAX_BOUND);
+        contract.limits.latency_p50_ms = Some(20.5);
+        contract.floors.bleu4 = Some(0.2);
+        contract.measuring.confidence = 0.95;
+        contract.ranges.insert("hidden".to_owned(), crate::Range { min: Some(256.0), max: None });
+        contract.components.forbidden.push("cbam".to_owned());
+        contract.licences.weights.push("MIT".to_owned());
+        contract.objectives.push(Objective { merit: crate::Merit::Bleu4, within: 0.01 });
         let text = contract.to_toml().expect("valid");
         assert_eq!(Contract::from_toml(&text).expect("reads its own text"), contract);
+    }
+
+    #[test]
+    fn a_person_may_leave_out_all_but_the_version() {
+        assert_eq!(Contract::from_toml("version = 1").expect("a contract"), Contract::default());
+        let limited = Contract::from_toml("version = 1\n[limits]\nlatency_p50_ms = 20").expect("a contract");
+        assert_eq!(limited.limits.latency_p50_ms, Some(20.0));
+        assert!(Contract::from_toml("version = 1\n[limits]\nlatency_ms = 20").is_err());
     }
 
     #[test]
@@ -310,7 +399,7 @@ pub(crate) mod tests {
         let mut contract = open_contract();
         contract.decoding.beam = 0;
         contract.components.families.clear();
-        contract.components.backbones.clear();
+        contract.components.backbones = Some(Vec::new());
         contract.components.scratch = false;
         contract.budgets.weight_bytes = Some(0);
         contract.training.seed = u64::MAX;

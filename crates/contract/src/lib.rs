@@ -3,14 +3,25 @@
 //! This crate is pure: no IO, no clock, no tensors.
 
 mod admitted;
+mod certificate;
+mod cheap;
+mod clause;
 mod contract;
+mod faults;
+mod feasible;
+mod join;
 mod request;
+mod terms;
 mod violation;
+mod words;
 
 pub use admitted::{Admitted, admit};
+pub use certificate::{CERTIFICATE_VERSION, Certificate, Measured, Row, Verdict};
+pub use clause::{Clause, Side, Unit};
 pub use contract::{
-    Budgets, Components, Contract, ContractError, Data, Decoding, Family, MAX_BOUND, Search, Training,
-    VERSION,
+    Components, Contract, ContractError, Data, Decoding, Family, MAX_BOUND, Search, Training, VERSION,
 };
-pub use request::{Ignored, MAX_REQUEST_BYTES, Reading, Understood, parse_request};
-pub use violation::{Clause, Violation, violations};
+pub use feasible::{Demand, Impossible, cheapest, impossible};
+pub use request::{Ignored, MAX_REQUEST_BYTES, Reading, Understood, parse_request, parse_request_with};
+pub use terms::{Amount, Budgets, Floors, Licences, Limits, Measuring, Merit, Objective, Range, Ranges};
+pub use violation::{Violation, spent, violations};

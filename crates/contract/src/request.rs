@@ -1,24 +1,28 @@
-//! Reads a request in plain words: upper bounds with units, and decoder families.
+//! Reads a request in plain words, English or Chinese: bounds with units, and what designs are made of.
 //!
 //! What it reads, in any order and case:
 //!
 //! ```text
-//! bound   = [limit] number [scale] unit [limit]        "under 5 M parameters", "5M params or less", "params <= 3M"
-//! limit   = under | below | within | less/fewer/smaller than | at most | up to | max | no more than | not over | < | <= …
-//! number  = digits, 1.5, 1,000,000, 1_000_000           (in digits only: "five million" is not read, and said so)
-//! scale   = k | thousand | M | million | bn | billion
-//! unit    = parameters | trainable parameters | MACs, GMAC, multiply-accumulates [per image | per word]
-//!         | bytes, kB, MB, GB (powers of ten), KiB, MiB, GiB (powers of two)
-//! family  = [only | no | not | without …] LSTM | GRU | Transformer, joined by "or", "and", "," or "/"
+//! bound   = any order of: limit, topic, number [scale] [unit]   "under 5 M parameters", "延迟不超过 20 毫秒"
+//! limit   = under | at most | no more than | or less | at least | between … and … | 不超过 | 至少 | 以内 | …
+//! number  = digits, 1.5, 1,000,000, 1_000_000, full-width too   (digits only: "five million" is not read, and said so)
+//! scale   = k | thousand | M | million | bn | billion | 千 | 万 | 百万 | 亿
+//! unit    = parameters | MACs | FLOPs (two are one MAC) | bytes, MB (powers of ten), MiB (powers of two)
+//!         | µs … hours | mJ, J, Wh | % | USD | tokens | words | captions | pixels | layers | heads
+//! topic   = latency, p95, memory, training, energy, BLEU-1..4, CIDEr, vocabulary, hidden size, learning rate, …
+//! name    = [only | no | must have …] LSTM | GRU | Transformer | a backbone | a part | a licence, joined by "or", "and", ","
 //! ```
 //!
 //! Bounds are inclusive, "under" too. Nothing is dropped silently: what is not used is listed with the reason.
 
-mod family;
+mod lexicon;
+mod names;
 mod quantity;
 mod tokens;
+mod wishes;
 
-use crate::{Budgets, Family};
+use crate::{Clause, Contract};
+use lexicon::Sense;
 use serde::{Deserialize, Serialize};
 use tokens::{Kind, Token};
 
@@ -26,12 +30,10 @@ use tokens::{Kind, Token};
 pub const MAX_REQUEST_BYTES: usize = 10_000;
 
 /// What a request says.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct Understood {
-    /// Bounds that were stated.
-    pub budgets: Budgets,
-    /// Decoder families that are left by what was said; `None` if nothing was said of them.
-    pub families: Option<Vec<Family>>,
+    /// What was said, as a contract; what was not said is as in [`Contract::default`].
+    pub contract: Contract,
     /// What was used as it stands.
     pub understood: Vec<Reading>,
     /// What was used too, although it could be read in another way.
@@ -49,6 +51,10 @@ pub struct Reading {
     pub phrase: String,
     /// As read.
     pub meaning: String,
+    /// Where the phrase starts in the request, in bytes.
+    pub start: usize,
+    /// The clause that it sets: `budgets.params_total`, `ranges.hidden`.
+    pub clause: String,
 }
 
 /// A phrase that was not used.
@@ -62,48 +68,109 @@ pub struct Ignored {
 
 /// Reads a request; see the module's grammar. Never fails: what it cannot use is in the answer.
 pub fn parse_request(text: &str) -> Understood {
+    parse_request_with(text, &mut |_| None)
+}
+
+/// As [`parse_request`]; for a number whose topic is not plain, `ask` may say which clause its phrase is about. Number,
+/// scale and unit stay as written, and an answer that does not fit the unit is not used.
+pub fn parse_request_with(text: &str, ask: &mut dyn FnMut(&str) -> Option<Clause>) -> Understood {
     let mut notes = Notes::default();
+    let mut contract = Contract::default();
     if text.len() > MAX_REQUEST_BYTES {
         let phrase: String = text.chars().take(40).collect();
         let why = format!("the request is longer than {MAX_REQUEST_BYTES} bytes; shorten it");
         notes.errors.push((0, Ignored { phrase: format!("{phrase}…"), why }));
-        return notes.finish(Budgets::default(), None);
+        return notes.finish(contract);
     }
+    text.clone_into(&mut contract.request);
     let mut sentence = Sentence::new(text);
-    let budgets = quantity::read(&mut sentence, &mut notes);
-    let families = family::read(&mut sentence, &mut notes);
+    let bounds = quantity::read(&mut sentence, &mut notes, ask);
+    wishes::resolve(bounds, &mut notes, &mut contract);
+    names::read(&mut sentence, &mut notes, &mut contract);
     leftovers(&sentence, &mut notes);
-    notes.finish(budgets, families)
+    notes.finish(contract)
 }
 
-/// The tokens of a request and which of them have been accounted for.
+/// A piece of the request: a phrase of the lexicon, or a token that it does not know.
+struct Lexeme {
+    kind: Kind,
+    /// In lower case.
+    text: String,
+    sense: Option<Sense>,
+    start: usize,
+    end: usize,
+}
+
+/// The pieces of a request and which of them have been accounted for.
 struct Sentence<'a> {
     text: &'a str,
-    tokens: Vec<Token>,
+    lexemes: Vec<Lexeme>,
     used: Vec<bool>,
 }
 
 impl<'a> Sentence<'a> {
     fn new(text: &'a str) -> Self {
         let tokens = tokens::tokens(text);
-        let used = vec![false; tokens.len()];
-        Self { text, tokens, used }
+        let mut lexemes = Vec::new();
+        let mut rest: &[Token] = &tokens;
+        while let Some(first) = rest.first() {
+            let (sense, count) = match lexicon::longest(rest) {
+                Some(found) => (Some(found.sense), found.tokens),
+                None => (None, 1),
+            };
+            let joined = rest[..count].iter().map(|t| t.text.as_str()).collect::<Vec<_>>();
+            let ideographs = first.text.chars().all(|c| !c.is_ascii());
+            lexemes.push(Lexeme {
+                kind: first.kind,
+                text: joined.join(if ideographs { "" } else { " " }),
+                sense,
+                start: first.start,
+                end: rest[count - 1].end,
+            });
+            rest = &rest[count..];
+        }
+        let used = vec![false; lexemes.len()];
+        Self { text, lexemes, used }
     }
 
-    /// The lower-case text of a token; empty beyond either end and for `None`.
-    fn word(&self, at: impl Into<Option<usize>>) -> &str {
-        at.into().and_then(|i| self.tokens.get(i)).map_or("", |t| t.text.as_str())
+    fn len(&self) -> usize {
+        self.lexemes.len()
     }
 
-    /// Whether the words from `at` on are these.
-    fn has(&self, at: usize, words: &[&str]) -> bool {
-        words.iter().enumerate().all(|(k, w)| self.word(at + k) == *w)
+    /// The lower-case text of a piece; empty beyond the end.
+    fn word(&self, at: usize) -> &str {
+        self.lexemes.get(at).map_or("", |l| l.text.as_str())
     }
 
-    /// Marks tokens `[from, to)` and gives their text and where it starts.
+    /// What a piece means; `None` beyond the end, and for what the lexicon does not know.
+    fn sense(&self, at: usize) -> Option<Sense> {
+        self.lexemes.get(at).and_then(|l| l.sense)
+    }
+
+    fn kind(&self, at: usize) -> Kind {
+        self.lexemes.get(at).map_or(Kind::Sign, |l| l.kind)
+    }
+
+    /// Whether nothing but blanks lies between two pieces.
+    fn adjacent(&self, a: usize, b: usize) -> bool {
+        let (Some(a), Some(b)) = (self.lexemes.get(a), self.lexemes.get(b)) else { return false };
+        self.text[a.end..b.start].trim().is_empty()
+    }
+
+    /// Whether a minus sign belongs to the number (and is no range, as in `2-5`).
+    fn is_negative(&self, at: usize) -> bool {
+        let Some(minus) = at.checked_sub(1).filter(|i| matches!(self.word(*i), "-" | "−")) else {
+            return false;
+        };
+        let touches = self.lexemes[minus].end == self.lexemes[at].start;
+        let range = minus.checked_sub(1).is_some_and(|i| self.lexemes[i].end == self.lexemes[minus].start);
+        touches && !range
+    }
+
+    /// Marks pieces `[from, to)` and gives their text and where it starts.
     fn take(&mut self, from: usize, to: usize) -> (usize, String) {
         self.used[from..to].fill(true);
-        let (start, end) = (self.tokens[from].start, self.tokens[to - 1].end);
+        let (start, end) = (self.lexemes[from].start, self.lexemes[to - 1].end);
         (start, self.text[start..end].to_owned())
     }
 }
@@ -118,6 +185,14 @@ struct Notes {
 }
 
 impl Notes {
+    fn understand(&mut self, start: usize, phrase: String, meaning: String, clause: &str) {
+        self.understood.push((start, Reading { phrase, meaning, start, clause: clause.to_owned() }));
+    }
+
+    fn doubt(&mut self, reading: Reading) {
+        self.ambiguous.push((reading.start, reading));
+    }
+
     fn ignore(&mut self, (start, phrase): (usize, String), why: impl Into<String>) {
         self.ignored.push((start, Ignored { phrase, why: why.into() }));
     }
@@ -126,14 +201,13 @@ impl Notes {
         self.errors.push((start, Ignored { phrase, why: why.into() }));
     }
 
-    fn finish(self, budgets: Budgets, families: Option<Vec<Family>>) -> Understood {
+    fn finish(self, contract: Contract) -> Understood {
         fn in_order<T>(mut notes: Vec<(usize, T)>) -> Vec<T> {
             notes.sort_by_key(|(start, _)| *start);
             notes.into_iter().map(|(_, note)| note).collect()
         }
         Understood {
-            budgets,
-            families,
+            contract,
             understood: in_order(self.understood),
             ambiguous: in_order(self.ambiguous),
             ignored: in_order(self.ignored),
@@ -144,37 +218,51 @@ impl Notes {
 
 /// Words that carry no wish of their own.
 const FILLERS: &[&str] = &[
-    "a", "an", "the", "with", "and", "or", "of", "for", "in", "on", "to", "at", "by", "that", "which", "has",
-    "have", "is", "be", "it", "its", "i", "me", "my", "we", "want", "need", "would", "like", "please",
-    "make", "build", "use", "using", "but", "all", "its", "weights", "size", "decoder", "decoders", "model",
-    "based", "only", "should", "must",
+    "that", "which", "i", "me", "my", "we", "need", "would", "like", "please", "make", "build", "but", "all",
+    "by", "weights", "size", "decoder", "decoders", "based", "我", "请", "给", "做", "你", "们", "想", "它",
+    "吗", "吧", "了", "呢", "也", "还", "并", "就", "来", "能", "可", "以", "解", "码", "器",
+];
+
+/// Words that state a count without digits.
+const COUNT_WORDS: &[&str] = &[
+    "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "twelve", "twenty",
+    "fifty", "hundred", "half", "dozen", "一", "二", "两", "三", "四", "五", "六", "七", "八", "九", "十",
+    "百", "半",
 ];
 
 /// Lists every run of words that nothing has used.
-fn leftovers(sentence: &Sentence<'_>, notes: &mut Notes) {
-    let free = |i: usize| !sentence.used[i] && sentence.tokens[i].kind == Kind::Word;
-    let filler = |i: usize| FILLERS.contains(&sentence.word(i));
+fn leftovers(s: &Sentence<'_>, notes: &mut Notes) {
+    let free =
+        |i: usize| !s.used[i] && (s.kind(i) == Kind::Word || s.sense(i).is_some_and(|x| x != Sense::List));
+    let filler = |i: usize| {
+        FILLERS.contains(&s.word(i))
+            || matches!(s.sense(i), Some(Sense::Join | Sense::List | Sense::Must | Sense::Only))
+    };
+    let counts = |i: usize| {
+        let spelled = COUNT_WORDS.contains(&s.word(i));
+        spelled || matches!(s.sense(i), Some(Sense::Unit(..) | Sense::Scale(_)))
+    };
     let mut at = 0;
-    while at < sentence.tokens.len() {
+    while at < s.len() {
         if !free(at) || filler(at) {
             at += 1;
             continue;
         }
         let mut end = at + 1;
-        while end < sentence.tokens.len() && free(end) {
+        while end < s.len() && free(end) {
             end += 1;
         }
         let next = end;
         while filler(end - 1) {
             end -= 1;
         }
-        let (start, stop) = (sentence.tokens[at].start, sentence.tokens[end - 1].end);
-        let why = if (at..end).any(|i| quantity::is_count_word(sentence.word(i))) {
+        let (start, stop) = (s.lexemes[at].start, s.lexemes[end - 1].end);
+        let why = if (at..end).any(counts) {
             "numbers are read in digits only, as in \"5 million parameters\""
         } else {
             "no rule reads this"
         };
-        notes.ignore((start, sentence.text[start..stop].to_owned()), why);
+        notes.ignore((start, s.text[start..stop].to_owned()), why);
         at = next;
     }
 }

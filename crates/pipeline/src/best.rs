@@ -26,6 +26,18 @@ pub struct ModelCard {
     pub data_fingerprint: String,
     /// Seed of the study.
     pub seed: u64,
+    /// Wall seconds of the trial.
+    #[serde(default)]
+    pub training_seconds: Option<f64>,
+    /// Peak resident memory of the trial's process, in bytes.
+    #[serde(default)]
+    pub training_memory_bytes: Option<u64>,
+    /// Tokens that the architect had read and written when the model was chosen.
+    #[serde(default)]
+    pub llm_tokens: Option<u64>,
+    /// Their price in US dollars, where the contract has one.
+    #[serde(default)]
+    pub llm_usd: Option<f64>,
 }
 
 /// The manifest: sha256 of every other file.
@@ -47,6 +59,8 @@ pub fn keep_best(folder: &StudyFolder, study: &Study, trial: u64) -> io::Result<
     let target = staging.path().join("model");
     copy_files(&folder.trial(trial).join(&result.model), &target)?;
     fs::copy(folder.contract(), target.join("contract.toml"))?;
+    let spent = study.tokens();
+    let tokens = spent.prompt + spent.completion;
     let card = ModelCard {
         trial,
         author: record.author.clone(),
@@ -55,6 +69,10 @@ pub fn keep_best(folder: &StudyFolder, study: &Study, trial: u64) -> io::Result<
         validation: result.scores.clone(),
         data_fingerprint: study.contract().data.fingerprint.clone(),
         seed: study.contract().training.seed,
+        training_seconds: Some(result.seconds),
+        training_memory_bytes: result.peak_memory_bytes,
+        llm_tokens: Some(tokens),
+        llm_usd: study.contract().search.usd_per_million_tokens.map(|price| tokens as f64 * price / 1e6),
     };
     write_json(&target.join("card.json"), &card)?;
     write_manifest(&target)?;

@@ -166,7 +166,7 @@ impl Driver<'_> {
         let spent = tokens.prompt + tokens.completion;
         state.study.trials.len() as u64 >= u64::from(search.trials)
             || (state.study.next_proposal() > u64::from(search.max_proposals) && state.pending.is_none())
-            || search.token_budget.is_some_and(|budget| spent >= budget)
+            || search.tokens().is_some_and(|budget| spent >= budget)
             || state.failures >= ARCHITECT_FAILURES
     }
 

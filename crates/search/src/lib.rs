@@ -4,6 +4,7 @@
 //! grammar of [`Space`], and the judge reads it again whatever the model promised.
 
 mod architect;
+mod clause_of;
 mod judge;
 mod llm;
 mod prompt;
@@ -12,6 +13,7 @@ mod replay;
 mod space;
 
 pub use architect::{Alternating, Architect, ArchitectError, Brief, Draft};
+pub use clause_of::clause_of;
 pub use judge::{Judge, Judgement, problems};
 pub use llm::{LlmArchitect, LlmOptions};
 pub use prompt::{Prompt, design_prompt, repair_prompt};

@@ -48,16 +48,9 @@ Advice:
 const BEST_SHOWN: usize = 3;
 
 fn budgets(brief: &Brief) -> String {
-    let b = &brief.contract.budgets;
-    let lines = [
-        ("parameters in all", b.params_total),
-        ("trainable parameters", b.params_trainable),
-        ("multiply-accumulates per image", b.macs_image),
-        ("multiply-accumulates per word", b.macs_token),
-        ("bytes of weights", b.weight_bytes),
-    ];
+    let bounds = brief.contract.budgets.bounds();
     let said: Vec<String> =
-        lines.iter().filter_map(|(name, bound)| bound.map(|n| format!("at most {n} {name}"))).collect();
+        bounds.map(|(clause, bound)| format!("{} {bound} {}", clause.side(), clause.noun())).collect();
     if said.is_empty() { "none".into() } else { said.join("; ") }
 }
 
@@ -97,8 +90,18 @@ fn inspiration(brief: &Brief, snippets: &[Vec<String>]) -> String {
 pub fn design_prompt(brief: &Brief, snippets: &[Vec<String>]) -> Prompt {
     let parts = &brief.contract.components;
     let mut user = format!("Request: {}\nBudgets: {}.\n", brief.contract.request, budgets(brief));
-    if !parts.backbones.is_empty() {
-        user += &format!("Backbones: {}.\n", parts.backbones.join(", "));
+    if let Some(names) = parts.backbones.as_ref().filter(|names| !names.is_empty()) {
+        user += &format!("Backbones: {}.\n", names.join(", "));
+    }
+    for (words, list) in
+        [("Every design must have", &parts.required), ("No design may have", &parts.forbidden)]
+    {
+        if !list.is_empty() {
+            user += &format!("{words}: {}.\n", list.join(", "));
+        }
+    }
+    for (field, range) in &brief.contract.ranges {
+        user += &format!("{field}: {range}.\n");
     }
     user += &format!("Training: at most {} epochs.\n", brief.contract.training.epochs);
     let ideas = inspiration(brief, snippets);

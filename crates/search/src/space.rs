@@ -17,7 +17,7 @@ impl Space {
         let parts = &contract.components;
         let allows = |family| parts.families.contains(&family);
         let narrowing = Narrowing {
-            backbones: parts.backbones.clone(),
+            backbones: parts.backbones.clone().unwrap_or_default(),
             scratch: parts.scratch,
             sizes: parts.image_sizes.clone(),
             lstm: allows(Family::Lstm),

@@ -183,6 +183,7 @@ pub fn result(scores: Scores) -> TrialResult {
             references: vec!["a dog is running".to_owned()],
         }],
         seconds: 2.0,
+        peak_memory_bytes: None,
     }
 }
 

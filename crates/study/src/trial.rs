@@ -109,6 +109,9 @@ pub struct TrialResult {
     pub samples: Vec<SampleCaption>,
     /// Wall seconds of the trial, over all its runs.
     pub seconds: f64,
+    /// Peak resident memory of the process that finished it, in bytes, where the system tells.
+    #[serde(default)]
+    pub peak_memory_bytes: Option<u64>,
 }
 
 /// What a worker writes on standard output, one JSON object a line.

@@ -225,6 +225,7 @@ impl<'a> Setting<'a> {
             model: Path::new(MODEL).to_path_buf(),
             samples: progress.samples.clone(),
             seconds: trained_now,
+            peak_memory_bytes: crate::memory::peak_memory(),
         })
     }
 }

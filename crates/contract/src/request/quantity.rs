@@ -1,444 +1,453 @@
-//! Upper bounds: a limit, a number, a scale and a unit.
+//! Bounds: a limit, a topic, a number, a scale and a unit, in any order around the number.
 
+use super::lexicon::{Dimension, Limit, Sense, Topic};
 use super::tokens::{BadNumber, Kind, Number};
-use super::{Ignored, Notes, Reading, Sentence};
-use crate::Budgets;
+use super::{Notes, Sentence};
+use crate::Clause;
 
-/// What a bound is on.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Measure {
-    Total,
-    Trainable,
-    MacsImage,
-    MacsToken,
-    Bytes,
+/// What a number is said about.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(super) enum Target {
+    Clause(Clause),
+    Field(&'static str),
+    ImageSize,
+    Beam,
+    Epochs,
+    Trials,
+    Confidence,
 }
 
-impl Measure {
-    fn noun(self) -> &'static str {
-        match self {
-            Self::Total => "parameters in total",
-            Self::Trainable => "trainable parameters",
-            Self::MacsImage => "multiply-accumulates per image",
-            Self::MacsToken => "multiply-accumulates per word",
-            Self::Bytes => "bytes of weights",
-        }
-    }
-
-    fn slot(self, budgets: &mut Budgets) -> &mut Option<u64> {
-        match self {
-            Self::Total => &mut budgets.params_total,
-            Self::Trainable => &mut budgets.params_trainable,
-            Self::MacsImage => &mut budgets.macs_image,
-            Self::MacsToken => &mut budgets.macs_token,
-            Self::Bytes => &mut budgets.weight_bytes,
-        }
-    }
-}
-
-/// Which side the words bound.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Side {
-    Upper,
-    Lower,
-    Near,
-}
-
-const LIMITS: &[(&[&str], Side)] = &[
-    (&["less", "than"], Side::Upper),
-    (&["fewer", "than"], Side::Upper),
-    (&["smaller", "than"], Side::Upper),
-    (&["lower", "than"], Side::Upper),
-    (&["at", "most"], Side::Upper),
-    (&["up", "to"], Side::Upper),
-    (&["limited", "to"], Side::Upper),
-    (&["under"], Side::Upper),
-    (&["below"], Side::Upper),
-    (&["within"], Side::Upper),
-    (&["max"], Side::Upper),
-    (&["maximum"], Side::Upper),
-    (&["limit"], Side::Upper),
-    (&["budget"], Side::Upper),
-    (&["<"], Side::Upper),
-    (&["≤"], Side::Upper),
-    (&["more", "than"], Side::Lower),
-    (&["greater", "than"], Side::Lower),
-    (&["larger", "than"], Side::Lower),
-    (&["bigger", "than"], Side::Lower),
-    (&["at", "least"], Side::Lower),
-    (&["over"], Side::Lower),
-    (&["above"], Side::Lower),
-    (&["exceeding"], Side::Lower),
-    (&["from"], Side::Lower),
-    (&["min"], Side::Lower),
-    (&["minimum"], Side::Lower),
-    (&[">"], Side::Lower),
-    (&["≥"], Side::Lower),
-    (&["about"], Side::Near),
-    (&["around"], Side::Near),
-    (&["roughly"], Side::Near),
-    (&["approximately"], Side::Near),
-    (&["exactly"], Side::Near),
-    (&["between"], Side::Near),
-    (&["~"], Side::Near),
-    (&["≈"], Side::Near),
-    (&["="], Side::Near),
-];
-
-/// Limits that stand behind the unit.
-const LATE_LIMITS: &[(&[&str], Side)] = &[
-    (&["or", "less"], Side::Upper),
-    (&["or", "fewer"], Side::Upper),
-    (&["or", "below"], Side::Upper),
-    (&["at", "most"], Side::Upper),
-    (&["max"], Side::Upper),
-    (&["maximum"], Side::Upper),
-    (&["or", "more"], Side::Lower),
-    (&["or", "above"], Side::Lower),
-    (&["at", "least"], Side::Lower),
-    (&["min"], Side::Lower),
-    (&["minimum"], Side::Lower),
-];
-
-/// Words after a bare "3M" that begin something else rather than name a unit.
-const CONNECTORS: &[&str] = &[
-    "", "and", "or", "with", "but", "for", "in", "on", "that", "which", "using", "no", "not", "without",
-    "only",
-];
-
-/// A bound as read, before it is compared with others on the same measure.
-struct Bound {
-    measure: Measure,
-    value: u64,
-    place: (usize, String),
-    doubt: Option<&'static str>,
-}
-
-/// Reads every number of the request; each is used, refused, or listed with the reason.
-pub(super) fn read(s: &mut Sentence<'_>, notes: &mut Notes) -> Budgets {
-    let numbers: Vec<usize> = (0..s.tokens.len()).filter(|i| s.tokens[*i].kind == Kind::Number).collect();
-    let bounds: Vec<Bound> = numbers.into_iter().filter_map(|at| bound(s, notes, at)).collect();
-    resolve(bounds, notes)
-}
-
-/// Whether a word states a count without digits: a spelled number, a scale, or a unit without its number.
-pub(super) fn is_count_word(word: &str) -> bool {
-    const SPELLED: &[&str] = &[
-        "one",
-        "two",
-        "three",
-        "four",
-        "five",
-        "six",
-        "seven",
-        "eight",
-        "nine",
-        "ten",
-        "twelve",
-        "twenty",
-        "fifty",
-        "hundred",
-        "half",
-        "dozen",
-        "parameters",
-        "parameter",
-        "params",
-    ];
-    SPELLED.contains(&word) || (word.len() > 2 && scale(word).is_some())
-}
-
-fn scale(word: &str) -> Option<u64> {
-    match word {
-        "k" | "thousand" | "thousands" => Some(1_000),
-        "m" | "mio" | "mn" | "million" | "millions" => Some(1_000_000),
-        "b" | "bn" | "g" | "billion" | "billions" => Some(1_000_000_000),
-        _ => None,
-    }
+/// A bound as read: the number exactly, in the unit of its target.
+#[derive(Debug, Clone)]
+pub(super) struct Bound {
+    pub target: Target,
+    pub limit: Limit,
+    pub number: Number,
+    /// The other end of "between … and …".
+    pub upto: Option<Number>,
+    /// The unit in the target's own: `number · up / down`.
+    pub up: u64,
+    pub down: u64,
+    pub place: (usize, String),
+    pub doubt: Option<String>,
 }
 
 /// Everything around one number.
+#[derive(Debug, Default)]
 struct Phrase {
     from: usize,
     to: usize,
-    side: Option<Side>,
+    limit: Option<Limit>,
     scale: Option<u64>,
-    unit: Option<(Measure, u64)>,
-    /// The unit as written, where it is none that is read.
+    unit: Option<(Dimension, u64)>,
+    topics: Vec<Topic>,
+    upto: Option<Number>,
     stranger: Option<String>,
+    short_scale: bool,
 }
 
-fn bound(s: &mut Sentence<'_>, notes: &mut Notes, at: usize) -> Option<Bound> {
-    let phrase = surroundings(s, at);
-    let number = Number::read(s.word(at));
-    let negative = is_negative(s, at);
-    let bare_scale = scale(s.word(at + 1)).filter(|_| matches!(s.word(at + 1).len(), 1 | 4..));
-    let short = matches!(s.word(at + 1), "b" | "g");
-    let place = s.take(phrase.from, phrase.to);
-    let (unit, guessed) = match (phrase.unit, bare_scale) {
-        (Some(unit), _) => (unit, false),
-        (None, Some(_)) if phrase.stranger.is_none() && !short => ((Measure::Total, 1), true),
-        (None, _) => {
-            notes.ignore(place, no_unit(phrase.stranger.as_deref()));
-            return None;
+/// Reads every number of the request; each is used, refused, or listed with the reason.
+pub(super) fn read(
+    s: &mut Sentence<'_>,
+    notes: &mut Notes,
+    ask: &mut dyn FnMut(&str) -> Option<Clause>,
+) -> Vec<Bound> {
+    let mut bounds = Vec::new();
+    for at in 0..s.len() {
+        if s.kind(at) == Kind::Number && s.sense(at).is_none() && !s.used[at] {
+            bounds.extend(bound(s, notes, at, ask));
         }
-    };
-    match phrase.side {
-        Some(Side::Lower) => {
-            notes.ignore(place, "lower bounds are not supported; only upper bounds are kept");
-            return None;
-        }
-        Some(Side::Near) => {
-            notes.ignore(place, "only upper bounds are kept; say \"at most\" or \"under\"");
-            return None;
-        }
-        Some(Side::Upper) | None => {}
     }
-    let factor = phrase.scale.unwrap_or(1).checked_mul(unit.1).ok_or(BadNumber::TooLarge);
-    let value = if negative { Err(BadNumber::Zero) } else { factor.and_then(|f| number?.times(f)) };
-    let doubt = match (guessed, phrase.side) {
-        (true, _) => Some("no unit is named: read as an upper bound on parameters"),
-        (false, None) => Some("no limit is named: read as an upper bound"),
-        (false, Some(_)) => None,
+    bounds
+}
+
+fn bound(
+    s: &mut Sentence<'_>,
+    notes: &mut Notes,
+    at: usize,
+    ask: &mut dyn FnMut(&str) -> Option<Clause>,
+) -> Option<Bound> {
+    let mut phrase = Phrase { from: at, to: at + 1, ..Phrase::default() };
+    right(s, at, &mut phrase);
+    left(s, at, &mut phrase);
+    let negative = s.is_negative(at);
+    let number = Number::read(s.word(at));
+    let place = s.take(phrase.from, phrase.to);
+    let (target, up, down, mut doubt) = match asked(&mut phrase, &place.1, ask) {
+        Ok(found) => found,
+        Err(why) => {
+            notes.ignore(place, why);
+            return None;
+        }
     };
-    match value {
-        Ok(value) => Some(Bound { measure: unit.0, value, place, doubt }),
+    let number = match number {
+        Ok(_) if negative => Err(BadNumber::Zero),
+        other => other,
+    };
+    let number = match number {
+        Ok(number) => number,
         Err(why) => {
             notes.refuse(place, why.to_string());
-            None
+            return None;
         }
+    };
+    let Some(up) = phrase.scale.unwrap_or(1).checked_mul(up) else {
+        notes.refuse(place, BadNumber::TooLarge.to_string());
+        return None;
+    };
+    let free = !matches!(target, Target::Clause(_));
+    if phrase.limit.is_none() && !free && doubt.is_none() {
+        let side = if let Target::Clause(clause) = target { clause.side() } else { crate::Side::Upper };
+        let words = if side == crate::Side::Upper { "an upper" } else { "a lower" };
+        doubt = Some(format!("no limit is named: read as {words} bound"));
     }
+    let limit = phrase.limit.unwrap_or(match target {
+        Target::Clause(clause) if clause.side() == crate::Side::Lower => Limit::Lower,
+        Target::Clause(_) => Limit::Upper,
+        _ => Limit::Exact,
+    });
+    Some(Bound { target, limit, number, upto: phrase.upto, up, down, place, doubt })
 }
 
-/// Whether a minus sign belongs to the number (and is no range, as in `2-5`).
-fn is_negative(s: &Sentence<'_>, at: usize) -> bool {
-    let Some(minus) = at.checked_sub(1).filter(|i| matches!(s.word(*i), "-" | "−")) else { return false };
-    let touches = s.tokens[minus].end == s.tokens[at].start;
-    let range = minus.checked_sub(1).is_some_and(|i| s.tokens[i].end == s.tokens[minus].start);
-    touches && !range
-}
-
-fn surroundings(s: &Sentence<'_>, at: usize) -> Phrase {
-    let (mut from, mut side) = limit_before(s, at);
-    let mut to = at + 1;
-    let scale = scale(s.word(to));
-    to += usize::from(scale.is_some());
-    if s.word(to) == "+" {
-        to += 1;
-        side = Some(Side::Lower);
+/// The target of a phrase; one that is not plain is asked for.
+fn asked(
+    phrase: &mut Phrase,
+    text: &str,
+    ask: &mut dyn FnMut(&str) -> Option<Clause>,
+) -> Result<Read, String> {
+    let plain = target(phrase);
+    let doubtful = phrase.topics.is_empty() && !matches!(phrase.unit, Some((Dimension::Flops, _)));
+    if !doubtful || matches!(plain, Ok((.., None))) {
+        return plain;
     }
-    let mut stranger = None;
-    let mut unit = None;
-    if let Some((measure, factor, next)) = unit_at(s, to) {
-        unit = Some((measure, factor));
-        to = next;
-        if let Some(next) = memory_in_use(s, to).filter(|_| measure == Measure::Bytes) {
-            (unit, stranger) = (None, Some("RAM".to_owned()));
-            to = next;
-        }
-    } else if let Some((found, start)) = unit_before(s, from) {
-        unit = Some(found);
-        from = start;
-    } else if is_word(s, to) && !s.used[to] && !CONNECTORS.contains(&s.word(to)) && !begins_limit(s, to) {
-        stranger = Some(s.word(to).to_owned());
-        to += 1;
-    }
-    if side.is_none()
-        && let Some((words, late)) = LATE_LIMITS.iter().find(|(words, _)| s.has(to, words))
-    {
-        let next = to + words.len();
-        let next = next + usize::from(s.word(next) == "of");
-        if s.tokens.get(next).is_none_or(|t| t.kind != Kind::Number) {
-            (side, to) = (Some(*late), to + words.len());
-        }
-    }
-    Phrase { from, to, side, scale, unit, stranger }
+    let answered = ask(text)
+        .filter(|clause| phrase.unit.is_none_or(|(dimension, _)| dimension_of(*clause).contains(&dimension)));
+    let Some(clause) = answered else { return plain };
+    phrase.topics.push(Topic::Clause(clause));
+    let said = "what it is about was said by the language model".to_owned();
+    target(phrase).map(|(target, up, down, _)| (target, up, down, Some(said))).or(plain)
 }
 
-fn is_word(s: &Sentence<'_>, at: usize) -> bool {
-    s.tokens.get(at).is_some_and(|t| t.kind == Kind::Word)
-}
+/// What a phrase is about, its unit as a fraction of the target's own, and what is doubtful.
+type Read = (Target, u64, u64, Option<String>);
 
-fn begins_limit(s: &Sentence<'_>, at: usize) -> bool {
-    LIMITS.iter().chain(LATE_LIMITS).any(|(words, _)| s.has(at, words))
-}
-
-/// The limit that ends before `at`, and where it starts; "no", "not" and "never" turn it round.
-fn limit_before(s: &Sentence<'_>, at: usize) -> (usize, Option<Side>) {
-    let minus = at.checked_sub(1).filter(|_| is_negative(s, at));
-    let end = minus.unwrap_or(at);
-    let end = end.checked_sub(1).filter(|i| matches!(s.word(*i), "of" | "a" | ":")).unwrap_or(end);
-    for (words, side) in LIMITS {
-        let Some(start) = end.checked_sub(words.len()).filter(|i| s.has(*i, words) && !s.used[*i]) else {
-            continue;
-        };
-        let denied = start.checked_sub(1).filter(|i| matches!(s.word(*i), "no" | "not" | "never"));
-        let side = match (side, denied) {
-            (Side::Upper, Some(_)) => Side::Lower,
-            (Side::Lower, Some(_)) => Side::Upper,
-            (side, _) => *side,
-        };
-        return (denied.unwrap_or(start), Some(side));
-    }
-    (minus.unwrap_or(at), None)
-}
-
-/// A unit that stands before the limit: "trainable parameters under 5M", "params: 3M".
-fn unit_before(s: &Sentence<'_>, before: usize) -> Option<((Measure, u64), usize)> {
-    const BETWEEN: &[&str] =
-        &[":", "=", "is", "are", "be", "must", "should", "stay", "count", "number", "budget"];
-    let mut end = before;
-    while end > 0 && BETWEEN.contains(&s.word(end - 1)) {
-        end -= 1;
-    }
-    (end.saturating_sub(4)..end).find_map(|start| {
-        let (measure, factor, next) = unit_at(s, start)?;
-        let fits = next == end && measure != Measure::Bytes && !s.used[start..end].contains(&true);
-        fits.then_some(((measure, factor), start))
-    })
-}
-
-/// A unit that starts at `at`: what it measures, its factor, and where it ends.
-fn unit_at(s: &Sentence<'_>, at: usize) -> Option<(Measure, u64, usize)> {
-    let mut i = at;
-    let mut trainable = false;
-    while matches!(s.word(i), "trainable" | "trained" | "learnable" | "total" | "overall" | "of" | "model") {
-        trainable |= matches!(s.word(i), "trainable" | "trained" | "learnable");
+/// Reads what follows the number: scale, "+", unit and topics, the end of a range, a late limit.
+fn right(s: &Sentence<'_>, at: usize, phrase: &mut Phrase) {
+    let mut i = at + 1;
+    if let Some(Sense::Scale(factor)) = s.sense(i) {
+        phrase.short_scale = matches!(s.word(i), "b" | "g" | "k" | "w");
+        phrase.scale = Some(factor);
         i += 1;
     }
-    let word = s.word(i);
-    if matches!(word, "parameter" | "parameters" | "param" | "params") {
-        let next = if s.has(i + 1, &["in", "total"]) { i + 3 } else { i + 1 };
-        return Some((if trainable { Measure::Trainable } else { Measure::Total }, 1, next));
+    if s.word(i) == "+" {
+        phrase.limit = Some(Limit::Lower);
+        i += 1;
     }
-    if i > at && s.word(i - 1) == "trainable" {
-        return Some((Measure::Trainable, 1, i));
+    if let Some((upto, next)) = range_end(s, i, phrase) {
+        phrase.upto = Some(upto);
+        phrase.limit = Some(Limit::Exact);
+        i = next;
+        if let Some(Sense::Scale(factor)) = s.sense(i) {
+            phrase.scale = Some(factor);
+            i += 1;
+        }
     }
-    if i > at {
+    if s.word(i) == "min" && phrase.scale.is_none() {
+        phrase.unit = Some((Dimension::Time, 60_000_000));
+        i += 1;
+    }
+    i = attributes(s, i, phrase);
+    if phrase.unit.is_none() && phrase.topics.is_empty() && stranger(s, i) && s.adjacent(i - 1, i) {
+        phrase.stranger = Some(s.word(i).to_owned());
+        i += 1;
+    }
+    let late = match s.sense(i) {
+        Some(Sense::Late(limit)) => Some(limit),
+        Some(Sense::Limit(limit)) if !number_follows(s, i + 1) && limit != Limit::Exact => Some(limit),
+        _ => None,
+    };
+    if let Some(limit) = late.filter(|_| phrase.limit.is_none()) {
+        phrase.limit = Some(limit);
+        i += 1;
+        i = attributes(s, i, phrase);
+    } else if late.is_some() && matches!(s.sense(i), Some(Sense::Late(_))) {
+        i += 1;
+    }
+    phrase.to = i;
+}
+
+/// Units and topics from `i` on; gives where they end.
+fn attributes(s: &Sentence<'_>, mut i: usize, phrase: &mut Phrase) -> usize {
+    loop {
+        let mut next = i;
+        while matches!(s.sense(next), Some(Sense::Join)) && s.word(next) != ":" {
+            next += 1;
+        }
+        match s.sense(next) {
+            Some(Sense::Unit(dimension, factor)) if phrase.unit.is_none() => {
+                phrase.unit = Some((dimension, factor));
+            }
+            Some(Sense::Topic(topic)) if belongs(topic, phrase) && !number_follows(s, next + 1) => {
+                phrase.topics.push(topic);
+            }
+            _ => return i,
+        }
+        i = next + 1;
+    }
+}
+
+/// Whether a number follows before the phrase ends: then what stands here is said about that one.
+fn number_follows(s: &Sentence<'_>, mut i: usize) -> bool {
+    while matches!(
+        s.sense(i),
+        Some(Sense::Join | Sense::Limit(_) | Sense::Not | Sense::Topic(_) | Sense::Must)
+    ) {
+        i += 1;
+    }
+    i < s.len() && s.kind(i) == Kind::Number && s.sense(i).is_none()
+}
+
+/// The second number of "256 to 512", "256-512", "between 256 and 512".
+fn range_end(s: &Sentence<'_>, i: usize, phrase: &Phrase) -> Option<(Number, usize)> {
+    let between = phrase.from > 0 && {
+        let before = s.sense(phrase.from - 1);
+        before == Some(Sense::Limit(Limit::Exact)) && matches!(s.word(phrase.from - 1), "between" | "介于")
+            || s.word(phrase.from - 1) == "from"
+    };
+    let joined = match s.word(i) {
+        "to" | "-" | "–" | "到" | "至" | "~" => true,
+        "and" | "和" | "与" => between,
+        _ => false,
+    };
+    let number = i + 1;
+    if !joined || s.kind(number) != Kind::Number || s.sense(number).is_some() {
         return None;
     }
-    if let Some(factor) = bytes(word) {
-        let next = if s.has(i + 1, &["of", "weights"]) { i + 3 } else { i + 1 };
-        return Some((Measure::Bytes, factor, next));
-    }
-    let (factor, next) = macs(s, i)?;
-    let (measure, next) = per(s, next);
-    Some((measure, factor, next))
+    Some((Number::read(s.word(number)).ok()?, number + 1))
 }
 
-fn bytes(word: &str) -> Option<u64> {
-    Some(match word {
-        "byte" | "bytes" => 1,
-        "kb" | "kilobyte" | "kilobytes" => 1_000,
-        "mb" | "megabyte" | "megabytes" => 1_000_000,
-        "gb" | "gigabyte" | "gigabytes" => 1_000_000_000,
-        "kib" | "kibibyte" | "kibibytes" => 1 << 10,
-        "mib" | "mebibyte" | "mebibytes" => 1 << 20,
-        "gib" | "gibibyte" | "gibibytes" => 1 << 30,
-        _ => return None,
-    })
-}
-
-/// Multiply-accumulates: their factor and where the words end.
-fn macs(s: &Sentence<'_>, at: usize) -> Option<(u64, usize)> {
-    if s.word(at) == "multiply" {
-        let known = matches!(s.word(at + 1), "accumulate" | "accumulates" | "add" | "adds");
-        let operations = matches!(s.word(at + 2), "operations" | "operation" | "ops");
-        return known.then_some((1, at + 2 + usize::from(operations)));
-    }
-    let stem = s.word(at);
-    let stem = stem
-        .strip_suffix("macs")
-        .or_else(|| stem.strip_suffix("mac"))
-        .or_else(|| stem.strip_suffix("madds"))?;
-    match stem {
-        "" => Some((1, at + 1)),
-        "k" | "m" | "g" => Some((scale(stem)?, at + 1)),
-        "t" => Some((1_000_000_000_000, at + 1)),
-        _ => None,
-    }
-}
-
-/// "per image" (also if unsaid) or "per word".
-fn per(s: &Sentence<'_>, at: usize) -> (Measure, usize) {
-    let skip = match s.word(at) {
-        "per" | "each" | "a" | "an" | "/" => 1,
-        "for" if matches!(s.word(at + 1), "each" | "an" | "a" | "one") => 2,
-        _ => return (Measure::MacsImage, at),
-    };
-    match s.word(at + skip) {
-        "image" | "photo" | "picture" => (Measure::MacsImage, at + skip + 1),
-        "word" | "token" => (Measure::MacsToken, at + skip + 1),
-        _ => (Measure::MacsImage, at),
-    }
-}
-
-/// Memory in use is no weight: where "of RAM" ends, if it stands there.
-fn memory_in_use(s: &Sentence<'_>, at: usize) -> Option<usize> {
-    let at = at + usize::from(s.word(at) == "of");
-    let at = at + usize::from(s.word(at) == "gpu");
-    matches!(s.word(at), "ram" | "memory" | "vram").then_some(at + 1)
-}
-
-fn no_unit(unit: Option<&str>) -> String {
-    match unit {
-        Some("ms" | "s" | "sec" | "second" | "seconds" | "milliseconds" | "us" | "fps") => {
-            "time is not a budget that can be kept from a design alone; it is not used".to_owned()
-        }
-        Some("flops" | "flop" | "gflops" | "mflops" | "gflop" | "mflop") => {
-            "operations are counted in two ways; say it in multiply-accumulates (MACs)".to_owned()
-        }
-        Some("RAM") => "memory in use is not a budget; \"MB\" alone bounds the weights".to_owned(),
-        Some(unit) => format!(
-            "{unit:?} is no unit that is read; units: parameters, trainable parameters, MACs, bytes (MB, MiB)"
-        ),
-        None => "a number without a unit; say parameters, MACs or MB".to_owned(),
-    }
-}
-
-/// Keeps the strictest bound on each measure and lists the others.
-fn resolve(bounds: Vec<Bound>, notes: &mut Notes) -> Budgets {
-    let mut budgets = Budgets::default();
-    for bound in &bounds {
-        let slot = bound.measure.slot(&mut budgets);
-        *slot = Some(slot.map_or(bound.value, |old| old.min(bound.value)));
-    }
-    let mut said: Vec<Measure> = Vec::new();
-    for Bound { measure, value, place: (start, phrase), doubt } in bounds {
-        let kept = *measure.slot(&mut budgets) == Some(value);
-        let count = grouped(value);
-        let noun = measure.noun();
-        if kept && !said.contains(&measure) {
-            said.push(measure);
-            let meaning = format!("at most {count} {noun}");
-            match doubt {
-                None => notes.understood.push((start, Reading { phrase, meaning })),
-                Some(doubt) => {
-                    notes
-                        .ambiguous
-                        .push((start, Reading { phrase, meaning: format!("{meaning} ({doubt})") }));
-                }
+/// Reads what stands before the number: a limit, what is bounded, and the words that join them.
+fn left(s: &Sentence<'_>, at: usize, phrase: &mut Phrase) {
+    let mut i = at;
+    let mut from = at;
+    while let Some(before) = i.checked_sub(1).filter(|b| !s.used[*b]) {
+        match s.sense(before) {
+            Some(Sense::Limit(limit)) if phrase.limit.is_none() => {
+                let (limit, start) = denied(s, before, limit);
+                phrase.limit = Some(limit);
+                (i, from) = (start, start);
+                continue;
             }
-        } else {
-            let why = if kept {
-                "said already".to_owned()
-            } else {
-                format!("another phrase bounds the {noun} more strictly; that one is kept")
-            };
-            notes.ignored.push((start, Ignored { phrase, why }));
+            Some(Sense::Limit(Limit::Exact)) if phrase.upto.is_some() => from = before,
+            Some(Sense::Limit(Limit::Lower)) if phrase.upto.is_some() && s.word(before) == "from" => {
+                from = before
+            }
+            Some(Sense::Unit(dimension, factor)) if phrase.unit.is_none() && phrase.stranger.is_none() => {
+                if dimension == Dimension::Bytes {
+                    break;
+                }
+                phrase.unit = Some((dimension, factor));
+                from = before;
+            }
+            Some(Sense::Unit(dimension, 1)) if phrase.unit.is_some_and(|(d, _)| d == dimension) => {
+                from = before
+            }
+            Some(Sense::Topic(topic)) if belongs(topic, phrase) => {
+                phrase.topics.push(topic);
+                from = before;
+            }
+            Some(Sense::Join) => {}
+            None if matches!(s.word(before), "-" | "−") && s.is_negative(at) => from = before,
+            _ => break,
         }
+        i = before;
     }
-    budgets
+    phrase.from = from;
 }
 
-/// 1234567 as `1,234,567`.
-fn grouped(value: u64) -> String {
-    let digits = value.to_string();
-    let mut text = String::new();
-    for (i, digit) in digits.chars().enumerate() {
-        if i > 0 && (digits.len() - i).is_multiple_of(3) {
-            text.push(',');
-        }
-        text.push(digit);
+/// "no", "not" and "never" turn a limit round.
+fn denied(s: &Sentence<'_>, at: usize, limit: Limit) -> (Limit, usize) {
+    let turned = match limit {
+        Limit::Upper => Limit::Lower,
+        Limit::Lower => Limit::Upper,
+        other => other,
+    };
+    match at.checked_sub(1).filter(|i| !s.used[*i] && matches!(s.word(*i), "no" | "not" | "never" | "不")) {
+        Some(before) => (turned, before),
+        None => (limit, at),
     }
-    text
+}
+
+/// Whether a word after the number is none that is known.
+fn stranger(s: &Sentence<'_>, i: usize) -> bool {
+    i < s.len() && s.kind(i) == Kind::Word && s.sense(i).is_none() && !s.used[i]
+}
+
+/// Whether a topic can be what a phrase is about, given its unit and earlier topics.
+fn belongs(topic: Topic, phrase: &Phrase) -> bool {
+    let (unit, topics) = (phrase.unit.map(|(d, _)| d), &phrase.topics);
+    if topics.contains(&topic) {
+        return false;
+    }
+    let fits = match topic {
+        Topic::Trainable => matches!(unit, None | Some(Dimension::Parameters)),
+        Topic::PerWord => matches!(unit, None | Some(Dimension::Macs | Dimension::Flops)),
+        Topic::PerImage => !matches!(unit, Some(Dimension::Parameters)),
+        Topic::Training => matches!(unit, Some(Dimension::Time | Dimension::Bytes)) || unit.is_none(),
+        Topic::Clause(clause) => match unit {
+            None => true,
+            Some(dimension) => dimension_of(clause).contains(&dimension),
+        },
+        Topic::ImageSize => matches!(unit, None | Some(Dimension::Pixels)),
+        Topic::Field("layers") => matches!(unit, None | Some(Dimension::Layers)),
+        Topic::Field("heads") => matches!(unit, None | Some(Dimension::Heads)),
+        Topic::Field("dropout_pct") | Topic::Confidence => matches!(unit, None | Some(Dimension::Percent)),
+        Topic::Field(_) | Topic::Beam | Topic::Epochs | Topic::Trials => unit.is_none(),
+    };
+    let second = !topics.is_empty() && !joins(topic, topics[0]);
+    fits && !second
+}
+
+/// Whether two topics can be said of one number.
+fn joins(a: Topic, b: Topic) -> bool {
+    let side = |t| matches!(t, Topic::Training | Topic::PerImage | Topic::PerWord);
+    let percentile = |t| {
+        matches!(
+            t,
+            Topic::Clause(
+                Clause::LatencyP50
+                    | Clause::LatencyP95
+                    | Clause::MemoryBytes
+                    | Clause::MaxWords
+                    | Clause::EnergyJoules
+            )
+        )
+    };
+    (side(a) && percentile(b)) || (percentile(a) && (side(b) || percentile(b)))
+}
+
+fn dimension_of(clause: Clause) -> &'static [Dimension] {
+    use Dimension::*;
+    match clause {
+        Clause::WeightBytes | Clause::MemoryBytes | Clause::TrainingMemoryBytes => &[Bytes],
+        Clause::LatencyP50 | Clause::LatencyP95 | Clause::TrainingSeconds => &[Time],
+        Clause::EnergyJoules => &[Energy],
+        Clause::IdenticalShare => &[Percent],
+        Clause::Bleu1 | Clause::Bleu2 | Clause::Bleu3 | Clause::Bleu4 => &[Percent],
+        Clause::DistinctCaptions => &[Captions],
+        Clause::MaxWords | Clause::MaxVocab => &[Words],
+        Clause::TokenBudget => &[Tokens],
+        Clause::MoneyUsd => &[Dollars],
+        _ => &[],
+    }
+}
+
+/// What the phrase is about, and its unit as a fraction of the target's own.
+fn target(phrase: &Phrase) -> Result<Read, String> {
+    let has = |topic: Topic| phrase.topics.contains(&topic);
+    let clause = phrase.topics.iter().rev().find_map(|t| match t {
+        Topic::Clause(clause) => Some(*clause),
+        _ => None,
+    });
+    let other = phrase.topics.iter().find_map(|t| match t {
+        Topic::Field(field) => Some(Target::Field(field)),
+        Topic::ImageSize => Some(Target::ImageSize),
+        Topic::Beam => Some(Target::Beam),
+        Topic::Epochs => Some(Target::Epochs),
+        Topic::Trials => Some(Target::Trials),
+        Topic::Confidence => Some(Target::Confidence),
+        _ => None,
+    });
+    let plain = |clause, up| Ok((Target::Clause(clause), up, 1, None));
+    let Some((dimension, factor)) = phrase.unit else {
+        return without_unit(phrase, clause, other);
+    };
+    match dimension {
+        Dimension::Parameters if has(Topic::Trainable) => plain(Clause::ParamsTrainable, factor),
+        Dimension::Parameters => plain(Clause::ParamsTotal, factor),
+        Dimension::Macs if has(Topic::PerWord) => plain(Clause::MacsToken, factor),
+        Dimension::Macs => plain(Clause::MacsImage, factor),
+        Dimension::Flops => {
+            let clause = if has(Topic::PerWord) { Clause::MacsToken } else { Clause::MacsImage };
+            let said = "a multiply-accumulate counts as two operations".to_owned();
+            Ok((Target::Clause(clause), factor, 2, Some(said)))
+        }
+        Dimension::Bytes
+            if clause == Some(Clause::TrainingMemoryBytes)
+                || clause == Some(Clause::MemoryBytes) && has(Topic::Training) =>
+        {
+            plain(Clause::TrainingMemoryBytes, factor)
+        }
+        Dimension::Bytes => plain(clause.unwrap_or(Clause::WeightBytes), factor),
+        Dimension::Time if has(Topic::Training) => {
+            Ok((Target::Clause(Clause::TrainingSeconds), factor, 1_000_000, None))
+        }
+        Dimension::Time => match clause {
+            Some(clause) => Ok((Target::Clause(clause), factor, 1_000, None)),
+            None if factor > 1_000_000 => {
+                Err("say what may take that long: \"training\" or \"latency\"".to_owned())
+            }
+            None => {
+                let said = "a time that is not said to be of training: read as the median latency".to_owned();
+                Ok((Target::Clause(Clause::LatencyP50), factor, 1_000, Some(said)))
+            }
+        },
+        Dimension::Energy => Ok((Target::Clause(Clause::EnergyJoules), factor, 1_000_000, None)),
+        Dimension::Percent => match (clause, other) {
+            (Some(clause), _) => Ok((Target::Clause(clause), factor, 100, None)),
+            (None, Some(Target::Confidence)) => Ok((Target::Confidence, factor, 100, None)),
+            (None, Some(target @ Target::Field("dropout_pct"))) => Ok((target, factor, 1, None)),
+            _ => {
+                Err("say what that share is of: identical captions, dropout, confidence or a BLEU".to_owned())
+            }
+        },
+        Dimension::Dollars => plain(Clause::MoneyUsd, factor),
+        Dimension::Tokens => plain(Clause::TokenBudget, factor),
+        Dimension::Words => plain(clause.unwrap_or(Clause::MaxWords), factor),
+        Dimension::Captions => plain(Clause::DistinctCaptions, factor),
+        Dimension::Pixels => Ok((Target::ImageSize, factor, 1, None)),
+        Dimension::Layers => Ok((Target::Field("layers"), factor, 1, None)),
+        Dimension::Heads => Ok((Target::Field("heads"), factor, 1, None)),
+    }
+}
+
+/// Numbers that need no unit, and why others do.
+fn without_unit(phrase: &Phrase, clause: Option<Clause>, other: Option<Target>) -> Result<Read, String> {
+    if let Some(stranger) = &phrase.stranger {
+        return Err(format!(
+            "{stranger:?} is no unit that is read; units: parameters, trainable parameters, MACs, bytes (MB, MiB), ms, s, J"
+        ));
+    }
+    if let Some(target) = other {
+        // A share such as dropout 0.3 is kept in percent; it cannot be told from 0.3 %.
+        return Ok((target, 1, 1, None));
+    }
+    match clause {
+        Some(
+            clause @ (Clause::Bleu1
+            | Clause::Bleu2
+            | Clause::Bleu3
+            | Clause::Bleu4
+            | Clause::CiderD
+            | Clause::IdenticalShare
+            | Clause::DistinctCaptions
+            | Clause::MaxWords
+            | Clause::MaxVocab
+            | Clause::TokenBudget),
+        ) => Ok((Target::Clause(clause), 1, 1, None)),
+        Some(clause) => {
+            Err(format!("{clause} needs a unit, such as {}", crate::clause::example_unit(clause)))
+        }
+        None if phrase.topics.contains(&Topic::Trainable) => {
+            Ok((Target::Clause(Clause::ParamsTrainable), 1, 1, None))
+        }
+        None if phrase.scale.is_some_and(|scale| scale >= 1_000)
+            && !phrase.short_scale
+            && phrase.topics.is_empty() =>
+        {
+            let said = "no unit is named: read as an upper bound on parameters".to_owned();
+            Ok((Target::Clause(Clause::ParamsTotal), 1, 1, Some(said)))
+        }
+        None => Err("a number without a unit; say parameters, MACs or MB".to_owned()),
+    }
 }

@@ -28,7 +28,7 @@ pub(super) struct Token {
 /// The tokens of a text. A hyphen beside a letter only joins: `5M-parameter` is `5`, `m`, `parameter`; but a hyphen
 /// between a letter and a digit belongs to a name, as in `resnet-18`.
 pub(super) fn tokens(text: &str) -> Vec<Token> {
-    let chars: Vec<(usize, char)> = text.char_indices().collect();
+    let chars: Vec<(usize, char)> = text.char_indices().map(|(i, c)| (i, narrow(c))).collect();
     let at = |i: usize| chars.get(i).map_or('\0', |c| c.1);
     let mut tokens: Vec<Token> = Vec::new();
     let mut i = 0;
@@ -41,8 +41,10 @@ pub(super) fn tokens(text: &str) -> Vec<Token> {
                 i += 1;
             }
             Kind::Number
+        } else if is_ideograph(c) {
+            Kind::Word
         } else if c.is_alphabetic() {
-            while at(i).is_alphanumeric()
+            while (at(i).is_alphanumeric() && !is_ideograph(at(i)))
                 || matches!(at(i), '_' | '\'' | '’')
                 || (at(i) == '-' && at(i + 1).is_ascii_digit())
             {
@@ -59,10 +61,25 @@ pub(super) fn tokens(text: &str) -> Vec<Token> {
         };
         let end = chars.get(i).map_or(text.len(), |c| c.0);
         let start = chars[first].0;
-        let lower = text[start..end].to_lowercase().replace("<=", "≤").replace(">=", "≥").replace('’', "'");
+        let plain: String = chars[first..i].iter().map(|(_, c)| *c).collect();
+        let lower = plain.to_lowercase().replace("<=", "≤").replace(">=", "≥").replace('’', "'");
         tokens.push(Token { kind, text: lower, start, end });
     }
     tokens
+}
+
+/// Full-width digits, letters and signs as their plain forms.
+fn narrow(c: char) -> char {
+    match c {
+        '\u{ff01}'..='\u{ff5e}' => char::from_u32(c as u32 - 0xfee0).unwrap_or(c),
+        '。' => ';',
+        _ => c,
+    }
+}
+
+/// Chinese is written without spaces: each of its characters is a token.
+fn is_ideograph(c: char) -> bool {
+    matches!(c, '\u{3400}'..='\u{4dbf}' | '\u{4e00}'..='\u{9fff}')
 }
 
 /// Whether a hyphen between these characters only joins two words.
@@ -110,16 +127,30 @@ impl Number {
         Ok(Self { mantissa, decimals: part.len() as u32 })
     }
 
-    /// The number times a factor, rounded down: the largest whole bound that the words allow.
-    pub(super) fn times(self, factor: u64) -> Result<u64, BadNumber> {
-        let product = self.mantissa.checked_mul(u128::from(factor)).ok_or(BadNumber::TooLarge)?;
-        let whole = product / 10u128.pow(self.decimals);
+    /// The number times `up / down` as a whole bound: rounded down, or up for a lower bound, so that the whole bound
+    /// allows what the words allow.
+    pub(super) fn whole(self, up: u64, down: u64, round_up: bool) -> Result<u64, BadNumber> {
+        let product = self.mantissa.checked_mul(u128::from(up)).ok_or(BadNumber::TooLarge)?;
+        let divisor = u128::from(down) * 10u128.pow(self.decimals);
+        let whole = if round_up { product.div_ceil(divisor) } else { product / divisor };
         match u64::try_from(whole) {
             Ok(0) => Err(BadNumber::Zero),
             Ok(bound) if bound <= MAX_BOUND => Ok(bound),
             _ => Err(BadNumber::TooLarge),
         }
     }
+
+    /// The number times `up / down`, as the nearest floating-point number.
+    pub(super) fn real(self, up: u64, down: u64) -> f64 {
+        let above = self.mantissa.saturating_mul(u128::from(up));
+        let below = u128::from(down) * 10u128.pow(self.decimals);
+        let divisor = gcd(above, below).max(1);
+        (above / divisor) as f64 / (below / divisor) as f64
+    }
+}
+
+fn gcd(a: u128, b: u128) -> u128 {
+    if b == 0 { a } else { gcd(b, a % b) }
 }
 
 #[cfg(test)]
@@ -127,7 +158,7 @@ mod tests {
     use super::*;
 
     fn read(text: &str, factor: u64) -> Result<u64, BadNumber> {
-        Number::read(text)?.times(factor)
+        Number::read(text)?.whole(factor, 1, false)
     }
 
     #[test]

@@ -58,6 +58,7 @@ fn trained(spec: &TrialSpec) -> [TrialEvent; 2] {
         model: "model".into(),
         samples: Vec::new(),
         seconds: 1.0,
+        peak_memory_bytes: None,
     };
     [TrialEvent::Epoch(epoch), TrialEvent::Finished(Box::new(result))]
 }

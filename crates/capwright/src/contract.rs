@@ -1,0 +1,112 @@
+//! `capwright contract`: from a sentence to a contract, with everything said that was understood and that was not.
+
+use crate::cli::ContractArgs;
+use crate::failure::Failure;
+use crate::search::{LlmArgs, text_model};
+use crate::{say, say_json, setup};
+use capwright_contract::{Clause, Contract, Understood, parse_request, parse_request_with};
+use capwright_pipeline::write_atomic;
+use capwright_search::clause_of;
+use serde_json::json;
+use std::io::{IsTerminal, Write};
+use std::path::Path;
+
+/// Words of the vocabulary for which a contract without data is checked.
+const VOCAB: usize = 2_500;
+
+/// `capwright contract`.
+pub fn contract(args: &ContractArgs) -> Result<(), Failure> {
+    let understood = understand(args)?;
+    tell(&understood);
+    refuse_errors(&understood)?;
+    let contract = &understood.contract;
+    let text = contract.to_toml().map_err(Failure::input)?;
+    let mut probe = contract.clone();
+    probe.data.vocab = VOCAB;
+    setup::possible(&probe)?;
+    if args.json {
+        say_json(&json!({ "understood": understood, "toml": text }))?;
+    } else {
+        say(text.trim_end());
+    }
+    match &args.out {
+        Some(path) if args.yes || agreed(path)? => {
+            write_atomic(path, text.as_bytes()).map_err(|error| Failure::file(path, error))?;
+            eprintln!("written to {}", path.display());
+            Ok(())
+        }
+        Some(path) => Err(Failure::input(format!("{} was not written", path.display()))),
+        None => Ok(()),
+    }
+}
+
+/// Reads the request; a language model, if there is one, says what doubtful numbers are about.
+fn understand(args: &ContractArgs) -> Result<Understood, Failure> {
+    let llm = LlmArgs {
+        gguf: args.llm_gguf.as_deref(),
+        url: args.llm_url.as_deref(),
+        model: &args.llm_model,
+        timeout: 60,
+    };
+    if llm.gguf.is_none() && llm.url.is_none() {
+        return Ok(parse_request(&args.request));
+    }
+    let mut model = text_model(&llm)?;
+    let mut failed = None;
+    let mut ask = |phrase: &str| -> Option<Clause> {
+        if failed.is_some() {
+            return None;
+        }
+        clause_of(model.as_mut(), &args.request, phrase).unwrap_or_else(|error| {
+            failed = Some(error);
+            None
+        })
+    };
+    let understood = parse_request_with(&args.request, &mut ask);
+    if let Some(error) = failed {
+        eprintln!("the language model did not answer ({error}); the request is read without it");
+        return Ok(parse_request(&args.request));
+    }
+    Ok(understood)
+}
+
+/// Says on standard error what was understood, from where, and what was not.
+pub fn tell(understood: &Understood) {
+    for reading in &understood.understood {
+        eprintln!("understood \"{}\": {} [{}]", reading.phrase, reading.meaning, reading.clause);
+    }
+    for reading in &understood.ambiguous {
+        eprintln!("understood with a doubt \"{}\": {} [{}]", reading.phrase, reading.meaning, reading.clause);
+    }
+    for ignored in &understood.ignored {
+        eprintln!("not used \"{}\": {}", ignored.phrase, ignored.why);
+    }
+}
+
+/// Refuses a request with phrases that cannot be kept, all of them at once.
+pub fn refuse_errors(understood: &Understood) -> Result<(), Failure> {
+    if understood.errors.is_empty() {
+        return Ok(());
+    }
+    let lines: Vec<String> =
+        understood.errors.iter().map(|e| format!("  \"{}\": {}", e.phrase, e.why)).collect();
+    Err(Failure::input(format!("the request cannot be met:\n{}", lines.join("\n"))))
+}
+
+/// Asks once, where there is somebody to ask.
+fn agreed(path: &Path) -> Result<bool, Failure> {
+    if !std::io::stdin().is_terminal() {
+        return Err(Failure::input("nobody can be asked whether this is what was meant").help("add --yes"));
+    }
+    eprint!("Is this what you meant? Write it to {}? [y/N] ", path.display());
+    std::io::stderr().flush().map_err(Failure::input)?;
+    let mut answer = String::new();
+    std::io::stdin().read_line(&mut answer).map_err(Failure::input)?;
+    Ok(matches!(answer.trim().to_lowercase().as_str(), "y" | "yes" | "是" | "好"))
+}
+
+/// Reads a contract file.
+pub fn read(path: &Path) -> Result<Contract, Failure> {
+    let text = std::fs::read_to_string(path).map_err(|error| Failure::file(path, error))?;
+    Contract::from_toml(&text).map_err(|error| Failure::file(path, error))
+}

@@ -1,0 +1,234 @@
+//! `capwright verify`: every clause of a contract, measured on this machine.
+
+mod machine;
+mod measure;
+
+use crate::cli::VerifyArgs;
+use crate::failure::Failure;
+use crate::{contract, say, say_json};
+use capwright_backbones::{Library, find};
+use capwright_blueprint::{Blueprint, Checked, check};
+use capwright_caption_data::{Dataset, ImageRecord, Split};
+use capwright_contract::{Amount, Certificate, Clause, Contract, Measured, Row, Verdict, violations};
+use capwright_pipeline::{ModelCard, sha256_file, write_atomic};
+use capwright_train::Captioner;
+use measure::Measures;
+use std::collections::BTreeMap;
+use std::path::Path;
+
+pub use measure::footprint;
+
+/// `capwright verify`.
+pub fn verify(args: &VerifyArgs) -> Result<(), Failure> {
+    let contract = match &args.contract {
+        Some(path) => contract::read(path)?,
+        None => contract::read(&args.model.join("contract.toml")).map_err(|failure| {
+            failure.help("name a contract with --contract; only a study's best/ carries its own")
+        })?,
+    };
+    let split: Split = args.split.parse().map_err(|_| {
+        Failure::input(format!("there is no split \"{}\"", args.split)).help("choose train, val or test")
+    })?;
+    let model = Captioner::load(&args.model).map_err(Failure::input)?;
+    let checked = design(&args.model, &model)?;
+    let data_dir = args.data.clone().unwrap_or_else(|| contract.data.dir.clone());
+    if data_dir.as_os_str().is_empty() {
+        return Err(Failure::input("the contract names no data").help("name a data folder with --data"));
+    }
+    let data = Dataset::load(&data_dir).map_err(Failure::input)?;
+    let records: Vec<ImageRecord> = data.records(split).cloned().collect();
+    if records.is_empty() {
+        return Err(Failure::input(format!("{} has no {split} images", data_dir.display()))
+            .help("choose another with --split"));
+    }
+    let card = card(&args.model)?;
+    let mut measures = Measures::new(&args.model, &model, &contract, &records);
+    let mut rows = static_rows(&contract, &checked, &data_dir);
+    for (clause, bound) in contract.bounds() {
+        eprintln!("measuring {clause}");
+        let measured = match measure::fixed(clause, &checked, card.as_ref()) {
+            Some(found) => found,
+            None => measures.of(clause),
+        };
+        let confident = contract.measuring.confidence > 0.0 && clause.as_str().starts_with("floors.");
+        rows.push(Row::of(clause, bound, measured, confident));
+    }
+    rows.push(longest(&contract, &model));
+    let facts = facts(args, &contract, &data, split, records.len())?;
+    conclude(args, &Certificate::new(contract.request.clone(), facts, rows))
+}
+
+/// The design of the folder, checked anew: its costs are those that are certified.
+fn design(folder: &Path, model: &Captioner) -> Result<Checked, Failure> {
+    let path = folder.join("blueprint.json");
+    let text = std::fs::read_to_string(&path).map_err(|error| Failure::file(&path, error))?;
+    let blueprint: Blueprint = serde_json::from_str(&text).map_err(|error| Failure::file(&path, error))?;
+    let checked = check(blueprint, &Library::default(), model.design().target).map_err(|problems| {
+        Failure::file(&path, problems.iter().map(ToString::to_string).collect::<Vec<_>>().join("; "))
+    })?;
+    if checked.design() != model.design() {
+        return Err(Failure::file(&path, "it does not build the network of design.json"));
+    }
+    Ok(checked)
+}
+
+fn card(folder: &Path) -> Result<Option<ModelCard>, Failure> {
+    let path = folder.join("card.json");
+    if !path.exists() {
+        return Ok(None);
+    }
+    let text = std::fs::read_to_string(&path).map_err(|error| Failure::file(&path, error))?;
+    serde_json::from_str(&text).map(Some).map_err(|error| Failure::file(&path, error))
+}
+
+/// Clauses about what the design is made of, and about licences.
+fn static_rows(contract: &Contract, checked: &Checked, data: &Path) -> Vec<Row> {
+    let broken = violations(checked.blueprint(), &checked.cost(), contract);
+    let parts = &contract.components;
+    let list = |names: &[String]| names.join(", ");
+    let mut clauses: Vec<(Clause, String)> = Vec::new();
+    if let Some(names) = &parts.backbones {
+        clauses.push((Clause::Backbones, list(names)));
+    }
+    if !parts.scratch {
+        clauses.push((Clause::Scratch, "no".to_owned()));
+    }
+    clauses.push((
+        Clause::Families,
+        parts.families.iter().map(ToString::to_string).collect::<Vec<_>>().join(", "),
+    ));
+    if !parts.image_sizes.is_empty() {
+        clauses.push((
+            Clause::ImageSizes,
+            parts.image_sizes.iter().map(u32::to_string).collect::<Vec<_>>().join(", "),
+        ));
+    }
+    if !parts.required.is_empty() {
+        clauses.push((Clause::Required, list(&parts.required)));
+    }
+    if !parts.forbidden.is_empty() {
+        clauses.push((Clause::Forbidden, list(&parts.forbidden)));
+    }
+    if !contract.ranges.is_empty() {
+        let ranges: Vec<String> =
+            contract.ranges.iter().map(|(field, range)| format!("{field} {range}")).collect();
+        clauses.push((Clause::Ranges, ranges.join("; ")));
+    }
+    let row = |(clause, bound): (Clause, String)| {
+        let found: Vec<String> =
+            broken.iter().filter(|v| v.clause == clause).map(|v| v.message.clone()).collect();
+        let verdict = if found.is_empty() { Verdict::Met } else { Verdict::Unmet };
+        let value = if found.is_empty() { "kept".to_owned() } else { found.join("; ") };
+        Row { clause, bound, value, interval: None, verdict, how: "read from the blueprint".to_owned() }
+    };
+    let mut rows: Vec<Row> = clauses.into_iter().map(row).collect();
+    rows.extend(weight_licence(contract, checked));
+    rows.extend(data_licence(contract, data));
+    rows
+}
+
+fn licence_row(clause: Clause, allowed: &[String], found: Vec<String>, how: &str) -> Row {
+    let verdict = match found.iter().all(|licence| allowed.contains(licence)) {
+        _ if found.is_empty() => Verdict::NotMeasured,
+        true => Verdict::Met,
+        false => Verdict::Unmet,
+    };
+    Row {
+        clause,
+        bound: allowed.join(", "),
+        value: found.join(", "),
+        interval: None,
+        verdict,
+        how: how.to_owned(),
+    }
+}
+
+fn weight_licence(contract: &Contract, checked: &Checked) -> Option<Row> {
+    let allowed = &contract.licences.weights;
+    if allowed.is_empty() {
+        return None;
+    }
+    let Some(frozen) = &checked.design().frozen else {
+        let mut row =
+            licence_row(Clause::WeightLicences, allowed, Vec::new(), "the design uses no pretrained weights");
+        row.verdict = Verdict::Met;
+        return Some(row);
+    };
+    let found = find(&frozen.name).map(|b| b.licence.to_owned()).into_iter().collect();
+    Some(licence_row(Clause::WeightLicences, allowed, found, "the zoo's entry of the backbone"))
+}
+
+/// Licences that the captions file names, in the COCO format's `licenses`.
+fn data_licence(contract: &Contract, data: &Path) -> Option<Row> {
+    let allowed = &contract.licences.data;
+    if allowed.is_empty() {
+        return None;
+    }
+    let text = std::fs::read_to_string(data.join("captions.json")).unwrap_or_default();
+    let value: serde_json::Value = serde_json::from_str(&text).unwrap_or_default();
+    let names = value["licenses"].as_array().into_iter().flatten().filter_map(|l| l["name"].as_str());
+    let found: Vec<String> = names.map(str::to_owned).collect();
+    Some(licence_row(Clause::DataLicences, allowed, found, "\"licenses\" of captions.json"))
+}
+
+fn longest(contract: &Contract, model: &Captioner) -> Row {
+    let value = model.decoding().max_words as f64;
+    let measured = Measured { value, interval: None, how: "the model's decoding".to_owned() };
+    Row::of(Clause::MaxWords, Amount::Whole(contract.decoding.max_words as u64), Ok(measured), false)
+}
+
+fn facts(
+    args: &VerifyArgs,
+    contract: &Contract,
+    data: &Dataset,
+    split: Split,
+    images: usize,
+) -> Result<BTreeMap<String, String>, Failure> {
+    let manifest = args.model.join("manifest.json");
+    let sha = sha256_file(&manifest).map_err(|error| Failure::file(&manifest, error))?;
+    let text = contract.to_toml().map_err(Failure::input)?;
+    let mut facts = machine::facts();
+    facts.extend([
+        ("capwright".to_owned(), env!("CARGO_PKG_VERSION").to_owned()),
+        ("model manifest sha256".to_owned(), sha),
+        ("contract sha256".to_owned(), machine::sha256(text.as_bytes())),
+        ("data fingerprint".to_owned(), data.fingerprint().to_owned()),
+        ("data split".to_owned(), format!("{split}, {images} images")),
+        (
+            "decoding".to_owned(),
+            format!("beam {}, at most {} words", contract.decoding.beam, contract.decoding.max_words),
+        ),
+        (
+            "measured with".to_owned(),
+            format!("device {}, batch {}", contract.measuring.device, contract.measuring.batch),
+        ),
+    ]);
+    Ok(facts)
+}
+
+fn conclude(args: &VerifyArgs, certificate: &Certificate) -> Result<(), Failure> {
+    if let Some(path) = &args.out {
+        let mut json = serde_json::to_string_pretty(certificate).map_err(Failure::input)?;
+        json.push('\n');
+        for (ending, text) in [("json", json), ("md", certificate.markdown())] {
+            let file = path.with_extension(ending);
+            write_atomic(&file, text.as_bytes()).map_err(|error| Failure::file(&file, error))?;
+            eprintln!("written to {}", file.display());
+        }
+    }
+    if args.json {
+        say_json(certificate)?;
+    } else {
+        say(certificate.markdown().trim_end());
+    }
+    if certificate.met {
+        return Ok(());
+    }
+    let broken: Vec<String> = certificate
+        .clauses
+        .iter()
+        .filter(|row| row.verdict != Verdict::Met)
+        .map(|row| format!("  {}: {} asked, {} ({})", row.clause, row.bound, row.value, row.verdict))
+        .collect();
+    Err(Failure::unmet(format!("the contract is not met:\n{}", broken.join("\n"))))
+}

@@ -1,0 +1,232 @@
+//! The measurements behind a certificate.
+
+use super::machine;
+use crate::failure::Failure;
+use crate::say;
+use capwright_blueprint::Checked;
+use capwright_caption_data::ImageRecord;
+use capwright_caption_metrics::{bleu, bootstrap, percentile, tokenize};
+use capwright_contract::{Clause, Contract, Measured, spent};
+use capwright_pipeline::ModelCard;
+use capwright_train::{Captioner, Evaluation, peak_memory};
+use std::cell::OnceCell;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+/// Batches that are timed, at least and at most, and for how long.
+const MIN_RUNS: usize = 30;
+const MAX_RUNS: usize = 300;
+const TIMING: Duration = Duration::from_secs(20);
+/// Batches before the first that is timed.
+const WARM_UP: usize = 3;
+/// Draws of the bootstrap.
+const RESAMPLES: usize = 1_000;
+/// Confidence of intervals where the contract says none.
+const CONFIDENCE: f64 = 0.95;
+/// Power of a busy core where nothing measures it, in watts: a laptop core under vector load draws 5 to 15.
+const WATTS_PER_CORE: f64 = 10.0;
+
+/// A value, or why there is none.
+type Found = Result<Measured, String>;
+
+/// Measures a model, each thing once.
+pub struct Measures<'a> {
+    folder: &'a Path,
+    model: &'a Captioner,
+    contract: &'a Contract,
+    records: &'a [ImageRecord],
+    evaluation: OnceCell<Result<Evaluation, String>>,
+    timing: OnceCell<Result<Timing, String>>,
+}
+
+/// Times of batches.
+struct Timing {
+    milliseconds: Vec<f64>,
+    joules_per_caption: f64,
+    energy_how: String,
+}
+
+/// Values that need no run: static costs, and what the study wrote down.
+pub fn fixed(clause: Clause, checked: &Checked, card: Option<&ModelCard>) -> Option<Found> {
+    let plain = |value: f64, how: &str| Ok(Measured { value, interval: None, how: how.to_owned() });
+    let of_card = |value: Option<f64>, how: &str| {
+        value.map_or_else(|| Err("the model's card does not say".to_owned()), |value| plain(value, how))
+    };
+    if let Some(value) = spent(&checked.cost(), clause) {
+        return Some(plain(value as f64, "exact, from the design; equal to the built network's"));
+    }
+    Some(match clause {
+        Clause::MaxVocab => plain(checked.design().target.vocab as f64, "the model's vocabulary"),
+        Clause::TrainingSeconds => of_card(card.and_then(|c| c.training_seconds), "wall time of the trial"),
+        Clause::TrainingMemoryBytes => {
+            let bytes = card.and_then(|c| c.training_memory_bytes).map(|b| b as f64);
+            of_card(bytes, "peak resident memory of the trial's process")
+        }
+        Clause::TokenBudget => {
+            of_card(card.and_then(|c| c.llm_tokens).map(|t| t as f64), "tokens read and written in the study")
+        }
+        Clause::MoneyUsd => {
+            of_card(card.and_then(|c| c.llm_usd), "tokens of the study at the contract's price")
+        }
+        _ => return None,
+    })
+}
+
+impl<'a> Measures<'a> {
+    pub fn new(
+        folder: &'a Path,
+        model: &'a Captioner,
+        contract: &'a Contract,
+        records: &'a [ImageRecord],
+    ) -> Self {
+        let (evaluation, timing) = (OnceCell::new(), OnceCell::new());
+        Self { folder, model, contract, records, evaluation, timing }
+    }
+
+    /// The measured value of a clause.
+    pub fn of(&mut self, clause: Clause) -> Found {
+        match clause {
+            Clause::Bleu1 => self.bleu(0),
+            Clause::Bleu2 => self.bleu(1),
+            Clause::Bleu3 => self.bleu(2),
+            Clause::Bleu4 => self.bleu(3),
+            Clause::DistinctCaptions | Clause::IdenticalShare => self.variety(clause),
+            Clause::LatencyP50 => self.latency(0.5),
+            Clause::LatencyP95 => self.latency(0.95),
+            Clause::EnergyJoules => self.energy(),
+            Clause::MemoryBytes => self.memory(),
+            Clause::CiderD => Err("this version does not compute CIDEr-D".to_owned()),
+            _ => Err("nothing here measures it".to_owned()),
+        }
+    }
+
+    fn evaluation(&self) -> Result<&Evaluation, String> {
+        let run = || {
+            eprintln!("captioning {} images", self.records.len());
+            self.model.evaluate(self.records, self.model.decoding()).map_err(|error| error.to_string())
+        };
+        self.evaluation.get_or_init(run).as_ref().map_err(Clone::clone)
+    }
+
+    fn confidence(&self) -> f64 {
+        let asked = self.contract.measuring.confidence;
+        if asked > 0.0 { asked } else { CONFIDENCE }
+    }
+
+    fn bleu(&self, n: usize) -> Found {
+        let evaluation = self.evaluation()?;
+        let hyps: Vec<Vec<String>> = evaluation.captions.iter().map(|c| tokenize(c)).collect();
+        let refs: Vec<Vec<Vec<String>>> =
+            self.records.iter().map(|r| r.captions.iter().map(|c| tokenize(c)).collect()).collect();
+        let hyps: Vec<&Vec<String>> = hyps.iter().collect();
+        let refs: Vec<Vec<&Vec<String>>> = refs.iter().map(|r| r.iter().collect()).collect();
+        let score = |drawn: &[usize]| {
+            let hyps: Vec<&Vec<String>> = drawn.iter().map(|i| hyps[*i]).collect();
+            let refs: Vec<&Vec<&Vec<String>>> = drawn.iter().map(|i| &refs[*i]).collect();
+            bleu(&hyps, &refs).map_or(f64::NAN, |b| b.scores[n])
+        };
+        let interval = bootstrap(self.records.len(), RESAMPLES, self.confidence(), 1, score);
+        let how = format!(
+            "corpus BLEU over {} images; interval at {} from {RESAMPLES} resamples of images",
+            self.records.len(),
+            self.confidence()
+        );
+        Ok(Measured {
+            value: evaluation.scores.bleu[n],
+            interval: interval.map(|(low, high)| [low, high]),
+            how,
+        })
+    }
+
+    fn variety(&self, clause: Clause) -> Found {
+        let scores = &self.evaluation()?.scores;
+        let value =
+            if clause == Clause::DistinctCaptions { scores.distinct as f64 } else { scores.top_share };
+        Ok(Measured { value, interval: None, how: format!("over {} images", scores.images) })
+    }
+
+    fn timing(&self) -> Result<&Timing, String> {
+        self.timing.get_or_init(|| self.time()).as_ref().map_err(Clone::clone)
+    }
+
+    fn time(&self) -> Result<Timing, String> {
+        let batch = (self.contract.measuring.batch as usize).max(1);
+        let paths: Vec<&PathBuf> = self.records.iter().map(|r| &r.path).collect();
+        let nth = |run: usize| -> Vec<&PathBuf> {
+            (0..batch).map(|i| paths[(run * batch + i) % paths.len()]).collect()
+        };
+        let caption =
+            |run| self.model.caption_with(&nth(run), self.contract.decoding).map_err(|e| e.to_string());
+        for run in 0..WARM_UP {
+            caption(run)?;
+        }
+        let (start, joules, cpu) = (Instant::now(), machine::energy(), machine::cpu_seconds());
+        let mut milliseconds = Vec::new();
+        while milliseconds.len() < MIN_RUNS || (start.elapsed() < TIMING && milliseconds.len() < MAX_RUNS) {
+            let before = Instant::now();
+            caption(WARM_UP + milliseconds.len())?;
+            milliseconds.push(before.elapsed().as_secs_f64() * 1e3);
+        }
+        let captions = (milliseconds.len() * batch) as f64;
+        let measured = joules.zip(machine::energy()).map(|(before, after)| after - before);
+        // The counters wrap round now and then: a negative difference says nothing.
+        let (total, energy_how) = match measured.filter(|joules| *joules >= 0.0) {
+            Some(joules) => (joules, "RAPL counters of the whole processor".to_owned()),
+            None => {
+                let used = cpu.zip(machine::cpu_seconds()).map(|(before, after)| after - before);
+                let used = used.unwrap_or_else(|| start.elapsed().as_secs_f64());
+                let how = format!(
+                    "ESTIMATED: {used:.2} processor seconds for {captions} captions at {WATTS_PER_CORE} W a core; no \
+                     energy counter can be read here"
+                );
+                (used * WATTS_PER_CORE, how)
+            }
+        };
+        Ok(Timing { milliseconds, joules_per_caption: total / captions, energy_how })
+    }
+
+    fn latency(&self, share: f64) -> Found {
+        let times = &self.timing()?.milliseconds;
+        let at = |drawn: &[usize]| {
+            let mut some: Vec<f64> = drawn.iter().map(|i| times[*i]).collect();
+            some.sort_by(f64::total_cmp);
+            percentile(&some, share)
+        };
+        let all: Vec<usize> = (0..times.len()).collect();
+        let interval = bootstrap(times.len(), RESAMPLES, self.confidence(), 1, at);
+        let how = format!(
+            "{} runs from image files to captions, batch {}, beam {}",
+            times.len(),
+            self.contract.measuring.batch,
+            self.contract.decoding.beam
+        );
+        Ok(Measured { value: at(&all), interval: interval.map(|(low, high)| [low, high]), how })
+    }
+
+    fn energy(&self) -> Found {
+        let timing = self.timing()?;
+        Ok(Measured { value: timing.joules_per_caption, interval: None, how: timing.energy_how.clone() })
+    }
+
+    /// A process of its own captions one photo: this one holds a data set too.
+    fn memory(&self) -> Found {
+        let program = std::env::current_exe().map_err(|error| error.to_string())?;
+        let photo = &self.records[0].path;
+        let run = std::process::Command::new(program).arg("footprint").arg(self.folder).arg(photo).output();
+        let run = run.map_err(|error| error.to_string())?;
+        let text = String::from_utf8_lossy(&run.stdout);
+        let bytes =
+            text.trim().parse().map_err(|_| "peak memory cannot be read on this system".to_owned())?;
+        let how = "peak resident memory of a process that captions one photo".to_owned();
+        Ok(Measured { value: bytes, interval: None, how })
+    }
+}
+
+/// `capwright footprint`: captions one photo and prints the peak memory of the process in bytes.
+pub fn footprint(model: &Path, photo: &Path) -> Result<(), Failure> {
+    let model = Captioner::load(model).map_err(Failure::input)?;
+    model.caption(&[photo]).map_err(Failure::input)?;
+    let bytes = peak_memory().ok_or_else(|| Failure::input("peak memory cannot be read on this system"))?;
+    say(bytes);
+    Ok(())
+}

@@ -1,0 +1,121 @@
+//! What makes no sense in a contract, all of it at once.
+
+use crate::{Amount, Clause, Contract, MAX_BOUND, words};
+use capwright_blueprint::language::ImageSize;
+
+/// Every fault of a contract whose version is right.
+pub(crate) fn of(contract: &Contract) -> Vec<String> {
+    let rules = settings(contract).into_iter().chain(bounds(contract)).chain(ranges(contract));
+    rules.chain(parts(contract)).filter(|(kept, _)| !kept).map(|(_, fault)| fault).collect()
+}
+
+/// Whether a rule is kept, and what to say if not.
+type Rule = (bool, String);
+
+fn settings(contract: &Contract) -> Vec<Rule> {
+    let parts = &contract.components;
+    let encoder = parts.scratch || parts.backbones.as_ref().is_none_or(|names| !names.is_empty());
+    let (measuring, search) = (&contract.measuring, &contract.search);
+    let price = search.usd_per_million_tokens;
+    let rules = [
+        (!parts.families.is_empty(), "components.families is empty; name lstm, gru or transformer"),
+        (encoder, "no encoder is allowed; name a backbone in components.backbones or set components.scratch"),
+        (
+            parts.image_sizes.iter().all(|size| ImageSize::CHOICES.contains(size)),
+            "components.image_sizes holds a side that the language does not know; see `capwright search --help`",
+        ),
+        ((1..=64).contains(&contract.decoding.beam), "decoding.beam must lie between 1 (greedy) and 64"),
+        ((1..=100).contains(&contract.decoding.max_words), "decoding.max_words must lie between 1 and 100"),
+        (contract.training.epochs > 0, "training.epochs is 0; train at least one epoch"),
+        (search.trials > 0, "search.trials is 0; train at least one design"),
+        (search.max_proposals > 0, "search.max_proposals is 0; allow at least one proposal"),
+        (
+            contract.data.is_empty() || contract.data.vocab > 4 || contract.data.dir.as_os_str().is_empty(),
+            "data.vocab counts no word beyond the four specials",
+        ),
+        (
+            contract.data.max_vocab.is_none_or(|n| n > 4),
+            "data.max_vocab leaves no word beside the four specials",
+        ),
+        (measuring.device == "cpu", "measuring.device must be \"cpu\": this build runs nowhere else"),
+        ((1..=1024).contains(&measuring.batch), "measuring.batch must lie between 1 and 1024"),
+        (
+            (0.0..1.0).contains(&measuring.confidence),
+            "measuring.confidence must be 0, or lie below 1, as in 0.95",
+        ),
+        (price.is_none_or(|p| p >= 0.0 && p.is_finite()), "search.usd_per_million_tokens must be 0 or more"),
+        (
+            contract.objectives.iter().all(|o| o.within >= 0.0 && o.within.is_finite()),
+            "an objective's within must be 0 or more",
+        ),
+    ];
+    let mut rules: Vec<Rule> = rules.into_iter().map(|(kept, fault)| (kept, fault.to_owned())).collect();
+    let seed = contract.training.seed <= MAX_BOUND;
+    rules.push((seed, format!("training.seed must not exceed {MAX_BOUND}")));
+    rules
+}
+
+/// The largest bound that makes sense.
+fn most(clause: Clause) -> f64 {
+    match clause {
+        Clause::Bleu1 | Clause::Bleu2 | Clause::Bleu3 | Clause::Bleu4 | Clause::IdenticalShare => 1.0,
+        Clause::CiderD => 10.0,
+        _ => MAX_BOUND as f64,
+    }
+}
+
+fn bounds(contract: &Contract) -> Vec<Rule> {
+    let said = contract.bounds().into_iter().map(|(clause, bound)| match bound {
+        Amount::Whole(n) => {
+            let least = u64::from(clause != Clause::TokenBudget);
+            ((least..=MAX_BOUND).contains(&n), format!("{clause} must lie between {least} and {MAX_BOUND}"))
+        }
+        Amount::Real(x) => {
+            let (kept, most) = (x > 0.0 && x <= most(clause), most(clause));
+            (kept, format!("{clause} must lie above 0 and not above {most}"))
+        }
+    });
+    let mut rules: Vec<Rule> = said.collect();
+    if let (Some(p50), Some(p95)) = (contract.limits.latency_p50_ms, contract.limits.latency_p95_ms) {
+        let fault = format!(
+            "limits.latency_p95_ms = {p95} lies below limits.latency_p50_ms = {p50}; the 95th percentile is never \
+             below the median, so leave the median out"
+        );
+        rules.push((p95 >= p50, fault));
+    }
+    rules
+}
+
+fn ranges(contract: &Contract) -> Vec<Rule> {
+    let said = contract.ranges.iter().map(|(field, range)| {
+        let Some(menu) = words::menu(field) else {
+            let fields = words::fields().join(", ");
+            return (false, format!("ranges.{field} is no field of the language; fields: {fields}"));
+        };
+        let all = menu.iter().map(f64::to_string).collect::<Vec<_>>().join(", ");
+        let kept = menu.iter().any(|value| range.holds(*value));
+        (kept, format!("ranges.{field}: the language has no value {range}; it has {all}"))
+    });
+    said.collect()
+}
+
+fn parts(contract: &Contract) -> Vec<Rule> {
+    let parts = &contract.components;
+    let named = |word: &String| {
+        let backbone = parts.backbones.as_ref().is_none_or(|names| names.contains(word));
+        backbone || words::is_known(word)
+    };
+    let mut rules = Vec::new();
+    for (list, name) in [(&parts.required, "required"), (&parts.forbidden, "forbidden")] {
+        for word in list {
+            rules.push((
+                named(word),
+                format!("components.{name} holds {word:?}, which is no word of the language"),
+            ));
+        }
+    }
+    for word in parts.required.iter().filter(|word| parts.forbidden.contains(word)) {
+        rules.push((false, format!("components: {word:?} is both required and forbidden")));
+    }
+    rules
+}

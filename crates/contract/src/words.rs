@@ -1,0 +1,152 @@
+//! The words and numbers of a design, as contracts name them: parts (`cbam`, `additive`, `resnet18`) and the numeric
+//! fields of bridge, decoder and recipe (`hidden`, `lr`).
+
+use capwright_blueprint::{Blueprint, schema};
+use serde_json::Value;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::OnceLock;
+
+/// Words that stand for any of several parts.
+const GROUPS: &[(&str, &[&str])] =
+    &[("attention", &["additive", "dot", "multi_head", "adaptive", "top_down", "transformer"])];
+
+/// Sections whose numbers a contract can bound.
+const SECTIONS: [&str; 3] = ["bridge", "decoder", "recipe"];
+
+/// Parts of a design by name.
+pub(crate) fn parts(blueprint: &Blueprint) -> BTreeSet<String> {
+    let mut found = BTreeSet::new();
+    strings(&written(blueprint), &mut found);
+    found
+}
+
+/// Whether one of the parts is what a contract's word means.
+pub(crate) fn has(parts: &BTreeSet<String>, word: &str) -> bool {
+    match GROUPS.iter().find(|(group, _)| *group == word) {
+        Some((_, members)) => members.iter().any(|member| parts.contains(*member)),
+        None => parts.contains(word),
+    }
+}
+
+/// Whether the language has that word.
+pub(crate) fn is_known(word: &str) -> bool {
+    static WORDS: OnceLock<BTreeSet<String>> = OnceLock::new();
+    let words = WORDS.get_or_init(|| {
+        let mut found = BTreeSet::new();
+        menu_words(schema::language(), &mut found);
+        found.extend(GROUPS.iter().map(|(group, _)| (*group).to_owned()));
+        found
+    });
+    words.contains(word)
+}
+
+/// The numbers of bridge, decoder and recipe: JSON pointer, field, value.
+pub(crate) fn numbers(blueprint: &Blueprint) -> Vec<(String, String, f64)> {
+    let value = written(blueprint);
+    let mut found = Vec::new();
+    for section in SECTIONS {
+        for (field, value) in value[section].as_object().into_iter().flatten() {
+            if let Some(number) = value.as_f64() {
+                found.push((format!("/{section}/{field}"), field.clone(), number));
+            }
+        }
+    }
+    found
+}
+
+/// Every value that the language's menus give a numeric field of bridge, decoder or recipe, ascending.
+pub(crate) fn menu(field: &str) -> Option<&'static [f64]> {
+    static MENUS: OnceLock<BTreeMap<String, Vec<f64>>> = OnceLock::new();
+    let menus = MENUS.get_or_init(|| {
+        let mut menus = BTreeMap::<String, Vec<f64>>::new();
+        for section in SECTIONS {
+            numeric_menus(&schema::language()["properties"][section], &mut menus);
+        }
+        for menu in menus.values_mut() {
+            menu.sort_by(f64::total_cmp);
+            menu.dedup();
+        }
+        menus
+    });
+    menus.get(field).map(Vec::as_slice)
+}
+
+/// Names of the fields that ranges can bound.
+pub(crate) fn fields() -> Vec<&'static str> {
+    const KNOWN: [&str; 12] = [
+        "hidden",
+        "embed",
+        "dim",
+        "layers",
+        "heads",
+        "ff",
+        "dropout_pct",
+        "lr",
+        "weight_decay",
+        "label_smoothing",
+        "clip",
+        "batch",
+    ];
+    KNOWN.into_iter().filter(|field| menu(field).is_some()).collect()
+}
+
+fn written(blueprint: &Blueprint) -> Value {
+    serde_json::to_value(blueprint).unwrap_or_default()
+}
+
+fn strings(value: &Value, found: &mut BTreeSet<String>) {
+    match value {
+        Value::String(word) => {
+            found.insert(word.clone());
+        }
+        Value::Array(items) => items.iter().for_each(|item| strings(item, found)),
+        Value::Object(map) => map.values().for_each(|item| strings(item, found)),
+        _ => {}
+    }
+}
+
+/// Every string that a menu of the schema offers.
+fn menu_words(schema: &Value, found: &mut BTreeSet<String>) {
+    match schema {
+        Value::Object(map) => {
+            for (key, value) in map {
+                match (key.as_str(), value) {
+                    ("const", Value::String(word)) => {
+                        found.insert(word.clone());
+                    }
+                    ("enum", Value::Array(_)) => strings(value, found),
+                    _ => menu_words(value, found),
+                }
+            }
+        }
+        Value::Array(items) => items.iter().for_each(|item| menu_words(item, found)),
+        _ => {}
+    }
+}
+
+fn numeric_menus(schema: &Value, menus: &mut BTreeMap<String, Vec<f64>>) {
+    for (field, inner) in schema["properties"].as_object().into_iter().flatten() {
+        let numbers = inner["enum"].as_array().into_iter().flatten().filter_map(Value::as_f64);
+        let numbers: Vec<f64> = numbers.collect();
+        if !numbers.is_empty() {
+            menus.entry(field.clone()).or_default().extend(numbers);
+        }
+    }
+    for key in ["oneOf", "anyOf"] {
+        schema[key].as_array().into_iter().flatten().for_each(|option| numeric_menus(option, menus));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn menus_and_words_are_those_of_the_language() {
+        assert_eq!(menu("layers"), Some(&[1.0, 2.0, 3.0, 4.0, 6.0][..]));
+        assert_eq!(menu("lr").and_then(|m| m.first()), Some(&0.0001));
+        assert_eq!(menu("hiden"), None);
+        assert_eq!(fields().len(), 12);
+        assert!(is_known("cbam") && is_known("additive") && is_known("attention") && !is_known("cbamm"));
+    }
+}
