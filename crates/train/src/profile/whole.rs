@@ -24,7 +24,7 @@ const SEED: u64 = 0x0063_6170_7772_6967;
 const MOST: (u64, u64) = (600_000_000, 12_000_000);
 
 /// Times that each design is visited.
-const ROUNDS: usize = 3;
+const ROUNDS: usize = 5;
 
 const DECODING: Decoding = Decoding { beam: 3, max_words: 8 };
 
@@ -53,15 +53,21 @@ fn decodes(kernel: Kernel) -> bool {
 
 /// Scales the costs of encoder and decoder by the median of measured over estimated time of whole designs.
 pub(super) fn scale(profile: &mut DeviceProfile) -> Result<(), TrainError> {
-    let (photo, mut encoders, mut decoders) = (photo(), Vec::new(), Vec::new());
-    for checked in calibration_designs() {
-        let design = checked.design();
-        let mut model = Untrained::new(design, 1)?;
-        let (mut encode, mut whole) = (f64::INFINITY, f64::INFINITY);
-        for _ in 0..ROUNDS {
-            encode = encode.min(median_seconds(|| drop(std::hint::black_box(model.encode(&photo)))));
-            whole = whole.min(median_seconds(|| drop(std::hint::black_box(model.caption(&photo, DECODING)))));
+    let (photo, designs) = (photo(), calibration_designs());
+    let mut models: Vec<Untrained> =
+        designs.iter().map(|c| Untrained::new(c.design(), 1)).collect::<Result<_, _>>()?;
+    let mut times = vec![(f64::INFINITY, f64::INFINITY); models.len()];
+    // All designs in each round, so that a disturbance of seconds does not hit all rounds of one.
+    for _ in 0..ROUNDS {
+        for (model, (encode, whole)) in models.iter_mut().zip(&mut times) {
+            *encode = encode.min(median_seconds(|| drop(std::hint::black_box(model.encode(&photo)))));
+            *whole =
+                whole.min(median_seconds(|| drop(std::hint::black_box(model.caption(&photo, DECODING)))));
         }
+    }
+    let (mut encoders, mut decoders) = (Vec::new(), Vec::new());
+    for (checked, (encode, whole)) in designs.iter().zip(times) {
+        let design = checked.design();
         let (spec, bridge) = (&design.decoder, &design.bridge);
         let words = decode_work(spec, bridge, design.target.vocab, DECODING.max_words, DECODING.beam);
         encoders.push(encode / encoder_work(design).seconds(profile));
