@@ -1,9 +1,12 @@
 //! `capwright check` and `capwright explain`: what is wrong with a design, and why that is a rule.
 
 use crate::cli::{CheckArgs, ExplainArgs};
+use crate::device;
 use crate::failure::Failure;
 use crate::{say, say_json};
 use capwright_backbones::Library;
+use capwright_blueprint::latency::latency;
+use capwright_blueprint::memory::memory_use;
 use capwright_blueprint::{
     Checked, Code, Diagnostic, Format, MAX_TEXT, Target, explain as explanation, line_and_column, mend,
     parse_as,
@@ -36,7 +39,7 @@ pub fn check(args: &CheckArgs) -> Result<(), Failure> {
         (text, fixes) = (mended.text, mended.fixes);
     }
     match parse_as(&text, format, &zoo, target) {
-        Ok(checked) => report(&checked, args.json, &json!(fixes)),
+        Ok(checked) => report(&checked, args, &json!(fixes)),
         Err(diagnostics) => Err(refuse(&diagnostics, &text, args, &json!(fixes))?),
     }
 }
@@ -115,10 +118,24 @@ fn shown(diagnostic: &Diagnostic, text: &str, path: &str) -> String {
     )
 }
 
-fn report(checked: &Checked, json: bool, fixes: &Value) -> Result<(), Failure> {
-    let cost = checked.cost();
-    if json {
-        let mut row = json!({ "ok": true, "hash": checked.hash(), "cost": cost });
+/// Hypotheses and words (where the design allows them) of the caption whose time and memory are estimated.
+const CAPTION: (usize, usize) = (3, 12);
+
+fn report(checked: &Checked, args: &CheckArgs, fixes: &Value) -> Result<(), Failure> {
+    let (cost, (beam, words)) = (checked.cost(), CAPTION);
+    let words = words.min(args.max_words);
+    let batch = checked.blueprint().recipe.batch.0 as usize;
+    let memory = memory_use(checked.design(), beam, batch);
+    let profile = device::cached();
+    let time = profile.as_ref().map(|profile| latency(checked.design(), profile, words, beam));
+    if args.json {
+        let mut row = json!({ "ok": true, "hash": checked.hash(), "cost": cost, "memory": memory });
+        if let (Some(profile), Some(time)) = (&profile, time) {
+            row["latency"] = json!({
+                "encoder_ms": time.encoder_ms, "per_word_ms": time.per_word_ms, "total_ms": time.total_ms,
+                "words": words, "beam": beam, "machine": profile.machine, "threads": profile.threads,
+            });
+        }
         if fixes.as_array().is_some_and(|fixes| !fixes.is_empty()) {
             row["fixed"] = fixes.clone();
         }
@@ -130,7 +147,17 @@ fn report(checked: &Checked, json: bool, fixes: &Value) -> Result<(), Failure> {
     say(format!("trainable parameters        {}", cost.params_trainable));
     say(format!("multiply-accumulates/image  {}", cost.macs_image));
     say(format!("multiply-accumulates/word   {}", cost.macs_token));
-    say(format!("weight bytes (32 bit)       {}", cost.weight_bytes));
+    say(format!("weight bytes (32 bit)       {}", memory.weights.f32));
+    say(format!("weight bytes (16 bit)       {}", memory.weights.f16));
+    say(format!("weight bytes (8 bit)        {}", memory.weights.i8));
+    say(format!("activation bytes, a caption {}", memory.inference_peak));
+    say(format!("bytes of a training step    {} ({batch} images)", memory.training_peak));
+    if let (Some(profile), Some(time)) = (profile, time) {
+        let (machine, threads) = (&profile.machine, profile.threads);
+        say(format!("estimated ms, a caption     {:.1} ({words} words, beam {beam})", time.total_ms));
+        say(format!("estimated ms, encoder       {:.1}", time.encoder_ms));
+        say(format!("estimated ms, a word        {:.2} ({machine}, threads: {threads})", time.per_word_ms));
+    }
     Ok(())
 }
 

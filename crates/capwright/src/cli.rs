@@ -55,6 +55,9 @@ pub enum Command {
     /// Data sets.
     #[command(subcommand)]
     Data(DataCommand),
+    /// This machine.
+    #[command(subcommand)]
+    Device(DeviceCommand),
     /// Print a completion script for a shell.
     Completions {
         /// The shell.
@@ -346,6 +349,24 @@ pub enum WeightsCommand {
         /// A file that you have already; its sha256 must be right.
         #[arg(long, value_name = "FILE")]
         file: Option<PathBuf>,
+    },
+}
+
+/// Commands of `device`.
+#[derive(Debug, Subcommand)]
+pub enum DeviceCommand {
+    /// Measure what this machine takes for each kind of work; `check` then estimates the time of a caption.
+    #[command(
+        after_help = "Examples:\n  capwright device profile\n  capwright device profile --threads 1 --json\n\n\
+                      Takes about half a minute. Nothing else should run meanwhile."
+    )]
+    Profile {
+        /// Threads to measure with [default: one for each core].
+        #[arg(long, value_name = "N")]
+        threads: Option<usize>,
+        /// Print JSON.
+        #[arg(long)]
+        json: bool,
     },
 }
 

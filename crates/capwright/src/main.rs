@@ -4,6 +4,7 @@ mod check;
 mod cli;
 mod contract;
 mod data;
+mod device;
 mod failure;
 mod model;
 mod search;
@@ -15,7 +16,7 @@ mod worker;
 mod zoo;
 
 use clap::{CommandFactory, Parser};
-use cli::{Cli, Command, DataCommand, WeightsCommand, ZooCommand};
+use cli::{Cli, Command, DataCommand, DeviceCommand, WeightsCommand, ZooCommand};
 use failure::Failure;
 use std::process::ExitCode;
 
@@ -52,6 +53,7 @@ fn run(command: Command) -> Result<(), Failure> {
         Command::Data(DataCommand::MakeScenes { dir, train, val, test, size, seed }) => {
             data::make_scenes(&dir, train, val, test, size, seed)
         }
+        Command::Device(DeviceCommand::Profile { threads, json }) => device::profile(threads, json),
         Command::Completions { shell } => {
             clap_complete::generate(shell, &mut Cli::command(), "capwright", &mut std::io::stdout());
             Ok(())

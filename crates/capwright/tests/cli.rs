@@ -106,3 +106,35 @@ fn codes_are_explained() {
     let said = run(home.path(), &["explain", "CW0117"], 2);
     assert!(said.contains("near it:") && said.contains("CW0107"), "{said}");
 }
+
+#[test]
+fn a_profile_that_cannot_be_used_is_told_and_does_not_stop_the_check() {
+    let home = tempfile::tempdir().unwrap();
+    std::fs::create_dir(home.path().join("cache")).unwrap();
+    std::fs::write(home.path().join("design.json"), DESIGN).unwrap();
+    std::fs::write(home.path().join("cache/device.json"), "{\"version\":1}").unwrap();
+    let said = run(home.path(), &["check", "design.json"], 0);
+    assert!(said.contains("warning") && said.contains("capwright device profile"), "{said}");
+    assert!(said.contains("weight bytes (8 bit)") && !said.contains("estimated ms"), "{said}");
+}
+
+#[test]
+fn a_measured_machine_gives_estimates() {
+    let home = tempfile::tempdir().unwrap();
+    run(home.path(), &["device", "profile", "--threads", "0"], 2);
+    let printed = run(home.path(), &["device", "profile", "--threads", "1"], 0);
+    assert!(printed.contains("FrozenGemm") && printed.contains("ns/unit"), "{printed}");
+    let files: Vec<_> = std::fs::read_dir(home.path().join("cache")).unwrap().flatten().collect();
+    assert_eq!(files.len(), 1, "nothing is left beside the profile: {files:?}");
+    std::fs::write(home.path().join("design.json"), DESIGN).unwrap();
+    let said = run(home.path(), &["check", "design.json"], 0);
+    assert!(said.contains("estimated ms, a caption") && said.contains("(12 words, beam 3)"), "{said}");
+    let checked: serde_json::Value =
+        serde_json::from_str(&run(home.path(), &["check", "design.json", "--json"], 0)).unwrap();
+    let time = |name: &str| checked["latency"][name].as_f64().unwrap();
+    assert!(time("encoder_ms") > 0.0 && time("per_word_ms") > 0.0);
+    assert!(
+        (time("total_ms") - time("encoder_ms") - 12.0 * time("per_word_ms")).abs() < 1e-6 * time("total_ms")
+    );
+    assert_eq!(checked["memory"]["weights"]["f32"], checked["cost"]["weight_bytes"]);
+}

@@ -141,25 +141,35 @@ impl Captioner {
 
     /// Images through preprocessing and the frozen part.
     fn input<P: AsRef<Path> + Sync>(&self, paths: &[P]) -> Result<Input, TrainError> {
-        let side = self.preprocess.size as usize;
         let values: Result<Vec<Vec<f32>>, TrainError> = paths.par_iter().map(|p| self.features(p)).collect();
-        let shape = self.backbone.as_ref().map_or_else(|| Shape::new(3, side, side), FrozenNet::output_shape);
-        let data = TensorData::new(values?.concat(), [paths.len(), shape.c, shape.h, shape.w]);
-        let map = Tensor::<4>::from_data(data, &Device::flex());
-        if !self.network.reads_tokens() {
-            return Ok(Input::Map(map));
-        }
-        let cells = map.reshape([paths.len(), shape.c, shape.h * shape.w]);
-        Ok(Input::Tokens(cells.swap_dims(1, 2)))
+        Ok(batch(&self.network, self.backbone.as_ref(), &values?))
     }
 
     fn features<P: AsRef<Path>>(&self, path: &P) -> Result<Vec<f32>, TrainError> {
         let side = self.preprocess.size as usize;
         let mut pixels = vec![0.0; 3 * side * side];
         self.preprocess.load_chw(path.as_ref(), &mut pixels)?;
-        let Some(backbone) = &self.backbone else { return Ok(pixels) };
-        // The feature cache keeps 16 bits: rounding the same way gives the very captions that were scored.
-        let round = |x: f32| f16::from_f32(x).to_f32();
-        Ok(backbone.forward_image(&pixels).into_iter().map(round).collect())
+        Ok(frozen_features(self.backbone.as_ref(), pixels))
     }
+}
+
+/// What the network reads for an image: features of the frozen part, or the pixels where there is none.
+pub(crate) fn frozen_features(backbone: Option<&FrozenNet>, pixels: Vec<f32>) -> Vec<f32> {
+    let Some(backbone) = backbone else { return pixels };
+    // The feature cache keeps 16 bits: rounding the same way gives the very captions that were scored.
+    let round = |x: f32| f16::from_f32(x).to_f32();
+    backbone.forward_image(&pixels).into_iter().map(round).collect()
+}
+
+/// Images, each as [`frozen_features`] gives it, as one input.
+pub(crate) fn batch(network: &Network, backbone: Option<&FrozenNet>, images: &[Vec<f32>]) -> Input {
+    let side = network.design().image_size;
+    let shape = backbone.map_or_else(|| Shape::new(3, side, side), FrozenNet::output_shape);
+    let data = TensorData::new(images.concat(), [images.len(), shape.c, shape.h, shape.w]);
+    let map = Tensor::<4>::from_data(data, &Device::flex());
+    if !network.reads_tokens() {
+        return Input::Map(map);
+    }
+    let cells = map.reshape([images.len(), shape.c, shape.h * shape.w]);
+    Input::Tokens(cells.swap_dims(1, 2))
 }

@@ -18,12 +18,14 @@ pub mod model_folder;
 pub mod network;
 pub mod optim;
 pub mod params;
+pub mod profile;
 pub mod score;
 pub mod source;
 pub mod store;
 #[cfg(test)]
 mod testing;
 pub mod trial;
+mod untrained;
 pub mod vision;
 
 pub use captioner::{Captioner, Evaluation};
@@ -33,3 +35,4 @@ pub use memory::peak_memory;
 pub use network::{Input, Network};
 pub use params::{Grads, Params};
 pub use trial::run_trial;
+pub use untrained::Untrained;

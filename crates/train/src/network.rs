@@ -47,6 +47,11 @@ impl Network {
         Self { design: design.clone(), params, stats: Stats::new(&design.trunk) }
     }
 
+    /// A network with given values and running statistics of 0 and 1.
+    pub(crate) fn with_params(design: &Design, params: Params) -> Self {
+        Self { design: design.clone(), params, stats: Stats::new(&design.trunk) }
+    }
+
     /// A network from a file that [`Network::save`] has written.
     ///
     /// # Errors

@@ -1,0 +1,118 @@
+//! Work of the decoder: once an image, then word by word for all hypotheses of a beam.
+
+use super::{Kernel, NEAR, SHARED, Work};
+use crate::decoder::{BridgeSpec, DecoderSpec, RecurrentSpec, TransformerSpec};
+use crate::language::{Attention, Cell, FeedForwardKind, ImageMode};
+
+/// What is computed once an image before the first word: keys, values, first states.
+pub fn setup_work(spec: &DecoderSpec, bridge: &BridgeSpec) -> Work {
+    let mut work = Work::default();
+    let (tokens, dim) = (bridge.tokens(), bridge.dim);
+    let mut product = |rows: usize, input: usize, output: usize| {
+        work.put(Kernel::Setup, rows * input * output);
+        work.put(Kernel::SetupValues, rows * (input + output) + input * output);
+    };
+    match spec {
+        DecoderSpec::Transformer(spec) => (0..2 * spec.layers).for_each(|_| product(tokens, dim, spec.dim)),
+        DecoderSpec::Recurrent(spec) => {
+            match spec.image {
+                ImageMode::InitialState => {
+                    // An LSTM has a first cell beside its first state.
+                    let states = if spec.cell == Cell::Lstm { 2 } else { 1 };
+                    (0..states).for_each(|_| product(1, dim, spec.layers * spec.hidden));
+                }
+                ImageMode::FirstToken | ImageMode::EveryStep => product(1, dim, spec.embed),
+            }
+            if spec.attention == Attention::Additive {
+                product(tokens, dim, dim);
+            }
+        }
+    }
+    if let DecoderSpec::Recurrent(spec) = spec
+        && spec.image == ImageMode::FirstToken
+    {
+        recurrent(&mut work, spec, (tokens, dim), 1);
+    }
+    work
+}
+
+/// A caption of `words` words: a step that reads BEGIN with one hypothesis, and one with `beam` for each word.
+pub fn decode_work(spec: &DecoderSpec, bridge: &BridgeSpec, vocab: usize, words: usize, beam: usize) -> Work {
+    let mut work = Work::default();
+    for step in 0..=words {
+        let rows = if step == 0 { 1 } else { beam.max(1) };
+        let before = work.of(Kernel::Vector) + work.of(Kernel::Weights);
+        let width = match spec {
+            DecoderSpec::Recurrent(spec) => {
+                recurrent(&mut work, spec, (bridge.tokens(), bridge.dim), rows);
+                spec.hidden + spec.context(bridge.dim)
+            }
+            DecoderSpec::Transformer(spec) => {
+                transformer(&mut work, spec, bridge.tokens(), step, rows);
+                spec.dim
+            }
+        };
+        linear(&mut work, rows, width, vocab);
+        let weights = (work.of(Kernel::Vector) + work.of(Kernel::Weights) - before) as usize;
+        work.put(
+            if rows == 1 { Kernel::VectorFar } else { Kernel::WeightsFar },
+            weights.saturating_sub(NEAR),
+        );
+        work.put(Kernel::StepFarther, weights.saturating_sub(SHARED));
+        work.put(Kernel::Rank, rows * vocab);
+        work.put(Kernel::Step, 1);
+    }
+    work
+}
+
+fn linear(work: &mut Work, rows: usize, input: usize, output: usize) {
+    work.put(Kernel::Call, 1);
+    if rows == 1 {
+        work.put(Kernel::Vector, input * output);
+    } else {
+        work.put(Kernel::Weights, input * output);
+        work.put(Kernel::Rows, rows * input * output);
+    }
+}
+
+fn recurrent(work: &mut Work, spec: &RecurrentSpec, (tokens, dim): (usize, usize), rows: usize) {
+    let (gates, hidden) = (spec.gates() * spec.hidden, spec.hidden);
+    if spec.attention != Attention::None {
+        linear(work, rows, hidden, dim);
+        work.put(Kernel::Score, rows * tokens);
+        match spec.attention {
+            Attention::Additive => {
+                work.put(Kernel::Additive, rows * tokens * dim);
+                work.put(Kernel::Attend, rows * tokens * dim);
+            }
+            Attention::Dot | Attention::None => work.put(Kernel::Attend, 2 * rows * tokens * dim),
+        }
+        linear(work, rows, dim, gates);
+    }
+    for layer in 0..spec.layers {
+        let input = if layer == 0 { spec.input(dim) - spec.context(dim) } else { hidden };
+        linear(work, rows, input, gates);
+        linear(work, rows, hidden, gates);
+        work.put(Kernel::Cell, rows * gates);
+        work.put(Kernel::Keep, rows * 2 * hidden);
+    }
+}
+
+fn transformer(work: &mut Work, spec: &TransformerSpec, tokens: usize, step: usize, rows: usize) {
+    let (dim, seen) = (spec.dim, step + 1);
+    for _ in 0..spec.layers {
+        (0..6).for_each(|_| linear(work, rows, dim, dim));
+        linear(work, rows, dim, spec.ff);
+        linear(work, rows, spec.ff, dim);
+        work.put(Kernel::Element, rows * (12 * dim + spec.ff));
+        if spec.ff_kind == FeedForwardKind::SwiGlu {
+            linear(work, rows, dim, spec.ff);
+            work.put(Kernel::Curve, rows * spec.ff);
+        }
+        work.put(Kernel::Attend, 2 * rows * (tokens + seen) * dim);
+        work.put(Kernel::Score, rows * spec.heads * (tokens + seen));
+        // Each hypothesis owns the keys and values of its words.
+        work.put(Kernel::Keep, 2 * rows * seen * dim);
+        work.put(Kernel::Call, 3);
+    }
+}
