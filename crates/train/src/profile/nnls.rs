@@ -51,8 +51,9 @@ mod tests {
             .iter()
             .map(|a| (a.to_vec(), a.iter().zip(&truth).map(|(a, t)| a * t).sum()))
             .collect();
+        // The zero may be off by what explains less than a millionth of the smallest row, 35 microseconds.
         for (found, truth) in relative_nnls(&rows).iter().zip(truth) {
-            assert!((found - truth).abs() <= 1e-6 * truth.max(1e-9), "{found} and {truth}");
+            assert!((found - truth).abs() <= (1e-6 * truth).max(1e-14), "{found} and {truth}");
         }
     }
 
