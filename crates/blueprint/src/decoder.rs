@@ -204,6 +204,11 @@ impl RecurrentSpec {
     }
 
     fn macs_per_token(&self, tokens: usize, memory: usize, vocab: usize) -> u64 {
+        self.macs_per_step(tokens, memory) + (vocab * (self.hidden + self.context(memory))) as u64
+    }
+
+    /// Multiply-accumulates to read one word (or the image as the first one).
+    fn macs_per_step(&self, tokens: usize, memory: usize) -> u64 {
         let rows = self.gates() * self.hidden;
         let first = rows * (self.input(memory) + self.hidden);
         let rest = (self.layers - 1) * rows * 2 * self.hidden;
@@ -212,7 +217,7 @@ impl RecurrentSpec {
             Attention::Dot => memory * self.hidden + 2 * tokens * memory,
             Attention::Additive => memory * self.hidden + 2 * tokens * memory,
         };
-        (first + rest + attention + vocab * (self.hidden + self.context(memory))) as u64
+        (first + rest + attention) as u64
     }
 }
 
@@ -252,10 +257,11 @@ impl TransformerSpec {
         all
     }
 
-    /// With a cache of keys and values; attention over earlier words counts half of `positions` on average.
+    /// With a cache of keys and values; the mean over a caption of full length, in which the word at place `i` attends to
+    /// `i + 1` words.
     fn macs_per_token(&self, tokens: usize, vocab: usize, positions: usize) -> u64 {
         let projections = 6 * self.dim * self.dim;
-        let attention = 2 * self.dim * (tokens + positions / 2);
+        let attention = 2 * self.dim * tokens + self.dim * (positions + 1);
         let linears = if self.ff_kind == FeedForwardKind::SwiGlu { 3 } else { 2 };
         (self.layers * (projections + attention + linears * self.dim * self.ff) + vocab * self.dim) as u64
     }
@@ -287,7 +293,10 @@ impl DecoderSpec {
                 let states = if spec.cell == Cell::Lstm { 2 } else { 1 };
                 let image = match spec.image {
                     ImageMode::InitialState => states * spec.layers * spec.hidden * memory,
-                    ImageMode::FirstToken | ImageMode::EveryStep => spec.embed * memory,
+                    ImageMode::FirstToken => {
+                        spec.embed * memory + spec.macs_per_step(tokens, memory) as usize
+                    }
+                    ImageMode::EveryStep => spec.embed * memory,
                 };
                 let keys = if spec.attention == Attention::Additive { tokens * memory * memory } else { 0 };
                 image + keys

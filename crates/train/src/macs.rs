@@ -1,4 +1,4 @@
-//! Counts the multiply-accumulates that encoder and bridge really do, to hold the checker's numbers against.
+//! Counts the multiply-accumulates that encoder, bridge and decoder really do, to hold the checker's numbers against.
 
 use std::cell::Cell;
 
@@ -12,7 +12,7 @@ pub(crate) fn add(n: usize) {
 }
 
 /// What `work` gives, and the multiply-accumulates of the convolutions, linear layers and attention products that it
-/// asked for on this thread, over the whole batch; those of bridge and encoder.
+/// asked for on this thread, over the whole batch.
 pub fn counted<T>(work: impl FnOnce() -> T) -> (T, u64) {
     let before = COUNT.get();
     let done = work();

@@ -6,7 +6,7 @@ use capwright_blueprint::language::ImageSize;
 use capwright_blueprint::schema::{self, Narrowing};
 use capwright_blueprint::{Checked, Design, Shape, Target, Zoo, check, read};
 use capwright_contract::Decoding;
-use capwright_train::decoder::CaptionBatch;
+use capwright_train::decoder::{CaptionBatch, Session};
 use capwright_train::macs::counted;
 use capwright_train::{Dropout, Grads, Input, Network};
 use proptest::prelude::*;
@@ -63,6 +63,19 @@ fn step(network: &mut Network, design: &Design) -> Grads {
     network.step(input, &captions, 0.1, &mut Dropout::off()).grads
 }
 
+/// Counts what is done once an image and for each word of captions of full length.
+fn decoder_macs(network: &Network, design: &Design, checked: &Checked) -> Result<(), TestCaseError> {
+    let (bridge, spec) = (&design.bridge, &design.decoder);
+    let memory = network.inner().memory(input(network, design), false, &mut Dropout::off()).into_data();
+    let (mut session, macs) = counted(|| Session::new(spec, &network.params, memory));
+    prop_assert_eq!(macs, 2 * spec.macs_per_image(bridge), "once an image, {:?}", checked.blueprint());
+    let positions = TARGET.positions();
+    let (_, macs) = counted(|| (0..positions).for_each(|_| drop(session.step(&[4, 9]))));
+    let each = spec.macs_per_token(bridge, TARGET.vocab, positions);
+    prop_assert_eq!(macs, 2 * positions as u64 * each, "for each word, {:?}", checked.blueprint());
+    Ok(())
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { cases: 2_000, failure_persistence: None, ..ProptestConfig::default() })]
 
@@ -83,6 +96,7 @@ proptest! {
         let encode = || network.inner().memory(input(&network, design), false, &mut Dropout::off());
         let (_, macs) = counted(encode);
         prop_assert_eq!(macs, 2 * (design.trunk.macs() + design.bridge.macs()), "{:?}", checked.blueprint());
+        decoder_macs(&network, design, &checked)?;
         let captions = network.inner().decode(input(&network, design), DECODING);
         prop_assert_eq!(captions.len(), 2);
         prop_assert!(captions.iter().all(|c| c.len() <= TARGET.max_words), "{captions:?}");

@@ -6,6 +6,7 @@
 
 use super::CaptionBatch;
 use super::loss::linear;
+use crate::macs;
 use crate::math::{self, Dropout, View, gemm};
 use crate::params::Params;
 use capwright_blueprint::RecurrentSpec;
@@ -353,6 +354,8 @@ impl<'a> Recurrent<'a> {
             let query = &queries[row * dim..(row + 1) * dim];
             let memory = encoded.of(&encoded.memory, image);
             let weights = &mut tape.attention[p * tokens..(p + 1) * tokens];
+            // Scores, and the weighted sum.
+            macs::add(2 * tokens * dim);
             if self.spec.attention == Attention::Additive {
                 let v = self.params.values("decoder.attn.score.weight");
                 math::additive_scores(weights, query, encoded.of(&encoded.keys, image), v);

@@ -2,6 +2,7 @@
 
 use super::loss::linear;
 use super::places::{sinusoid, turn};
+use crate::macs;
 use crate::math;
 use crate::params::Params;
 use capwright_blueprint::TransformerSpec;
@@ -165,6 +166,7 @@ impl TransformerSession {
 /// Multi-head attention of one query over `[length, dim]` keys and values.
 fn attend(heads: usize, query: &[f32], keys: &[f32], values: &[f32], out: &mut [f32]) {
     let dim = query.len();
+    macs::add(keys.len() + values.len());
     let width = dim / heads;
     let scale = 1.0 / (width as f32).sqrt();
     for head in 0..heads {

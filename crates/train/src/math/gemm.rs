@@ -1,5 +1,7 @@
 //! Matrix products over slices, by the same kernels that burn's CPU back end uses.
 
+use crate::macs;
+
 /// A matrix inside a slice: extents and strides in values.
 #[derive(Clone, Copy)]
 pub struct View<'a> {
@@ -55,6 +57,7 @@ pub fn gemm(out: &mut [f32], a: View<'_>, b: View<'_>, add: bool) {
     if m == 0 || n == 0 {
         return;
     }
+    macs::add(m * n * k);
     let threads = rayon::current_num_threads();
     let large = m * n * k > 1 << 22;
     let parallelism =
