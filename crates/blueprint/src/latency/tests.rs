@@ -119,10 +119,10 @@ fn linear_layers_agree_with_the_cost() {
         DecoderSpec::Transformer(transformer),
     ];
     for spec in families {
-        // One step that sees one word: the cost's half of two positions.
+        // One step sees one word: a caption of one position.
         let work = decode_work(&spec, &bridge(), 10, 0, 1);
         let macs = work.of(Kernel::Vector) + work.of(Kernel::Attend);
-        assert_eq!(macs, spec.macs_per_token(&bridge(), 10, 2) as f64, "{spec:?}");
+        assert_eq!(macs, spec.macs_per_token(&bridge(), 10, 1) as f64, "{spec:?}");
         let setup = setup_work(&spec, &bridge()).of(Kernel::Setup);
         assert_eq!(setup, spec.macs_per_image(&bridge()) as f64, "{spec:?}");
     }
