@@ -68,16 +68,13 @@ impl Contract {
             Side::Lower => new > old,
         };
         match (self.slot(clause), bound) {
-            (Some(Slot::Whole(field)), Amount::Whole(n)) => {
-                if field.is_none_or(|old| stricter(n as f64, old as f64)) {
-                    *field = Some(n);
-                }
+            (Some(Slot::Whole(field)), Amount::Whole(n))
+                if field.is_none_or(|old| stricter(n as f64, old as f64)) =>
+            {
+                *field = Some(n);
             }
-            (Some(Slot::Real(field)), bound) => {
-                let x = bound.as_f64();
-                if field.is_none_or(|old| stricter(x, old)) {
-                    *field = Some(x);
-                }
+            (Some(Slot::Real(field)), bound) if field.is_none_or(|old| stricter(bound.as_f64(), old)) => {
+                *field = Some(bound.as_f64());
             }
             _ => {}
         }

@@ -175,7 +175,7 @@ fn draw(source: Option<&String>, i: usize, zoo: &Library, target: Target, rng: &
         backbones: source.into_iter().cloned().collect(),
         scratch: source.is_none(),
         sizes: Vec::new(),
-        lstm: i % 3 == 0,
+        lstm: i.is_multiple_of(3),
         gru: i % 3 == 1,
         transformer: i % 3 == 2,
     }
