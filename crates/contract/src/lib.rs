@@ -25,3 +25,4 @@ pub use feasible::{Demand, Impossible, cheapest, impossible};
 pub use request::{Ignored, MAX_REQUEST_BYTES, Reading, Understood, parse_request, parse_request_with};
 pub use terms::{Amount, Budgets, Floors, Licences, Limits, Measuring, Merit, Objective, Range, Ranges};
 pub use violation::{Violation, spent, violations};
+pub use words::meanings;

@@ -28,6 +28,11 @@ pub(crate) fn has(parts: &BTreeSet<String>, word: &str) -> bool {
     }
 }
 
+/// The parts of the language that a contract's word stands for: itself, or the members of its group.
+pub fn meanings(word: &str) -> Vec<&str> {
+    members(word).unwrap_or_else(|| vec![word])
+}
+
 /// The parts of which a group's word means any, of those that the language has.
 pub(crate) fn members(word: &str) -> Option<Vec<&'static str>> {
     let (_, members) = GROUPS.iter().find(|(group, _)| *group == word)?;

@@ -1,9 +1,9 @@
 //! What a contract leaves of the language: one schema for every architect.
 
 use capwright_blueprint::schema::{self, Narrowing};
-use capwright_contract::{Contract, Family};
+use capwright_contract::{Contract, Family, Range, meanings};
 use rand::Rng;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 /// The designs that may be proposed under a contract.
 #[derive(Debug, Clone, PartialEq)]
@@ -12,7 +12,8 @@ pub struct Space {
 }
 
 impl Space {
-    /// The language narrowed to the contract's components.
+    /// The language narrowed to the contract's components, ranges, and required and forbidden parts. A required block
+    /// stays a matter of choice, since a schema cannot ask that a list holds one.
     pub fn new(contract: &Contract) -> Self {
         let parts = &contract.components;
         let allows = |family| parts.families.contains(&family);
@@ -24,7 +25,21 @@ impl Space {
             gru: allows(Family::Gru),
             transformer: allows(Family::Transformer),
         };
-        Self { schema: narrowing.schema() }
+        let mut schema = narrowing.schema();
+        for section in ["bridge", "decoder", "recipe"] {
+            for (field, range) in &contract.ranges {
+                keep_range(&mut schema["properties"][section], field, *range);
+            }
+        }
+        for word in &parts.forbidden {
+            for meaning in meanings(word) {
+                remove_word(&mut schema, meaning);
+            }
+        }
+        for word in &parts.required {
+            require_word(&mut schema["properties"]["decoder"], &meanings(word));
+        }
+        Self { schema }
     }
 
     /// The JSON schema that constrains a model's output.
@@ -35,5 +50,136 @@ impl Space {
     /// A design drawn uniformly at each choice, as compact JSON; it need not fit together.
     pub fn sample(&self, rng: &mut impl Rng) -> String {
         schema::sample(&self.schema, rng).to_string()
+    }
+}
+
+/// The alternatives of a node.
+fn options(node: &mut Value) -> Option<&mut Vec<Value>> {
+    let key = if node.get("oneOf").is_some() { "oneOf" } else { "anyOf" };
+    node.get_mut(key)?.as_array_mut()
+}
+
+/// Keeps the values of a numeric field that a range holds; a menu of which nothing would be left stays.
+fn keep_range(node: &mut Value, field: &str, range: Range) {
+    if let Some(menu) = node["properties"].get_mut(field).and_then(|inner| inner["enum"].as_array_mut()) {
+        let kept: Vec<Value> =
+            menu.iter().filter(|v| v.as_f64().is_some_and(|x| range.holds(x))).cloned().collect();
+        if !kept.is_empty() {
+            *menu = kept;
+        }
+    }
+    for option in options(node).into_iter().flatten() {
+        keep_range(option, field, range);
+    }
+}
+
+/// Whether a menu entry or a tagged alternative is that word.
+fn is_word(option: &Value, word: &str) -> bool {
+    let tag = &option["properties"]["op"];
+    let named = |v: &Value| v["const"] == word || v["enum"] == json!([word]);
+    option == word || named(option) || named(tag)
+}
+
+/// Takes a word off every menu that has another one.
+fn remove_word(node: &mut Value, word: &str) {
+    match node {
+        Value::Object(map) => {
+            for (key, inner) in map.iter_mut() {
+                if let ("enum" | "oneOf" | "anyOf", Some(menu)) = (key.as_str(), inner.as_array_mut())
+                    && menu.iter().any(|option| !is_word(option, word))
+                {
+                    menu.retain(|option| !is_word(option, word));
+                }
+                remove_word(inner, word);
+            }
+        }
+        Value::Array(items) => items.iter_mut().for_each(|item| remove_word(item, word)),
+        _ => {}
+    }
+}
+
+/// Where some decoders can have one of the words: keeps those, and their menus that hold one to those words.
+fn require_word(decoder: &mut Value, words: &[&str]) {
+    let has = |option: &Value| words.iter().any(|word| mentions(option, word));
+    let Some(all) = options(decoder) else { return };
+    if !all.iter().any(has) {
+        return;
+    }
+    all.retain(has);
+    for option in all {
+        // The family itself may be what is asked for.
+        if words.iter().any(|word| is_word(&option["properties"]["family"], word)) {
+            continue;
+        }
+        let fields = option["properties"].as_object().into_iter().flatten();
+        let found = fields.filter(|(_, inner)| words.iter().any(|word| mentions(inner, word)));
+        let names: Vec<String> = found.map(|(name, _)| name.clone()).collect();
+        for name in names {
+            let inner = &option["properties"][&name];
+            let kept: Vec<&str> = words.iter().copied().filter(|word| mentions(inner, word)).collect();
+            option["properties"][&name] = json!({ "enum": kept });
+            if let Some(required) = option["required"].as_array_mut()
+                && !required.iter().any(|r| *r == name.as_str())
+            {
+                required.push(json!(name));
+            }
+        }
+    }
+}
+
+/// Whether a word stands on some menu of a node.
+fn mentions(node: &Value, word: &str) -> bool {
+    match node {
+        Value::String(text) => text == word,
+        Value::Array(items) => items.iter().any(|item| mentions(item, word)),
+        Value::Object(map) => map.iter().any(|(key, inner)| key != "required" && mentions(inner, word)),
+        _ => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use capwright_blueprint::read;
+    use capwright_contract::{Clause, violations};
+    use rand::SeedableRng;
+    use rand_chacha::ChaCha8Rng;
+
+    fn broken(toml: &str, clause: Clause) -> (usize, usize) {
+        let contract = Contract::from_toml(&format!("version = 1\n{toml}")).expect("a contract");
+        let (space, mut rng) = (Space::new(&contract), ChaCha8Rng::seed_from_u64(1));
+        let cost = capwright_blueprint::Cost {
+            params_total: 0,
+            params_trainable: 0,
+            macs_image: 0,
+            macs_token: 0,
+            weight_bytes: 0,
+        };
+        let mut wrong = 0;
+        for _ in 0..200 {
+            let blueprint = read(&space.sample(&mut rng)).expect("samples are blueprints");
+            wrong += usize::from(violations(&blueprint, &cost, &contract).iter().any(|v| v.clause == clause));
+        }
+        let (open, mut rng) = (Space::new(&Contract::default()), ChaCha8Rng::seed_from_u64(1));
+        let before = (0..200).filter(|_| {
+            let blueprint = read(&open.sample(&mut rng)).expect("samples are blueprints");
+            violations(&blueprint, &cost, &contract).iter().any(|v| v.clause == clause)
+        });
+        (before.count(), wrong)
+    }
+
+    #[test]
+    fn what_a_contract_excludes_is_never_drawn() {
+        for (toml, clause) in [
+            ("[ranges.hidden]\nmin = 256\nmax = 320\n[ranges.lr]\nmax = 0.0005", Clause::Ranges),
+            ("[components]\nforbidden = [\"cbam\", \"additive\", \"rotary\"]", Clause::Forbidden),
+            ("[components]\nforbidden = [\"residual\", \"parallel\", \"repeat\"]", Clause::Forbidden),
+            ("[components]\nrequired = [\"attention\"]", Clause::Required),
+            ("[components]\nrequired = [\"swiglu\", \"tied\"]", Clause::Required),
+        ] {
+            let (before, after) = broken(toml, clause);
+            assert!(before > 20, "{toml}: {before}");
+            assert_eq!(after, 0, "{toml}");
+        }
     }
 }
