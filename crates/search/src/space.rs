@@ -75,9 +75,13 @@ fn keep_range(node: &mut Value, field: &str, range: Range) {
 
 /// Whether a menu entry or a tagged alternative is that word.
 fn is_word(option: &Value, word: &str) -> bool {
-    let tag = &option["properties"]["op"];
-    let named = |v: &Value| v["const"] == word || v["enum"] == json!([word]);
-    option == word || named(option) || named(tag)
+    option == word || only(option, word) || only(&option["properties"]["op"], word)
+}
+
+/// Whether a node allows that word and nothing else.
+fn only(node: &Value, word: &str) -> bool {
+    let alone = |key: &str| node[key].as_array().is_some_and(|all| all.len() == 1 && only(&all[0], word));
+    node["const"] == word || node["enum"] == json!([word]) || alone("oneOf") || alone("anyOf")
 }
 
 /// Takes a word off every menu that has another one.
