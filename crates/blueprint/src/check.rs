@@ -1,10 +1,14 @@
 //! From text to a checked design: every problem at once, or a proof that all shapes fit.
 
-use crate::decoder::{BridgeSpec, DecoderSpec, RecurrentSpec, TransformerSpec};
+use crate::bridge::{BridgeSpec, PYRAMID_SIDE};
+use crate::decoder::{DecoderSpec, RecurrentSpec, TransformerSpec};
 use crate::design::{Cost, Design, Frozen, Target};
 use crate::diagnostic::{Code, Diagnostic};
 use crate::graph::{Graph, Shape};
-use crate::language::{Attention, Blueprint, Cut, Decoder, Embeddings, Encoder, Source, Width};
+use crate::fix::Fix;
+use crate::language::{
+    Attention, Blueprint, Cut, Decoder, Embeddings, Encoder, Memory, Places, Scales, Source, Width,
+};
 use crate::lower::Lowering;
 use crate::{canonical, fix, schema};
 use std::sync::Arc;
@@ -82,6 +86,7 @@ fn compose(
     let features = encoder.as_ref().map(|(_, trunk)| trunk.output_shape());
     let bridge = features.and_then(|shape| lower_bridge(&blueprint, shape, &mut diagnostics));
     tied_widths(&blueprint, &mut diagnostics);
+    single_token(&blueprint, &mut diagnostics);
     let (Some((frozen, trunk)), Some(bridge), Some(decoder), true) =
         (encoder, bridge, decoder, diagnostics.is_empty())
     else {
@@ -160,14 +165,53 @@ fn lower_bridge(
     diagnostics: &mut Vec<Diagnostic>,
 ) -> Option<BridgeSpec> {
     let (memory, bridge) = (blueprint.decoder.memory(), &blueprint.bridge);
-    let spec = BridgeSpec { memory, input, dim: bridge.dim.0 as usize, dropout_pct: bridge.dropout_pct.0 };
-    if spec.tokens() > MAX_TOKENS {
-        let message = format!("a grid of {} tokens; the limit is {MAX_TOKENS}", spec.tokens());
+    let spec = BridgeSpec {
+        memory: if gathers(blueprint) { Memory::Grid } else { memory },
+        input,
+        dim: bridge.dim.0 as usize,
+        dropout_pct: bridge.dropout_pct.0,
+        positions: bridge.positions,
+        scales: bridge.scales,
+        queries: bridge.queries.0 as usize,
+    };
+    if spec.cells() > MAX_TOKENS {
+        let message = format!("a grid of {} tokens; the limit is {MAX_TOKENS}", spec.cells());
         let hint = "use a later cut, a smaller image, or pool";
         diagnostics.push(Diagnostic::new(Code::TooManyTokens, "/encoder", message, hint));
         return None;
     }
+    if bridge.scales == Scales::Pyramid && input.h.min(input.w) < PYRAMID_SIDE {
+        let message = format!("a pyramid of {input} has no quarters");
+        let hint = "use scales global, an earlier cut or a larger image";
+        diagnostics.push(Diagnostic::new(Code::MapTooSmall, "/bridge/scales", message, hint));
+        return None;
+    }
     Some(spec)
+}
+
+/// Whether a resampler makes the memory of all cells: an LSTM or GRU without attention then reads the mean of its tokens.
+fn gathers(blueprint: &Blueprint) -> bool {
+    blueprint.bridge.queries.0 > 0 && matches!(blueprint.decoder, Decoder::Recurrent { .. })
+}
+
+/// Places, scales and queries are for a memory of several tokens; beside a single mean token they would do nothing.
+fn single_token(blueprint: &Blueprint, diagnostics: &mut Vec<Diagnostic>) {
+    let bridge = &blueprint.bridge;
+    if blueprint.decoder.memory() == Memory::Grid || gathers(blueprint) {
+        return;
+    }
+    let written = [
+        ("positions", bridge.positions != Places::default()),
+        ("scales", bridge.scales != Scales::default()),
+        ("queries", bridge.queries.0 != 0),
+    ];
+    for (field, _) in written.iter().filter(|(_, written)| *written) {
+        let at = format!("/bridge/{field}");
+        let message = format!("{field} beside a memory that is one mean token");
+        let hint = format!("leave {field} out, or let the decoder read the grid");
+        let fix = Some(Fix::Remove { path: at.clone() });
+        diagnostics.push(Diagnostic::new(Code::SingleToken, at, message, hint).mended_by(fix));
+    }
 }
 
 /// Tied embeddings are read by the vocabulary layer: both must have one width.

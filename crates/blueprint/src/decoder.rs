@@ -4,27 +4,12 @@
 //! descriptions; the formulas stand at each type. All linear layers are PyTorch's: `y = x Wᵀ + b`, weight
 //! `[out, in]`. Words 0 to 3 are padding, begin, end and unknown.
 
-use crate::graph::{Param, Shape};
+use crate::bridge::BridgeSpec;
+use crate::graph::Param;
 use crate::language::{
-    Attention, Cell, Embeddings, FeedForwardKind, ImageMode, LayerWeights, Memory, NormPlace, Positions,
+    Attention, Cell, Embeddings, FeedForwardKind, ImageMode, LayerWeights, NormPlace, Positions,
 };
 use serde::{Deserialize, Serialize};
-
-/// How features become memory: `memory = LayerNorm(Linear(tokens))`, `[tokens, dim]`.
-///
-/// A grid has one token a cell (row-major); the global memory is one token, the mean over cells.
-/// Parameters `bridge.proj.{weight,bias}` and `bridge.norm.{weight,bias}` (eps 1e-5).
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub struct BridgeSpec {
-    /// Grid or global.
-    pub memory: Memory,
-    /// Shape of the feature map that comes in.
-    pub input: Shape,
-    /// Width of a memory token.
-    pub dim: usize,
-    /// Dropout on the memory, in percent.
-    pub dropout_pct: u8,
-}
 
 /// An LSTM or GRU decoder, PyTorch's cells: gate order i f g o (LSTM) and r z n (GRU), two biases.
 ///
@@ -107,7 +92,7 @@ pub enum DecoderSpec {
 }
 
 /// Appends `name.weight` `[output, input]` and `name.bias`.
-fn linear(all: &mut Vec<Param>, name: &str, output: usize, input: usize) {
+pub(crate) fn linear(all: &mut Vec<Param>, name: &str, output: usize, input: usize) {
     all.push(Param::new(format!("{name}.weight"), &[output, input]));
     all.push(Param::new(format!("{name}.bias"), &[output]));
 }
@@ -121,32 +106,9 @@ fn vocabulary(all: &mut Vec<Param>, embeddings: Embeddings, vocab: usize, width:
 }
 
 /// Appends the weight and bias of a layer norm.
-fn norm(all: &mut Vec<Param>, name: &str, dim: usize) {
+pub(crate) fn norm(all: &mut Vec<Param>, name: &str, dim: usize) {
     all.push(Param::new(format!("{name}.weight"), &[dim]));
     all.push(Param::new(format!("{name}.bias"), &[dim]));
-}
-
-impl BridgeSpec {
-    /// Number of memory tokens.
-    pub fn tokens(&self) -> usize {
-        match self.memory {
-            Memory::Grid => self.input.h * self.input.w,
-            Memory::Global => 1,
-        }
-    }
-
-    /// Parameters by name and shape.
-    pub fn parameters(&self) -> Vec<Param> {
-        let mut all = Vec::new();
-        linear(&mut all, "bridge.proj", self.dim, self.input.c);
-        norm(&mut all, "bridge.norm", self.dim);
-        all
-    }
-
-    /// Multiply-accumulates for one image.
-    pub fn macs(&self) -> u64 {
-        (self.tokens() * self.input.c * self.dim) as u64
-    }
 }
 
 impl RecurrentSpec {

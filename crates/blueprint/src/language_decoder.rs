@@ -16,6 +16,48 @@ pub enum Memory {
     Global,
 }
 
+/// How the decoder's memory tells the places of cells.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+#[schemars(inline)]
+pub enum Places {
+    /// Not at all.
+    #[default]
+    None,
+    /// A learned vector for each cell.
+    Learned,
+    /// A learned vector for each row plus one for each column.
+    #[serde(rename = "learned_2d")]
+    Learned2d,
+    /// Sines and cosines of row and column.
+    Sinusoidal,
+}
+
+/// Tokens of coarser scales beside the cells.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+#[schemars(inline)]
+pub enum Scales {
+    /// The cells alone.
+    #[default]
+    Cells,
+    /// The mean over all cells, then the cells.
+    Global,
+    /// The mean over all cells, those of the four quarters, then the cells (spatial pyramid, He et al. 2014).
+    Pyramid,
+}
+
+menu! {
+    /// Tokens that a resampler makes of all cells; 0: no resampler.
+    Queries: u32 = [0, 1, 4, 8, 16, 32, 64]
+}
+
+impl Default for Queries {
+    fn default() -> Self {
+        Self(0)
+    }
+}
+
 /// From the feature map to the decoder's memory: a linear layer and a layer norm on each token.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
@@ -24,6 +66,15 @@ pub struct Bridge {
     pub dim: Width,
     /// Dropout on the memory.
     pub dropout_pct: Dropout,
+    /// How the places of cells are known; not at all where left out.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub positions: Places,
+    /// Tokens of coarser scales; the cells alone where left out.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub scales: Scales,
+    /// Learned queries that gather all tokens into so many; none where left out.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub queries: Queries,
 }
 
 /// A recurrent cell.

@@ -2,6 +2,7 @@
 //!
 //! This crate is pure: no IO, no clock, no tensors.
 
+mod bridge;
 mod canonical;
 mod check;
 mod decoder;
@@ -27,9 +28,10 @@ mod read_toml;
 pub mod schema;
 mod strict;
 
+pub use bridge::{BridgeSpec, PYRAMID_SIDE};
 pub use canonical::canonical;
 pub use check::{Checked, MAX_TOKENS, Zoo, check};
-pub use decoder::{BridgeSpec, DecoderSpec, RecurrentSpec, TransformerSpec};
+pub use decoder::{DecoderSpec, RecurrentSpec, TransformerSpec};
 pub use design::{Cost, Design, Frozen, Target};
 pub use diagnostic::{Code, Diagnostic};
 pub use explain::{Explanation, explain};

@@ -97,10 +97,21 @@ fn memory_values(design: &Design) -> u64 {
     (design.bridge.tokens() * design.bridge.dim) as u64
 }
 
+/// Values that the resampler keeps for one image: keys, values, weights by head, and the layers on its queries.
+fn resampler(design: &Design) -> u64 {
+    let bridge = &design.bridge;
+    let (n, cells) = (bridge.queries, bridge.cells());
+    if n == 0 {
+        return 0;
+    }
+    (2 * cells * bridge.dim + 2 * bridge.heads() * n * cells + n * (12 * bridge.dim + 2 * bridge.wide())) as u64
+}
+
 fn inference(design: &Design, beam: u64) -> u64 {
     let memory = memory_values(design);
     let frozen = design.frozen.as_ref().map_or(0, |frozen| peak_values(&frozen.graph));
-    let bridge = design.trunk.output_shape().len() as u64 + 2 * memory;
+    let cells = (design.bridge.cells() * design.bridge.dim) as u64;
+    let bridge = design.trunk.output_shape().len() as u64 + (2 * cells).max(cells + resampler(design));
     let (tokens, positions) = (design.bridge.tokens() as u64, design.target.positions() as u64);
     let state = match &design.decoder {
         DecoderSpec::Recurrent(s) => {
@@ -120,7 +131,7 @@ fn training(design: &Design, images: u64) -> u64 {
     // Every output is kept for backward; gradients of activations live as long as outputs do at inference.
     let trunk = images * (outputs + peak_values(&design.trunk));
     // Projection, centred and scaled memory, and the gradient.
-    let bridge = images * 4 * memory_values(design);
+    let bridge = images * (4 * (design.bridge.cells() * design.bridge.dim) as u64 + resampler(design));
     let rows = images * REFERENCES as u64;
     let positions = design.target.positions() as u64;
     let decoder = match &design.decoder {
@@ -158,7 +169,7 @@ fn transformer(design: &Design, spec: &TransformerSpec) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::decoder::BridgeSpec;
+    use crate::bridge::BridgeSpec;
     use crate::design::Target;
     use crate::graph::{Conv, Op, Shape};
     use crate::language::{Embeddings, ImageMode, Memory};
@@ -175,7 +186,7 @@ mod tests {
             dropout_pct: 0,
             embeddings: Embeddings::Separate,
         });
-        let bridge = BridgeSpec { memory: Memory::Global, input, dim: 2, dropout_pct: 0 };
+        let bridge = BridgeSpec::plain(Memory::Global, input, 2);
         Design {
             image_size: 4,
             frozen: None,

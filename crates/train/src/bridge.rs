@@ -1,11 +1,14 @@
-//! From a feature map to memory tokens: linear layer and layer norm (see [`BridgeSpec`]).
+//! From a feature map to memory tokens (see [`BridgeSpec`] for the formulas).
 
+use crate::decoder::sinusoid;
 use crate::macs;
 use crate::math::Dropout;
 use crate::params::Params;
+use burn::tensor::activation::{gelu, softmax};
+use burn::tensor::module::adaptive_avg_pool2d;
 use burn::tensor::{Tensor, TensorData};
-use capwright_blueprint::BridgeSpec;
-use capwright_blueprint::language::Memory;
+use capwright_blueprint::language::{Memory, Places, Scales};
+use capwright_blueprint::{BridgeSpec, PYRAMID_SIDE};
 
 /// Memory `[batch, tokens, dim]` of feature maps `[batch, channels, height, width]`.
 pub fn bridge(spec: &BridgeSpec, params: &Params, features: Tensor<4>, dropout: &mut Dropout) -> Tensor<3> {
@@ -20,14 +23,81 @@ pub fn bridge_tokens(
     cells: Tensor<3>,
     dropout: &mut Dropout,
 ) -> Tensor<3> {
-    let [batch, count, channels] = cells.dims();
-    let tokens: Tensor<2> = match spec.memory {
-        Memory::Grid => cells.reshape([batch * count, channels]),
-        Memory::Global => cells.mean_dim(1).reshape([batch, channels]),
+    let [batch, _, channels] = cells.dims();
+    let tokens = match spec.memory {
+        Memory::Grid => scales(spec, cells),
+        Memory::Global => cells.mean_dim(1),
     };
-    let x = linear(params, "bridge.proj", tokens);
-    let memory = dropped(layer_norm(params, "bridge.norm", x), spec.dropout_pct, dropout);
-    memory.reshape([batch, spec.tokens(), spec.dim])
+    let x = linear(params, "bridge.proj", tokens.reshape([batch * spec.cells(), channels]));
+    let x = placed(spec, params, layer_norm(params, "bridge.norm", x), batch);
+    let memory = if spec.queries > 0 { resampled(spec, params, x, batch) } else { x };
+    dropped(memory, spec.dropout_pct, dropout).reshape([batch, spec.tokens(), spec.dim])
+}
+
+/// Tokens of coarser scales in front of the cells.
+fn scales(spec: &BridgeSpec, cells: Tensor<3>) -> Tensor<3> {
+    let mut parts = Vec::new();
+    if spec.scales != Scales::Cells {
+        parts.push(cells.clone().mean_dim(1));
+    }
+    if spec.scales == Scales::Pyramid {
+        let [batch, _, channels] = cells.dims();
+        let (h, w) = (spec.input.h, spec.input.w);
+        let map = cells.clone().swap_dims(1, 2).reshape([batch, channels, h, w]);
+        let quarters = adaptive_avg_pool2d(map, [PYRAMID_SIDE, PYRAMID_SIDE]);
+        parts.push(quarters.reshape([batch, channels, PYRAMID_SIDE * PYRAMID_SIDE]).swap_dims(1, 2));
+    }
+    if parts.is_empty() {
+        return cells;
+    }
+    parts.push(cells);
+    Tensor::cat(parts, 1)
+}
+
+/// Tokens with the places of their cells added; tokens of coarser scales have none.
+fn placed(spec: &BridgeSpec, params: &Params, x: Tensor<2>, batch: usize) -> Tensor<2> {
+    let (h, w, dim) = (spec.input.h, spec.input.w, spec.dim);
+    let table = |name: &str| params.get::<2>(&format!("bridge.{name}.weight"));
+    let places: Tensor<2> = match spec.positions {
+        Places::None => return x,
+        Places::Learned => table("position"),
+        Places::Learned2d => {
+            let by_row = table("row").reshape([h, 1, dim]).expand([h, w, dim]);
+            let by_column = table("column").reshape([1, w, dim]).expand([h, w, dim]);
+            (by_row + by_column).reshape([h * w, dim])
+        }
+        Places::Sinusoidal => {
+            let cell = |i: usize| [sinusoid(i / w, dim / 2), sinusoid(i % w, dim / 2)].concat();
+            let values: Vec<f32> = (0..h * w).flat_map(cell).collect();
+            Tensor::from_data(TensorData::new(values, [h * w, dim]), &x.device())
+        }
+    };
+    let places = match spec.coarse() {
+        0 => places,
+        coarse => Tensor::cat(vec![Tensor::zeros([coarse, dim], &x.device()), places], 0),
+    };
+    let cells = spec.cells();
+    (x.reshape([batch, cells, dim]) + places.unsqueeze::<3>()).reshape([batch * cells, dim])
+}
+
+/// Learned queries that attend to all tokens, then a feed-forward layer: `[batch · queries, dim]`.
+fn resampled(spec: &BridgeSpec, params: &Params, x: Tensor<2>, batch: usize) -> Tensor<2> {
+    let (n, dim, heads) = (spec.queries, spec.dim, spec.heads());
+    let name = |leaf: &str| format!("bridge.resampler.{leaf}");
+    let queries = params.get::<2>("bridge.queries.weight").unsqueeze::<3>().expand([batch, n, dim]);
+    let queries: Tensor<2> = queries.reshape([batch * n, dim]);
+    let split = |y: Tensor<2>, rows: usize| -> Tensor<4> {
+        y.reshape([batch, rows, heads, dim / heads]).swap_dims(1, 2)
+    };
+    let asked = linear(params, &name("q"), layer_norm(params, &name("norm1"), queries.clone()));
+    let scale = 1.0 / ((dim / heads) as f64).sqrt();
+    let key = split(linear(params, &name("k"), x.clone()), spec.cells());
+    let value = split(linear(params, &name("v"), x), spec.cells());
+    let weights = softmax(matmul(split(asked, n) * scale, key.swap_dims(2, 3)), 3);
+    let found: Tensor<2> = matmul(weights, value).swap_dims(1, 2).reshape([batch * n, dim]);
+    let y = queries + linear(params, &name("o"), found);
+    let wide = gelu(linear(params, &name("ff1"), layer_norm(params, &name("norm2"), y.clone())));
+    layer_norm(params, &name("norm3"), y + linear(params, &name("ff2"), wide))
 }
 
 /// A counted matrix product; see [`crate::macs`].

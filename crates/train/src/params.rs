@@ -191,6 +191,10 @@ impl Grads {
     }
 }
 
+/// Tables of learned vectors that are added to, or stand for, tokens.
+pub(crate) const PLACES: [&str; 5] =
+    ["decoder.position", "bridge.position", "bridge.row", "bridge.column", "bridge.queries"];
+
 /// First values of one parameter.
 fn draw(param: &Param, shapes: &HashMap<&str, &[usize]>, rng: &mut ChaCha8Rng) -> Vec<f32> {
     let n = param.len();
@@ -201,7 +205,7 @@ fn draw(param: &Param, shapes: &HashMap<&str, &[usize]>, rng: &mut ChaCha8Rng) -
         "weight" if stem.ends_with("decoder.embed") => {
             return normal(n, 1.0 / (param.shape[1] as f32).sqrt(), rng);
         }
-        "weight" if stem.ends_with("decoder.position") => return normal(n, 0.1, rng),
+        "weight" if PLACES.iter().any(|table| stem.ends_with(table)) => return normal(n, 0.1, rng),
         "weight" if param.shape.len() == 1 => return vec![1.0; n],
         "weight" => fan_in(&param.shape),
         "bias" => match sibling("weight") {

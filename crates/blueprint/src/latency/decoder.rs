@@ -1,7 +1,8 @@
 //! Work of the decoder: once an image, then word by word for all hypotheses of a beam.
 
 use super::{Kernel, NEAR, SHARED, Work};
-use crate::decoder::{BridgeSpec, DecoderSpec, RecurrentSpec, TransformerSpec};
+use crate::bridge::BridgeSpec;
+use crate::decoder::{DecoderSpec, RecurrentSpec, TransformerSpec};
 use crate::language::{Attention, Cell, FeedForwardKind, ImageMode};
 
 /// What is computed once an image before the first word: keys, values, first states.

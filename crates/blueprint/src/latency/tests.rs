@@ -1,7 +1,8 @@
 //! Amounts by hand, and what the profile's reader refuses.
 
 use super::*;
-use crate::decoder::{BridgeSpec, DecoderSpec, RecurrentSpec, TransformerSpec};
+use crate::bridge::BridgeSpec;
+use crate::decoder::{DecoderSpec, RecurrentSpec, TransformerSpec};
 use crate::design::Target;
 use crate::graph::{Activation, Conv, Graph, Op, Padding, Shape};
 use crate::language::{Attention, Cell, Embeddings, FeedForwardKind, ImageMode, Memory};
@@ -13,7 +14,7 @@ fn profile(cost: f64) -> DeviceProfile {
 }
 
 fn bridge() -> BridgeSpec {
-    BridgeSpec { memory: Memory::Grid, input: Shape::new(8, 2, 2), dim: 6, dropout_pct: 0 }
+    BridgeSpec::plain(Memory::Grid, Shape::new(8, 2, 2), 6)
 }
 
 fn lstm(attention: Attention) -> RecurrentSpec {

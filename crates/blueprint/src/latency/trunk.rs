@@ -1,8 +1,9 @@
 //! Work of the trained part of the encoder on the tensor engine, which runs a graph node by node.
 
 use super::{Kernel, NEAR, PAGE, Work};
-use crate::decoder::BridgeSpec;
+use crate::bridge::BridgeSpec;
 use crate::graph::{Activation, Conv, Graph, Node, Op, Shape};
+use crate::language::Places;
 
 /// Channels in and out up to which the engine convolves without gathering columns.
 const SMALL_CHANNELS: (usize, usize) = (4, 16);
@@ -24,12 +25,38 @@ pub fn trunk_work(graph: &Graph) -> Work {
 
 /// From a feature map of one image to memory.
 pub fn bridge_work(spec: &BridgeSpec) -> Work {
-    let (mut work, memory) = (Work::default(), spec.tokens() * spec.dim);
-    product(&mut work, spec.tokens(), spec.input.c, spec.dim);
-    work.put(Kernel::Memory, memory);
+    let (mut work, cells, dim) = (Work::default(), spec.cells(), spec.dim);
+    product(&mut work, cells, spec.input.c, dim);
+    work.put(Kernel::Memory, cells * dim);
     work.put(Kernel::Reduce, spec.input.len());
     work.put(Kernel::Image, 1);
+    if spec.coarse() > 0 {
+        work.put(Kernel::Operation, 3);
+        work.put(Kernel::Adaptive, spec.input.len());
+    }
+    if spec.positions != Places::None {
+        work.put(Kernel::Operation, 2);
+        work.put(Kernel::Gate, cells * dim);
+    }
+    resampler_work(&mut work, spec);
     work
+}
+
+fn resampler_work(work: &mut Work, spec: &BridgeSpec) {
+    let (n, cells, dim) = (spec.queries, spec.cells(), spec.dim);
+    if n == 0 {
+        return;
+    }
+    (0..2).for_each(|_| product(work, n, dim, dim));
+    (0..2).for_each(|_| product(work, cells, dim, dim));
+    product(work, n, dim, spec.wide());
+    product(work, n, spec.wide(), dim);
+    work.put(Kernel::Gemm, 2 * n * cells * dim);
+    work.put(Kernel::GemmValues, 2 * cells * dim);
+    work.put(Kernel::Softmax, spec.heads() * n * cells);
+    work.put(Kernel::LayerNorm, 3 * n * dim);
+    work.put(Kernel::Gelu, n * spec.wide());
+    work.put(Kernel::Operation, 50);
 }
 
 /// `rows` × `inner` times `inner` × `columns`.

@@ -12,6 +12,7 @@ mod transformer;
 mod transformer_step;
 
 pub use batch::{CaptionBatch, Row};
+pub(crate) use places::sinusoid;
 pub use session::Session;
 
 use crate::math::Dropout;

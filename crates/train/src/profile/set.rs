@@ -157,7 +157,7 @@ pub(super) fn all() -> Result<Vec<Calibration>, TrainError> {
         (128, 12, 128, Memory::Global),
         (128, 10, 512, Memory::Grid),
     ] {
-        all.push(bridged(BridgeSpec { memory, input: Shape::new(c, side, side), dim, dropout_pct: 0 }));
+        all.push(bridged(BridgeSpec::plain(memory, Shape::new(c, side, side), dim)));
     }
     all.extend([48, 96, 160, 224].map(resized));
     Ok(all)

@@ -104,7 +104,7 @@ fn transformer(
 
 /// A bridge whose memory has these extents.
 fn bridge(tokens: usize, dim: usize) -> BridgeSpec {
-    BridgeSpec { memory: Memory::Grid, input: Shape::new(dim, tokens, 1), dim, dropout_pct: 0 }
+    BridgeSpec::plain(Memory::Grid, Shape::new(dim, tokens, 1), dim)
 }
 
 fn memory(tokens: usize, dim: usize) -> TensorData {
