@@ -163,8 +163,8 @@ codes! {
         right: r#"{"family": "recurrent", "cell": "gru", "embed": 256, "hidden": 256, "layers": 1,
  "image": "every_step", "attention": "none", "dropout_pct": 10, "embeddings": "tied"}"#;
     SingleToken = "CW0113", "The bridge sets out many tokens and the decoder reads one", fixable: true,
-        why: "Places, scales and queries tell tokens apart. A memory that is one mean token has nothing to tell apart, so
- they would cost weights and change nothing.",
+        why: "Places, scales and queries tell tokens apart. A memory that is one mean token has nothing to tell apart, so \
+            they would cost weights and change nothing.",
         remedy: "Leave the field out, or let the decoder read the grid: attention, or memory \"grid\".",
         at: "", wrong: r#"{"encoder": {"input": 96, "source": {"kind": "pretrained", "backbone": "resnet18", "cut": "s16"}, "blocks": []},
  "bridge": {"dim": 128, "dropout_pct": 10, "positions": "learned"},

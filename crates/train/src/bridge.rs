@@ -132,3 +132,48 @@ pub(crate) fn dropped(x: Tensor<2>, percent: u8, dropout: &mut Dropout) -> Tenso
         None => x,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::decoder::tests::params;
+    use crate::params::Grads;
+    use serde_json::Value;
+
+    fn close(ours: f64, theirs: f64, what: &str) {
+        assert!((ours - theirs).abs() <= 1e-4 * theirs.abs().max(0.05), "{what}: {ours}, PyTorch {theirs}");
+    }
+
+    /// `tests/fixtures/train/make.py` makes the numbers.
+    #[test]
+    fn memory_and_gradients_are_those_of_pytorch() {
+        let cases: Vec<Value> =
+            serde_json::from_str(include_str!("../../../tests/fixtures/train/bridges.json")).unwrap();
+        assert_eq!(cases.len(), 7);
+        for case in cases {
+            let spec: BridgeSpec = serde_json::from_value(case["spec"].clone()).unwrap();
+            let (params, label) = (params(&spec.parameters()), format!("{spec:?}"));
+            let shape = [2, spec.input.c, spec.input.h, spec.input.w];
+            let values: Vec<f32> = crate::decoder::tests::formula(100, shape.iter().product());
+            let data = TensorData::new(values.iter().map(|x| 3.0 * x).collect(), shape);
+            let maps = Tensor::<4>::from_data(data, params.device()).require_grad();
+            let memory = bridge(&spec, &params, maps.clone(), &mut Dropout::off());
+            let ours: Vec<f32> = memory.clone().inner().into_data().try_into_vec().unwrap();
+            for (o, t) in ours.iter().zip(case["memory"].as_array().unwrap()) {
+                close(f64::from(*o), t.as_f64().unwrap(), &label);
+            }
+            let weights: Vec<f32> = (0..ours.len()).map(|i| (i as f32).sin()).collect();
+            let weights = Tensor::<3>::from_data(TensorData::new(weights, memory.dims()), params.device());
+            let (mut found, mut grads) = ((memory * weights).sum().backward(), Grads::new(&params));
+            params.collect(&mut found, &mut grads);
+            let norm = |g: &[f32]| crate::math::sum_of_squares(g).sqrt();
+            let d_maps: Vec<f32> = maps.grad_remove(&mut found).unwrap().into_data().try_into_vec().unwrap();
+            close(norm(&d_maps), case["input_norm"].as_f64().unwrap(), &label);
+            for (id, (name, ..)) in params.tensors().enumerate() {
+                let gradient =
+                    grads.get(id).unwrap_or_else(|| panic!("{label}: {name} without a gradient"));
+                close(norm(gradient), case["norms"][name].as_f64().unwrap(), &format!("{label} {name}"));
+            }
+        }
+    }
+}

@@ -14,7 +14,7 @@ pub(crate) fn formula(k: usize, n: usize) -> Vec<f32> {
     (0..n).map(|i| ((1.0 + 0.7 * i as f64 + k as f64).sin() * 0.3) as f32).collect()
 }
 
-fn params(wanted: &[Param]) -> Params {
+pub(crate) fn params(wanted: &[Param]) -> Params {
     let one = |(k, p): (usize, &Param)| {
         let norm = p.name.contains(".norm") && p.name.ends_with("weight");
         formula(k, p.len()).iter().map(|x| if norm { x + 1.0 } else { *x }).collect()
