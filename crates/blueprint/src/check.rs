@@ -4,8 +4,8 @@ use crate::bridge::{BridgeSpec, PYRAMID_SIDE};
 use crate::decoder::{DecoderSpec, RecurrentSpec, TransformerSpec};
 use crate::design::{Cost, Design, Frozen, Target};
 use crate::diagnostic::{Code, Diagnostic};
-use crate::graph::{Graph, Shape};
 use crate::fix::Fix;
+use crate::graph::{Graph, Shape};
 use crate::language::{
     Attention, Blueprint, Cut, Decoder, Embeddings, Encoder, Memory, Places, Scales, Source, Width,
 };

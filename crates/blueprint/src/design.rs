@@ -1,7 +1,7 @@
 //! A lowered design: graphs and resolved decoder, with every parameter named and counted.
 
 use crate::bridge::BridgeSpec;
-use crate::decoder::{DecoderSpec};
+use crate::decoder::DecoderSpec;
 use crate::graph::{Graph, Param};
 use crate::language::Cut;
 use serde::{Deserialize, Serialize};

@@ -104,7 +104,8 @@ fn resampler(design: &Design) -> u64 {
     if n == 0 {
         return 0;
     }
-    (2 * cells * bridge.dim + 2 * bridge.heads() * n * cells + n * (12 * bridge.dim + 2 * bridge.wide())) as u64
+    (2 * cells * bridge.dim + 2 * bridge.heads() * n * cells + n * (12 * bridge.dim + 2 * bridge.wide()))
+        as u64
 }
 
 fn inference(design: &Design, beam: u64) -> u64 {

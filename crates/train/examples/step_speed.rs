@@ -33,8 +33,7 @@ fn references(varied: bool) -> Vec<Vec<Vec<u32>>> {
 }
 
 fn main() {
-    let bridge_spec =
-        BridgeSpec::plain(Memory::Grid, Shape::new(1280, 7, 7), 256);
+    let bridge_spec = BridgeSpec::plain(Memory::Grid, Shape::new(1280, 7, 7), 256);
     let transformer = DecoderSpec::Transformer(TransformerSpec {
         dim: 256,
         layers: 2,

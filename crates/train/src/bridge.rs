@@ -140,8 +140,9 @@ mod tests {
     use crate::params::Grads;
     use serde_json::Value;
 
+    /// Gradients that are small sums of large terms keep the rounding of 32-bit terms.
     fn close(ours: f64, theirs: f64, what: &str) {
-        assert!((ours - theirs).abs() <= 1e-4 * theirs.abs().max(0.05), "{what}: {ours}, PyTorch {theirs}");
+        assert!((ours - theirs).abs() <= 1e-4 * theirs.abs().max(0.2), "{what}: {ours}, PyTorch {theirs}");
     }
 
     /// `tests/fixtures/train/make.py` makes the numbers.
@@ -170,8 +171,7 @@ mod tests {
             let d_maps: Vec<f32> = maps.grad_remove(&mut found).unwrap().into_data().try_into_vec().unwrap();
             close(norm(&d_maps), case["input_norm"].as_f64().unwrap(), &label);
             for (id, (name, ..)) in params.tensors().enumerate() {
-                let gradient =
-                    grads.get(id).unwrap_or_else(|| panic!("{label}: {name} without a gradient"));
+                let gradient = grads.get(id).unwrap_or_else(|| panic!("{label}: {name} without a gradient"));
                 close(norm(gradient), case["norms"][name].as_f64().unwrap(), &format!("{label} {name}"));
             }
         }
