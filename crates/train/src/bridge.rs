@@ -140,9 +140,9 @@ mod tests {
     use crate::params::Grads;
     use serde_json::Value;
 
-    /// Gradients that are small sums of large terms keep the rounding of 32-bit terms.
+    /// Small gradients are sums of large terms: PyTorch's own 32-bit run differs from its 64-bit run by as much.
     fn close(ours: f64, theirs: f64, what: &str) {
-        assert!((ours - theirs).abs() <= 1e-4 * theirs.abs().max(0.2), "{what}: {ours}, PyTorch {theirs}");
+        assert!((ours - theirs).abs() <= 1e-4 * theirs.abs().max(1.0), "{what}: {ours}, PyTorch {theirs}");
     }
 
     /// `tests/fixtures/train/make.py` makes the numbers.
