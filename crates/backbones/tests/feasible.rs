@@ -77,6 +77,7 @@ fn no_random_design_is_cheaper_than_every_cheapest_one() {
         lstm: true,
         gru: true,
         transformer: true,
+        convolution: true,
     };
     let schema = narrowing.schema();
     let mut rng = ChaCha8Rng::seed_from_u64(3);

@@ -1,6 +1,8 @@
 //! Canonical form and hash: designs that build and train the same network hash alike.
 
-use crate::language::{Block, Blueprint, Branch, Merge, Parallel, Repeated, Residual, ResidualTag, Shortcut};
+use crate::language::{
+    Between, Block, Blueprint, Branch, Decoder, Merge, Parallel, Repeated, Residual, ResidualTag, Shortcut,
+};
 use sha2::{Digest, Sha256};
 
 /// The canonical form: spellings of one thing are rewritten to one spelling.
@@ -14,6 +16,12 @@ pub fn canonical(blueprint: &Blueprint) -> Blueprint {
         if let Block::Parallel(parallel) = block {
             sort_branches(parallel);
         }
+    }
+    // One layer has nothing below it to join.
+    if let Decoder::Recurrent { layers, between, .. } = &mut form.decoder
+        && layers.0 == 1
+    {
+        *between = Between::Plain;
     }
     form
 }

@@ -2,12 +2,14 @@
 
 use crate::bridge::{BridgeSpec, PYRAMID_SIDE};
 use crate::decoder::{DecoderSpec, RecurrentSpec, TransformerSpec};
+use crate::decoder_more::{ConvolutionSpec, TopDownSpec};
 use crate::design::{Cost, Design, Frozen, Target};
 use crate::diagnostic::{Code, Diagnostic};
 use crate::fix::Fix;
 use crate::graph::{Graph, Shape};
 use crate::language::{
-    Attention, Blueprint, Cut, Decoder, Embeddings, Encoder, Memory, Places, Scales, Source, Width,
+    Attention, Between, Blueprint, Cell, Cut, Decoder, Embeddings, Encoder, Memory, Places, Scales, Source,
+    Width,
 };
 use crate::lower::Lowering;
 use crate::{canonical, fix, schema};
@@ -216,28 +218,57 @@ fn single_token(blueprint: &Blueprint, diagnostics: &mut Vec<Diagnostic>) {
 
 /// Tied embeddings are read by the vocabulary layer: both must have one width.
 fn tied_widths(blueprint: &Blueprint, diagnostics: &mut Vec<Diagnostic>) {
-    let Decoder::Recurrent { embed, hidden, attention, embeddings: Embeddings::Tied, .. } =
-        &blueprint.decoder
-    else {
-        return;
+    let (embed, read, parts) = match &blueprint.decoder {
+        Decoder::Recurrent { embed, hidden, attention, embeddings: Embeddings::Tied, .. } => {
+            match attention {
+                Attention::None => (embed.0, hidden.0, "the state"),
+                _ => (embed.0, hidden.0 + blueprint.bridge.dim.0, "state and context"),
+            }
+        }
+        Decoder::TopDown { embed, hidden, embeddings: Embeddings::Tied, .. } => {
+            (embed.0, hidden.0, "the state")
+        }
+        _ => return,
     };
-    let context = if *attention == Attention::None { 0 } else { blueprint.bridge.dim.0 };
-    if embed.0 != hidden.0 + context {
-        let read = if context == 0 { "the state".to_string() } else { "state and context".to_string() };
-        let message = format!("tied embeddings are {} wide and {read} {}", embed.0, hidden.0 + context);
-        let hint = match Width::CHOICES.contains(&(hidden.0 + context)) {
-            true => format!("use embed {}, or leave embeddings separate", hidden.0 + context),
+    if embed != read {
+        let message = format!("tied embeddings are {embed} wide and {parts} {read}");
+        let hint = match Width::CHOICES.contains(&read) {
+            true => format!("use embed {read}, or leave embeddings separate"),
             false => "leave embeddings separate".to_string(),
         };
         diagnostics.push(Diagnostic::new(Code::TiedWidth, "/decoder/embed", message, hint));
     }
 }
 
+/// The sentinel of adaptive attention is gated out of an LSTM's cell.
+fn sentinel(cell: Cell, attention: Attention, diagnostics: &mut Vec<Diagnostic>) {
+    if cell == Cell::Gru && attention == Attention::Adaptive {
+        let message = "adaptive attention looks into an LSTM's cell, and a GRU has none";
+        let hint = "use cell lstm, or attention additive";
+        diagnostics.push(Diagnostic::new(Code::Sentinel, "/decoder/attention", message, hint));
+    }
+}
+
 fn lower_decoder(decoder: &Decoder, diagnostics: &mut Vec<Diagnostic>) -> Option<DecoderSpec> {
     match decoder {
-        Decoder::Recurrent { cell, embed, hidden, layers, image, attention, dropout_pct, embeddings } => {
+        Decoder::Recurrent {
+            cell,
+            embed,
+            hidden,
+            layers,
+            image,
+            attention,
+            dropout_pct,
+            embeddings,
+            rnn_norm,
+            between,
+        } => {
+            sentinel(*cell, *attention, diagnostics);
             Some(DecoderSpec::Recurrent(RecurrentSpec {
                 embeddings: *embeddings,
+                rnn_norm: *rnn_norm,
+                // A single layer has nothing below it.
+                between: if layers.0 == 1 { Between::Plain } else { *between },
                 cell: *cell,
                 embed: embed.0 as usize,
                 hidden: hidden.0 as usize,
@@ -245,6 +276,24 @@ fn lower_decoder(decoder: &Decoder, diagnostics: &mut Vec<Diagnostic>) -> Option
                 image: *image,
                 attention: *attention,
                 dropout_pct: dropout_pct.0,
+            }))
+        }
+        Decoder::TopDown { embed, hidden, dropout_pct, embeddings } => {
+            Some(DecoderSpec::TopDown(TopDownSpec {
+                embed: embed.0 as usize,
+                hidden: hidden.0 as usize,
+                dropout_pct: dropout_pct.0,
+                embeddings: *embeddings,
+            }))
+        }
+        Decoder::Convolution { memory, dim, layers, kernel, dropout_pct, embeddings } => {
+            Some(DecoderSpec::Convolution(ConvolutionSpec {
+                memory: *memory,
+                dim: dim.0 as usize,
+                layers: layers.0 as usize,
+                kernel: kernel.0 as usize,
+                dropout_pct: dropout_pct.0,
+                embeddings: *embeddings,
             }))
         }
         Decoder::Transformer {

@@ -5,9 +5,11 @@
 //! `[out, in]`. Words 0 to 3 are padding, begin, end and unknown.
 
 use crate::bridge::BridgeSpec;
+use crate::decoder_more::{ConvolutionSpec, TopDownSpec};
 use crate::graph::Param;
 use crate::language::{
-    Attention, Cell, Embeddings, FeedForwardKind, ImageMode, LayerWeights, NormPlace, Positions,
+    Attention, Between, Cell, Embeddings, FeedForwardKind, ImageMode, LayerWeights, NormPlace, Positions,
+    RnnNorm,
 };
 use serde::{Deserialize, Serialize};
 
@@ -21,7 +23,16 @@ use serde::{Deserialize, Serialize};
 /// * attention over memory tokens, query = previous top-layer state `h`:
 ///   `dot`: `softmax(query(h) · m / √dim)`; `additive`: `softmax(score · tanh(query(h) + key(m)))`,
 ///   `query`, `key` to `dim`, both with bias, `score` `[1, dim]` without. The context (weighted sum of `m`) is
-///   appended to the input (with `first_token` too) and to the state before the vocabulary layer.
+///   appended to the input (with `first_token` too) and to the state before the vocabulary layer. `multi_head`:
+///   `out(heads(query(h), key(m), value(m)))`, all of width `dim`, in heads of 32 channels.
+/// * `adaptive` attends after the cells, and its context joins the state before the vocabulary layer alone. With `x`
+///   the top cell's input: sentinel `s = sentinel(sigmoid(gate_x(x) + gate_h(h_old)) · tanh(c))`; the scores are those
+///   of `additive` with the new `h`, over `key(m)` of all tokens and `sentinel_key(s)`, the sum is over tokens and `s`.
+///   (Lu et al. add context and state, which have one width there; here they stand side by side.)
+/// * norm `layer`: `bias_ih` and `bias_hh` give way to layer norms (eps 1e-5) of the input's and of the state's part of
+///   each gate, `norm_ih` and `norm_hh`, and an LSTM shows `tanh(norm_c(c))`.
+/// * between: a layer above the first hands on `h + x`, or `x + sigmoid(highway(x)) · (h - x)`; attention's query and
+///   the next step see `h` itself.
 /// * `logits = out(dropout([h; context]))`; dropout also on embeddings and between layers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RecurrentSpec {
@@ -42,6 +53,12 @@ pub struct RecurrentSpec {
     /// Whether the vocabulary layer has its own weights; `out.bias` it always has.
     #[serde(default)]
     pub embeddings: Embeddings,
+    /// Norms within the cells.
+    #[serde(default)]
+    pub rnn_norm: RnnNorm,
+    /// What layers above the first hand on.
+    #[serde(default)]
+    pub between: Between,
 }
 
 /// A Transformer decoder (Vaswani et al. 2017).
@@ -87,6 +104,10 @@ pub struct TransformerSpec {
 pub enum DecoderSpec {
     /// LSTM or GRU.
     Recurrent(RecurrentSpec),
+    /// Two LSTMs with attention between.
+    TopDown(TopDownSpec),
+    /// Causal convolutions.
+    Convolution(ConvolutionSpec),
     /// Transformer.
     Transformer(TransformerSpec),
 }
@@ -98,7 +119,7 @@ pub(crate) fn linear(all: &mut Vec<Param>, name: &str, output: usize, input: usi
 }
 
 /// Appends the vocabulary layer, whose weight is that of the embeddings where they are tied.
-fn vocabulary(all: &mut Vec<Param>, embeddings: Embeddings, vocab: usize, width: usize) {
+pub(crate) fn vocabulary(all: &mut Vec<Param>, embeddings: Embeddings, vocab: usize, width: usize) {
     match embeddings {
         Embeddings::Separate => linear(all, "decoder.out", vocab, width),
         Embeddings::Tied => all.push(Param::new("decoder.out.bias", &[vocab])),
@@ -120,7 +141,24 @@ impl RecurrentSpec {
     /// Width of what the first cell reads, for memory tokens of width `memory`.
     pub fn input(&self, memory: usize) -> usize {
         let image = if self.image == ImageMode::EveryStep { self.embed } else { 0 };
-        self.embed + image + self.context(memory)
+        let context = if self.attention == Attention::Adaptive { 0 } else { self.context(memory) };
+        self.embed + image + context
+    }
+
+    /// Width of what the top cell reads.
+    pub fn top_input(&self, memory: usize) -> usize {
+        if self.layers == 1 { self.input(memory) } else { self.hidden }
+    }
+
+    /// Heads of multi-head attention in memory of that width.
+    pub fn heads(memory: usize) -> usize {
+        (memory / 32).max(1)
+    }
+
+    /// Whether no more than plain cells with additive, dot or no attention is asked for.
+    pub fn is_plain(&self) -> bool {
+        let attention = matches!(self.attention, Attention::None | Attention::Additive | Attention::Dot);
+        attention && self.rnn_norm == RnnNorm::None && self.between == Between::Plain
     }
 
     /// Gates of the cell: rows of its weights in units of `hidden`.
@@ -144,25 +182,59 @@ impl RecurrentSpec {
                 linear(&mut all, "decoder.image", self.embed, memory);
             }
         }
-        if self.attention != Attention::None {
-            linear(&mut all, "decoder.attn.query", memory, self.hidden);
-        }
-        if self.attention == Attention::Additive {
-            linear(&mut all, "decoder.attn.key", memory, memory);
-            all.push(Param::new("decoder.attn.score.weight", &[1, memory]));
-        }
-        let rows = self.gates() * self.hidden;
+        self.attention_parameters(&mut all, memory);
         for layer in 0..self.layers {
-            let input = if layer == 0 { self.input(memory) } else { self.hidden };
-            let param =
-                |leaf: &str, shape: &[usize]| Param::new(format!("decoder.rnn.{layer}.{leaf}"), shape);
-            all.push(param("weight_ih", &[rows, input]));
-            all.push(param("weight_hh", &[rows, self.hidden]));
-            all.push(param("bias_ih", &[rows]));
-            all.push(param("bias_hh", &[rows]));
+            self.cell_parameters(&mut all, layer, if layer == 0 { self.input(memory) } else { self.hidden });
         }
         vocabulary(&mut all, self.embeddings, vocab, self.hidden + self.context(memory));
         all
+    }
+
+    fn attention_parameters(&self, all: &mut Vec<Param>, memory: usize) {
+        let (kind, hidden) = (self.attention, self.hidden);
+        if kind == Attention::None {
+            return;
+        }
+        linear(all, "decoder.attn.query", memory, hidden);
+        if kind != Attention::Dot {
+            linear(all, "decoder.attn.key", memory, memory);
+        }
+        if kind == Attention::MultiHead {
+            linear(all, "decoder.attn.value", memory, memory);
+            linear(all, "decoder.attn.out", memory, memory);
+            return;
+        }
+        if kind != Attention::Dot {
+            all.push(Param::new("decoder.attn.score.weight", &[1, memory]));
+        }
+        if kind == Attention::Adaptive {
+            linear(all, "decoder.attn.gate_x", hidden, self.top_input(memory));
+            linear(all, "decoder.attn.gate_h", hidden, hidden);
+            linear(all, "decoder.attn.sentinel", memory, hidden);
+            linear(all, "decoder.attn.sentinel_key", memory, memory);
+        }
+    }
+
+    fn cell_parameters(&self, all: &mut Vec<Param>, layer: usize, input: usize) {
+        let (rows, name) = (self.gates() * self.hidden, format!("decoder.rnn.{layer}"));
+        all.push(Param::new(format!("{name}.weight_ih"), &[rows, input]));
+        all.push(Param::new(format!("{name}.weight_hh"), &[rows, self.hidden]));
+        match self.rnn_norm {
+            RnnNorm::None => {
+                all.push(Param::new(format!("{name}.bias_ih"), &[rows]));
+                all.push(Param::new(format!("{name}.bias_hh"), &[rows]));
+            }
+            RnnNorm::Layer => {
+                norm(all, &format!("{name}.norm_ih"), rows);
+                norm(all, &format!("{name}.norm_hh"), rows);
+                if self.cell == Cell::Lstm {
+                    norm(all, &format!("{name}.norm_c"), self.hidden);
+                }
+            }
+        }
+        if layer > 0 && self.between == Between::Highway {
+            linear(all, &format!("{name}.highway"), self.hidden, self.hidden);
+        }
     }
 
     fn macs_per_token(&self, tokens: usize, memory: usize, vocab: usize) -> u64 {
@@ -174,10 +246,17 @@ impl RecurrentSpec {
         let rows = self.gates() * self.hidden;
         let first = rows * (self.input(memory) + self.hidden);
         let rest = (self.layers - 1) * rows * 2 * self.hidden;
+        let highway = if self.between == Between::Highway { self.hidden * self.hidden } else { 0 };
+        let rest = rest + (self.layers - 1) * highway;
         let attention = match self.attention {
             Attention::None => 0,
-            Attention::Dot => memory * self.hidden + 2 * tokens * memory,
-            Attention::Additive => memory * self.hidden + 2 * tokens * memory,
+            Attention::Dot | Attention::Additive => memory * self.hidden + 2 * tokens * memory,
+            Attention::MultiHead => memory * self.hidden + 2 * tokens * memory + memory * memory,
+            Attention::Adaptive => {
+                let gate = self.hidden * (self.top_input(memory) + self.hidden);
+                let sentinel = memory * self.hidden + memory * memory;
+                gate + sentinel + memory * self.hidden + 2 * (tokens + 1) * memory
+            }
         };
         (first + rest + attention) as u64
     }
@@ -235,6 +314,8 @@ impl DecoderSpec {
     pub fn parameters(&self, memory: usize, vocab: usize, positions: usize) -> Vec<Param> {
         match self {
             Self::Recurrent(spec) => spec.parameters(memory, vocab),
+            Self::TopDown(spec) => spec.parameters(memory, vocab),
+            Self::Convolution(spec) => spec.parameters(memory, vocab),
             Self::Transformer(spec) => spec.parameters(memory, vocab, positions),
         }
     }
@@ -243,6 +324,8 @@ impl DecoderSpec {
     pub fn macs_per_token(&self, bridge: &BridgeSpec, vocab: usize, positions: usize) -> u64 {
         match self {
             Self::Recurrent(spec) => spec.macs_per_token(bridge.tokens(), bridge.dim, vocab),
+            Self::TopDown(spec) => spec.macs_per_token(bridge.tokens(), bridge.dim, vocab),
+            Self::Convolution(spec) => spec.macs_per_token(bridge.tokens(), vocab),
             Self::Transformer(spec) => spec.macs_per_token(bridge.tokens(), vocab, positions),
         }
     }
@@ -260,9 +343,15 @@ impl DecoderSpec {
                     }
                     ImageMode::EveryStep => spec.embed * memory,
                 };
-                let keys = if spec.attention == Attention::Additive { tokens * memory * memory } else { 0 };
-                image + keys
+                let keyed = match spec.attention {
+                    Attention::None | Attention::Dot => 0,
+                    Attention::Additive | Attention::Adaptive => 1,
+                    Attention::MultiHead => 2,
+                };
+                image + keyed * tokens * memory * memory
             }
+            Self::TopDown(_) => tokens * memory * memory,
+            Self::Convolution(spec) => spec.macs_per_image(tokens, memory),
             Self::Transformer(spec) => spec.layers * 2 * tokens * memory * spec.dim,
         }) as u64
     }

@@ -162,7 +162,7 @@ codes! {
  "image": "every_step", "attention": "none", "dropout_pct": 10, "embeddings": "tied"}"#,
         right: r#"{"family": "recurrent", "cell": "gru", "embed": 256, "hidden": 256, "layers": 1,
  "image": "every_step", "attention": "none", "dropout_pct": 10, "embeddings": "tied"}"#;
-    SingleToken = "CW0113", "The bridge sets out many tokens and the decoder reads one", fixable: true,
+    SingleToken = "CW0114", "The bridge sets out many tokens and the decoder reads one", fixable: true,
         why: "Places, scales and queries tell tokens apart. A memory that is one mean token has nothing to tell apart, so \
             they would cost weights and change nothing.",
         remedy: "Leave the field out, or let the decoder read the grid: attention, or memory \"grid\".",
@@ -176,4 +176,12 @@ codes! {
  "decoder": {"family": "recurrent", "cell": "gru", "embed": 128, "hidden": 256, "layers": 1,
  "image": "every_step", "attention": "dot", "dropout_pct": 10},
  "recipe": {"lr": 0.001, "schedule": "cosine", "weight_decay": 0.01, "label_smoothing": 0.1, "clip": 1.0, "batch": 16}}"#;
+    Sentinel = "CW0115", "Adaptive attention needs an LSTM", fixable: false,
+        why: "Its sentinel is a gated view of the LSTM's cell; a GRU keeps no cell beside its state.",
+        remedy: "Use cell lstm, or another attention.",
+        at: "/decoder",
+        wrong: r#"{"family": "recurrent", "cell": "gru", "embed": 128, "hidden": 256, "layers": 1,
+ "image": "every_step", "attention": "adaptive", "dropout_pct": 10}"#,
+        right: r#"{"family": "recurrent", "cell": "lstm", "embed": 128, "hidden": 256, "layers": 1,
+ "image": "every_step", "attention": "adaptive", "dropout_pct": 10}"#;
 }

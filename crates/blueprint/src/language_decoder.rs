@@ -112,6 +112,36 @@ pub enum Attention {
     Additive,
     /// Scaled dot product (Luong et al. 2015).
     Dot,
+    /// Scaled dot product by heads of 32 channels, with keys and values of its own (Vaswani et al. 2017).
+    MultiHead,
+    /// Additive, with a sentinel beside the cells that says "look at the words" (Lu et al. 2017); LSTM only.
+    Adaptive,
+}
+
+/// Norms within a recurrent cell.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+#[schemars(inline)]
+pub enum RnnNorm {
+    /// None.
+    #[default]
+    None,
+    /// Layer norm of each gate's two parts, and of an LSTM's cell (Ba et al. 2016).
+    Layer,
+}
+
+/// What a recurrent layer above the first hands on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+#[schemars(inline)]
+pub enum Between {
+    /// Its state.
+    #[default]
+    Plain,
+    /// Its state plus its input (Wu et al. 2016).
+    Residual,
+    /// State and input, mixed by a gate (Srivastava et al. 2015).
+    Highway,
 }
 
 /// Whether the vocabulary layer has its own weights.
@@ -201,6 +231,40 @@ pub enum Decoder {
         /// with attention. Separate where left out.
         #[serde(default, skip_serializing_if = "is_default")]
         embeddings: Embeddings,
+        /// Norms within the cells; none where left out.
+        #[serde(default, skip_serializing_if = "is_default")]
+        rnn_norm: RnnNorm,
+        /// What layers above the first hand on; their state where left out.
+        #[serde(default, skip_serializing_if = "is_default")]
+        between: Between,
+    },
+    /// Two LSTMs, the first of which attends for the second (Anderson et al. 2018).
+    TopDown {
+        /// Width of word embeddings.
+        embed: Width,
+        /// Width of both states.
+        hidden: Width,
+        /// Dropout.
+        dropout_pct: Dropout,
+        /// Whether the vocabulary layer reuses the word embeddings: then `embed` is `hidden`. Separate where left out.
+        #[serde(default, skip_serializing_if = "is_default")]
+        embeddings: Embeddings,
+    },
+    /// Causal convolutions over the words (Gehring et al. 2017; Aneja et al. 2018).
+    Convolution {
+        /// Whether each layer attends to the grid, or the mean over cells is added to the words and no more.
+        memory: Memory,
+        /// Width.
+        dim: Width,
+        /// Layers.
+        layers: Layers,
+        /// Words that a convolution sees at once.
+        kernel: WordKernel,
+        /// Dropout.
+        dropout_pct: Dropout,
+        /// Whether the vocabulary layer reuses the word embeddings; separate where left out.
+        #[serde(default, skip_serializing_if = "is_default")]
+        embeddings: Embeddings,
     },
     /// Transformer decoder with cross-attention to the memory.
     Transformer {
@@ -239,10 +303,15 @@ impl Decoder {
     pub fn memory(&self) -> Memory {
         match self {
             Self::Recurrent { attention: Attention::None, .. } => Memory::Global,
-            Self::Recurrent { .. } => Memory::Grid,
-            Self::Transformer { memory, .. } => *memory,
+            Self::Recurrent { .. } | Self::TopDown { .. } => Memory::Grid,
+            Self::Convolution { memory, .. } | Self::Transformer { memory, .. } => *memory,
         }
     }
+}
+
+menu! {
+    /// Words that a causal convolution sees at once.
+    WordKernel: u32 = [2, 3, 5, 7]
 }
 
 menu! {

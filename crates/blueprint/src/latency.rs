@@ -10,6 +10,7 @@
 mod decoder;
 mod frozen;
 mod trunk;
+mod unrolled;
 
 pub use decoder::{decode_work, setup_work};
 pub use frozen::frozen_work;

@@ -116,9 +116,18 @@ fn inference(design: &Design, beam: u64) -> u64 {
     let (tokens, positions) = (design.bridge.tokens() as u64, design.target.positions() as u64);
     let state = match &design.decoder {
         DecoderSpec::Recurrent(s) => {
-            let keys = if s.attention == Attention::Additive { memory } else { 0 };
+            let keys = match s.attention {
+                Attention::None | Attention::Dot => 0,
+                Attention::Additive | Attention::Adaptive => memory,
+                Attention::MultiHead => 2 * memory,
+            };
             let cells = if s.cell == Cell::Lstm { 2 } else { 1 };
             keys + beam * (cells * s.layers * s.hidden) as u64
+        }
+        DecoderSpec::TopDown(s) => memory + beam * 4 * s.hidden as u64,
+        DecoderSpec::Convolution(s) => {
+            let (keys, words) = (2 * s.attending() as u64 * tokens, beam * (s.layers * s.kernel) as u64);
+            (keys + words) * s.dim as u64
         }
         DecoderSpec::Transformer(s) => 2 * (s.layers * s.dim) as u64 * (tokens + beam * positions),
     };
@@ -136,7 +145,24 @@ fn training(design: &Design, images: u64) -> u64 {
     let rows = images * REFERENCES as u64;
     let positions = design.target.positions() as u64;
     let decoder = match &design.decoder {
-        DecoderSpec::Recurrent(s) => rows * positions * recurrent(design, s),
+        DecoderSpec::Recurrent(s) if s.is_plain() => rows * positions * recurrent(design, s),
+        DecoderSpec::Recurrent(s) => {
+            // On autodiff every row has the memory by its side, and every score its tanh.
+            let scores = if s.attention == Attention::None { 0 } else { memory_values(design) };
+            let layers = s.layers * 24 * s.hidden;
+            rows * (2 * scores + positions * (recurrent(design, s) + layers as u64 + scores))
+        }
+        DecoderSpec::TopDown(s) => {
+            let read: usize = s.inputs(design.bridge.dim).iter().sum();
+            let scores = memory_values(design);
+            rows * (2 * scores + positions * ((2 * read + 40 * s.hidden) as u64 + 2 * scores))
+        }
+        DecoderSpec::Convolution(s) => {
+            let attention = s.attending() * (3 * s.dim + 2 * design.bridge.tokens());
+            let layers = s.layers * (s.kernel + 8) * s.dim + attention;
+            let keys = 2 * (s.attending() * s.dim * design.bridge.tokens()) as u64 * images;
+            rows * positions * (layers + 2 * s.dim) as u64 + keys
+        }
         DecoderSpec::Transformer(s) => {
             let keys = 2 * (s.layers * s.dim * design.bridge.tokens()) as u64 * images;
             rows * positions * transformer(design, s) + keys
@@ -173,7 +199,7 @@ mod tests {
     use crate::bridge::BridgeSpec;
     use crate::design::Target;
     use crate::graph::{Conv, Op, Shape};
-    use crate::language::{Embeddings, ImageMode, Memory};
+    use crate::language::{Between, Embeddings, ImageMode, Memory, RnnNorm};
 
     fn design(trunk: Graph) -> Design {
         let input = trunk.output_shape();
@@ -186,6 +212,8 @@ mod tests {
             attention: Attention::None,
             dropout_pct: 0,
             embeddings: Embeddings::Separate,
+            rnn_norm: RnnNorm::None,
+            between: Between::Plain,
         });
         let bridge = BridgeSpec::plain(Memory::Global, input, 2);
         Design {

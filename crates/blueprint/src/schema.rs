@@ -268,12 +268,14 @@ pub struct Narrowing {
     pub scratch: bool,
     /// Image sizes on the menu; empty leaves all.
     pub sizes: Vec<u32>,
-    /// Whether LSTM decoders are allowed.
+    /// Whether LSTM decoders are allowed, top-down ones too.
     pub lstm: bool,
     /// Whether GRU decoders are allowed.
     pub gru: bool,
     /// Whether Transformer decoders are allowed.
     pub transformer: bool,
+    /// Whether convolutional decoders are allowed.
+    pub convolution: bool,
 }
 
 impl Narrowing {
@@ -296,6 +298,9 @@ impl Narrowing {
         let decoder = &mut schema["properties"]["decoder"];
         keep(decoder, "family", |family| match family {
             "transformer" => self.transformer,
+            "convolution" => self.convolution,
+            // Two LSTMs.
+            "top_down" => self.lstm,
             _ => self.lstm || self.gru,
         });
         for option in decoder["oneOf"].as_array_mut().into_iter().flatten() {

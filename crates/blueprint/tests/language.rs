@@ -43,8 +43,16 @@ const TARGET: Target = Target { vocab: 100, max_words: 20 };
 
 fn everything() -> Value {
     let backbones = vec!["toy".to_string()];
-    Narrowing { backbones, scratch: true, sizes: Vec::new(), lstm: true, gru: true, transformer: true }
-        .schema()
+    Narrowing {
+        backbones,
+        scratch: true,
+        sizes: Vec::new(),
+        lstm: true,
+        gru: true,
+        transformer: true,
+        convolution: true,
+    }
+    .schema()
 }
 
 fn example() -> Value {

@@ -157,9 +157,10 @@ pub fn text_model(args: &LlmArgs) -> Result<Box<dyn TextModel>, Failure> {
 fn inspiration(contract: &Contract) -> Vec<Vec<String>> {
     let parts = &contract.components;
     let family = |family, json: &str| match family {
-        Family::Lstm => json.contains("\"cell\":\"lstm\""),
+        Family::Lstm => json.contains("\"cell\":\"lstm\"") || json.contains("\"family\":\"top_down\""),
         Family::Gru => json.contains("\"cell\":\"gru\""),
         Family::Transformer => json.contains("\"family\":\"transformer\""),
+        Family::Convolution => json.contains("\"family\":\"convolution\""),
     };
     let allowed = |snippet: &Snippet| match snippet.kind {
         SnippetKind::Source if snippet.json.contains("\"scratch\"") => parts.scratch,

@@ -157,6 +157,10 @@ fn field_choices(contract: &Contract, name: &str, inner: &Value, needed: bool) -
         return menu.iter().filter(fitting).map(|v| Some(v.clone())).take(3).collect();
     }
     let none = (!needed).then_some(None);
+    // These only add to a cell, and are tried where they are asked for.
+    let asked = |v: &Value| contract.components.required.iter().any(|word| v == word.as_str());
+    let extra = matches!(name, "rnn_norm" | "between");
+    let menu = menu.into_iter().filter(|v| !extra || asked(v));
     none.into_iter().chain(menu.into_iter().map(Some)).collect()
 }
 

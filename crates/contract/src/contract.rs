@@ -135,18 +135,22 @@ pub enum Family {
     Gru,
     /// Transformer with cross-attention.
     Transformer,
+    /// Causal convolutions.
+    Convolution,
 }
 
 impl Family {
     /// Every family.
-    pub const ALL: [Self; 3] = [Self::Lstm, Self::Gru, Self::Transformer];
+    pub const ALL: [Self; 4] = [Self::Lstm, Self::Gru, Self::Transformer, Self::Convolution];
 
     /// The family of a design's decoder.
     pub fn of(blueprint: &Blueprint) -> Self {
         match blueprint.decoder {
             Decoder::Recurrent { cell: Cell::Lstm, .. } => Self::Lstm,
             Decoder::Recurrent { cell: Cell::Gru, .. } => Self::Gru,
+            Decoder::TopDown { .. } => Self::Lstm,
             Decoder::Transformer { .. } => Self::Transformer,
+            Decoder::Convolution { .. } => Self::Convolution,
         }
     }
 }
@@ -157,6 +161,7 @@ impl std::fmt::Display for Family {
             Self::Lstm => "LSTM",
             Self::Gru => "GRU",
             Self::Transformer => "Transformer",
+            Self::Convolution => "convolution",
         })
     }
 }

@@ -24,6 +24,7 @@ impl Space {
             lstm: allows(Family::Lstm),
             gru: allows(Family::Gru),
             transformer: allows(Family::Transformer),
+            convolution: allows(Family::Convolution),
         };
         let mut schema = narrowing.schema();
         for section in ["bridge", "decoder", "recipe"] {

@@ -77,11 +77,18 @@ fn decoder(blueprint: &Blueprint) -> String {
             let looks = match (attention, image) {
                 (Attention::Additive, _) => "additive",
                 (Attention::Dot, _) => "dot",
+                (Attention::MultiHead, _) => "heads",
+                (Attention::Adaptive, _) => "adaptive",
                 (Attention::None, ImageMode::InitialState) => "init",
                 (Attention::None, ImageMode::FirstToken) => "first",
                 (Attention::None, ImageMode::EveryStep) => "every",
             };
             format!("{cell} {}{} {looks}", hidden.0, times(layers.0))
+        }
+        Decoder::TopDown { hidden, .. } => format!("top-down {}", hidden.0),
+        Decoder::Convolution { memory, dim, layers, kernel, .. } => {
+            let attending = if *memory == Memory::Grid { " grid" } else { "" };
+            format!("conv {}{} kernel {}{attending}", dim.0, times(layers.0), kernel.0)
         }
         Decoder::Transformer { memory, dim, layers, heads, .. } => {
             let global = if *memory == Memory::Global { " global" } else { "" };

@@ -3,7 +3,8 @@
 
 use burn::tensor::{Device, Tensor, TensorData};
 use capwright_blueprint::language::{
-    Attention, Cell, Embeddings, FeedForwardKind, ImageMode, LayerWeights, Memory, NormPlace, Positions,
+    Attention, Between, Cell, Embeddings, FeedForwardKind, ImageMode, LayerWeights, Memory, NormPlace,
+    Positions, RnnNorm,
 };
 use capwright_blueprint::{BridgeSpec, DecoderSpec, Param, RecurrentSpec, Shape, TransformerSpec};
 use capwright_train::decoder::{self, CaptionBatch};
@@ -23,6 +24,8 @@ fn lstm(attention: Attention) -> DecoderSpec {
         attention,
         dropout_pct: 30,
         embeddings: Embeddings::Separate,
+        rnn_norm: RnnNorm::None,
+        between: Between::Plain,
     })
 }
 

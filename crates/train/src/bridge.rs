@@ -114,11 +114,15 @@ pub(crate) fn linear(params: &Params, name: &str, x: Tensor<2>) -> Tensor<2> {
 
 /// Layer norm over the last dimension, eps 1e-5 (Ba et al. 2016).
 pub(crate) fn layer_norm(params: &Params, name: &str, x: Tensor<2>) -> Tensor<2> {
+    let weight = params.get::<1>(&format!("{name}.weight")).unsqueeze::<2>();
+    normed(x) * weight + params.get::<1>(&format!("{name}.bias")).unsqueeze::<2>()
+}
+
+/// Rows with mean 0 and variance 1 (eps 1e-5).
+pub(crate) fn normed(x: Tensor<2>) -> Tensor<2> {
     let centred = x.clone() - x.mean_dim(1);
     let variance = centred.clone().square().mean_dim(1);
-    let normed = centred * variance.add_scalar(1e-5).sqrt().recip();
-    let weight = params.get::<1>(&format!("{name}.weight")).unsqueeze::<2>();
-    normed * weight + params.get::<1>(&format!("{name}.bias")).unsqueeze::<2>()
+    centred * variance.add_scalar(1e-5).sqrt().recip()
 }
 
 /// Dropout of that many percent.

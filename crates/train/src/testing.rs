@@ -3,7 +3,8 @@
 use crate::params::Params;
 use burn::tensor::{Device, TensorData};
 use capwright_blueprint::language::{
-    Attention, Cell, Embeddings, FeedForwardKind, ImageMode, LayerWeights, NormPlace, Positions,
+    Attention, Between, Cell, Embeddings, FeedForwardKind, ImageMode, LayerWeights, NormPlace, Positions,
+    RnnNorm,
 };
 use capwright_blueprint::{DecoderSpec, RecurrentSpec, TransformerSpec};
 
@@ -21,6 +22,8 @@ pub fn recurrent(cell: Cell, image: ImageMode, attention: Attention, layers: usi
         attention,
         dropout_pct: 0,
         embeddings: Embeddings::Separate,
+        rnn_norm: RnnNorm::None,
+        between: Between::Plain,
     })
 }
 

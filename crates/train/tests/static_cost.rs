@@ -22,8 +22,16 @@ const MOST: u64 = 6_000_000;
 
 fn space() -> serde_json::Value {
     let backbones = Library::default().names();
-    Narrowing { backbones, scratch: true, sizes: Vec::new(), lstm: true, gru: true, transformer: true }
-        .schema()
+    Narrowing {
+        backbones,
+        scratch: true,
+        sizes: Vec::new(),
+        lstm: true,
+        gru: true,
+        transformer: true,
+        convolution: true,
+    }
+    .schema()
 }
 
 /// The first design of a random walk that fits together.

@@ -1,6 +1,6 @@
 //! Work of the decoder: once an image, then word by word for all hypotheses of a beam.
 
-use super::{Kernel, NEAR, SHARED, Work};
+use super::{Kernel, NEAR, SHARED, Work, unrolled};
 use crate::bridge::BridgeSpec;
 use crate::decoder::{DecoderSpec, RecurrentSpec, TransformerSpec};
 use crate::language::{Attention, Cell, FeedForwardKind, ImageMode};
@@ -15,6 +15,11 @@ pub fn setup_work(spec: &DecoderSpec, bridge: &BridgeSpec) -> Work {
     };
     match spec {
         DecoderSpec::Transformer(spec) => (0..2 * spec.layers).for_each(|_| product(tokens, dim, spec.dim)),
+        DecoderSpec::TopDown(_) => product(tokens, dim, dim),
+        DecoderSpec::Convolution(spec) => {
+            product(1, dim, spec.dim);
+            (0..2 * spec.attending()).for_each(|_| product(tokens, dim, spec.dim));
+        }
         DecoderSpec::Recurrent(spec) => {
             match spec.image {
                 ImageMode::InitialState => {
@@ -24,8 +29,10 @@ pub fn setup_work(spec: &DecoderSpec, bridge: &BridgeSpec) -> Work {
                 }
                 ImageMode::FirstToken | ImageMode::EveryStep => product(1, dim, spec.embed),
             }
-            if spec.attention == Attention::Additive {
-                product(tokens, dim, dim);
+            match spec.attention {
+                Attention::None | Attention::Dot => {}
+                Attention::Additive | Attention::Adaptive => product(tokens, dim, dim),
+                Attention::MultiHead => (0..2).for_each(|_| product(tokens, dim, dim)),
             }
         }
     }
@@ -47,6 +54,14 @@ pub fn decode_work(spec: &DecoderSpec, bridge: &BridgeSpec, vocab: usize, words:
             DecoderSpec::Recurrent(spec) => {
                 recurrent(&mut work, spec, (bridge.tokens(), bridge.dim), rows);
                 spec.hidden + spec.context(bridge.dim)
+            }
+            DecoderSpec::TopDown(spec) => {
+                unrolled::top_down(&mut work, spec, (bridge.tokens(), bridge.dim), rows);
+                spec.hidden
+            }
+            DecoderSpec::Convolution(spec) => {
+                unrolled::convolution(&mut work, spec, bridge.tokens(), rows);
+                spec.dim
             }
             DecoderSpec::Transformer(spec) => {
                 transformer(&mut work, spec, bridge.tokens(), step, rows);
@@ -77,6 +92,9 @@ fn linear(work: &mut Work, rows: usize, input: usize, output: usize) {
 }
 
 fn recurrent(work: &mut Work, spec: &RecurrentSpec, (tokens, dim): (usize, usize), rows: usize) {
+    if !spec.is_plain() {
+        return unrolled::recurrent(work, spec, (tokens, dim), rows);
+    }
     let (gates, hidden) = (spec.gates() * spec.hidden, spec.hidden);
     if spec.attention != Attention::None {
         linear(work, rows, hidden, dim);
@@ -86,7 +104,7 @@ fn recurrent(work: &mut Work, spec: &RecurrentSpec, (tokens, dim): (usize, usize
                 work.put(Kernel::Additive, rows * tokens * dim);
                 work.put(Kernel::Attend, rows * tokens * dim);
             }
-            Attention::Dot | Attention::None => work.put(Kernel::Attend, 2 * rows * tokens * dim),
+            _ => work.put(Kernel::Attend, 2 * rows * tokens * dim),
         }
         linear(work, rows, dim, gates);
     }

@@ -5,7 +5,7 @@ use crate::bridge::BridgeSpec;
 use crate::decoder::{DecoderSpec, RecurrentSpec, TransformerSpec};
 use crate::design::Target;
 use crate::graph::{Activation, Conv, Graph, Op, Padding, Shape};
-use crate::language::{Attention, Cell, Embeddings, FeedForwardKind, ImageMode, Memory};
+use crate::language::{Attention, Between, Cell, Embeddings, FeedForwardKind, ImageMode, Memory, RnnNorm};
 
 fn profile(cost: f64) -> DeviceProfile {
     let costs = Kernel::ALL.iter().map(|k| (*k, cost)).collect();
@@ -27,6 +27,8 @@ fn lstm(attention: Attention) -> RecurrentSpec {
         attention,
         dropout_pct: 0,
         embeddings: Embeddings::Separate,
+        rnn_norm: RnnNorm::None,
+        between: Between::Plain,
     }
 }
 

@@ -215,6 +215,11 @@ lexicon! {
     Sense::Name(Family(crate::Family::Lstm)) => "lstm" "lstms" "长短期记忆" "长短期记忆网络";
     Sense::Name(Family(crate::Family::Gru)) => "gru" "grus" "门控循环单元";
     Sense::Name(Family(crate::Family::Transformer)) => "transformer" "transformers";
+    Sense::Name(Family(crate::Family::Convolution)) => "convolutional decoder" "convolutional decoders" "卷积解码器";
+    Sense::Name(Part("top_down")) => "top-down attention" "top down attention" "自顶向下注意力";
+    Sense::Name(Part("multi_head")) => "multi-head attention" "multi head attention" "多头注意力";
+    Sense::Name(Part("adaptive")) => "adaptive attention" "visual sentinel" "自适应注意力";
+    Sense::Name(Part("highway")) => "highway layers" "highway connections";
     Sense::Name(Part("resnet18")) => "resnet18" "resnet-18" "resnet 18";
     Sense::Name(Part("mobilenet_v2")) => "mobilenet" "mobilenetv2" "mobilenet v2" "mobilenet_v2" "mobilenet-v2";
     Sense::Name(Part("efficientnet_lite0")) => "efficientnet" "efficientnet lite" "efficientnet-lite0" "efficientnet_lite0" "efficientnet lite0";

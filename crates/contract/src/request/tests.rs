@@ -141,16 +141,17 @@ fn families() {
     for (text, expected) in [
         ("only LSTM", vec![Lstm]),
         ("a Transformer decoder", vec![Transformer]),
-        ("no transformers", vec![Lstm, Gru]),
+        ("no transformers", vec![Lstm, Gru, Convolution]),
         ("GRU or LSTM", vec![Lstm, Gru]),
         ("LSTM/GRU decoders", vec![Lstm, Gru]),
-        ("no LSTM or GRU", vec![Transformer]),
+        ("no LSTM or GRU", vec![Transformer, Convolution]),
         ("LSTM but not a Transformer", vec![Lstm]),
         ("an LSTM rather than a Transformer", vec![Lstm]),
-        ("anything but a transformer", vec![Lstm, Gru]),
-        ("please don't use GRUs", vec![Lstm, Transformer]),
+        ("anything but a transformer", vec![Lstm, Gru, Convolution]),
+        ("please don't use GRUs", vec![Lstm, Transformer, Convolution]),
+        ("a convolutional decoder", vec![Convolution]),
         ("not only LSTM but also GRU", vec![Lstm, Gru]),
-        ("a non-transformer model under 5M parameters", vec![Lstm, Gru]),
+        ("a non-transformer model under 5M parameters", vec![Lstm, Gru, Convolution]),
     ] {
         let read = parse_request(text);
         assert_eq!(read.errors, [], "{text}");
@@ -161,7 +162,8 @@ fn families() {
 
 #[test]
 fn contradictions_about_families_are_errors() {
-    for text in ["LSTM, no LSTM", "only LSTM and also a Transformer", "no LSTM, no GRU, no transformers"] {
+    let none = "no LSTM, no GRU, no transformers, no convolutional decoders";
+    for text in ["LSTM, no LSTM", "only LSTM and also a Transformer", none] {
         let read = parse_request(text);
         assert!(!read.errors.is_empty(), "{text}");
         assert_eq!(read.contract.components.families, Family::ALL, "{text}");

@@ -1,15 +1,19 @@
 //! Decoders: teacher-forced training, and word-by-word decoding. Formulas: `capwright_blueprint::decoder`.
 
 mod batch;
+mod convolution;
+mod layout;
 mod loss;
 mod places;
 mod recurrent;
 mod recurrent_back;
+mod seen;
 mod session;
 #[cfg(test)]
 pub(crate) mod tests;
 mod transformer;
 mod transformer_step;
+mod unrolled;
 
 pub use batch::{CaptionBatch, Row};
 pub(crate) use places::sinusoid;
@@ -43,15 +47,21 @@ pub fn train(
     dropout: &mut Dropout,
 ) -> Outcome {
     let (tokens, dim) = (memory.shape()[1], memory.shape()[2]);
+    let leaf = |memory| Tensor::<3>::from_data(memory, params.device()).require_grad();
     match spec {
-        DecoderSpec::Recurrent(spec) => {
+        DecoderSpec::Recurrent(spec) if spec.is_plain() => {
             let memory = memory.try_into_vec().expect("memory is f32");
             let encoded = Encoded::new(spec, params, memory, tokens, dim);
             Recurrent { spec, params, dim }.train(&encoded, batch, smoothing, dropout)
         }
         DecoderSpec::Transformer(spec) => {
-            let memory = Tensor::<3>::from_data(memory, params.device()).require_grad();
-            transformer::train(spec, params, memory, batch, smoothing, dropout)
+            transformer::train(spec, params, leaf(memory), batch, smoothing, dropout)
+        }
+        DecoderSpec::Convolution(spec) => {
+            convolution::train(spec, params, leaf(memory), batch, smoothing, dropout)
+        }
+        DecoderSpec::Recurrent(_) | DecoderSpec::TopDown(_) => {
+            unrolled::train(spec, params, leaf(memory), batch, smoothing, dropout)
         }
     }
 }

@@ -3,6 +3,7 @@
 //! Linear layers and norms run over packed words, without padding; only attention sees padded sequences. Padding
 //! stands behind the words, so the causal mask hides it and no other mask is needed.
 
+use super::layout::{Layout, ints};
 use super::loss::vocabulary_loss;
 use super::places::{rotary_angles, sinusoid};
 use super::{CaptionBatch, Outcome};
@@ -10,63 +11,9 @@ use crate::bridge::{dropped, layer_norm, linear};
 use crate::math::Dropout;
 use crate::params::{Grads, Params};
 use burn::tensor::activation::{gelu, silu, softmax};
-use burn::tensor::{Device, Int, Tensor, TensorData};
+use burn::tensor::{Device, Tensor, TensorData};
 use capwright_blueprint::TransformerSpec;
 use capwright_blueprint::language::{FeedForwardKind, NormPlace, Positions};
-
-/// Where words stand in packed and in padded order.
-struct Layout {
-    /// Images, references an image (padded), steps (padded).
-    images: usize,
-    references: usize,
-    steps: usize,
-    /// Packed position of each padded one; padding points at 0.
-    to_padded: Tensor<1, Int>,
-    /// Padded position of each packed one.
-    to_packed: Tensor<1, Int>,
-    /// Word and step of each packed position.
-    words: Vec<i64>,
-    places: Vec<i64>,
-    targets: Vec<u32>,
-}
-
-fn ints(values: Vec<i64>, device: &Device) -> Tensor<1, Int> {
-    let shape = [values.len()];
-    Tensor::from_data(TensorData::new(values, shape), device)
-}
-
-impl Layout {
-    fn new(batch: &CaptionBatch, device: &Device) -> Self {
-        let mut slots = vec![0usize; batch.images];
-        let places: Vec<usize> = batch.rows.iter().map(|r| (slots[r.image], slots[r.image] += 1).0).collect();
-        let (references, steps) = (slots.iter().copied().max().unwrap_or(0), batch.steps());
-        let mut padded = vec![0i64; batch.images * references * steps];
-        let mut all = Self {
-            images: batch.images,
-            references,
-            steps,
-            to_padded: ints(vec![0], device),
-            to_packed: ints(vec![0], device),
-            words: Vec::new(),
-            places: Vec::new(),
-            targets: Vec::new(),
-        };
-        let mut packed = Vec::with_capacity(batch.words());
-        for (r, row) in batch.rows.iter().enumerate() {
-            let start = (row.image * references + places[r]) * steps;
-            for t in 0..=row.words.len() {
-                padded[start + t] = packed.len() as i64;
-                packed.push((start + t) as i64);
-                all.words.push(i64::from(batch.input(r, t)));
-                all.places.push(t as i64);
-                all.targets.push(batch.target(r, t));
-            }
-        }
-        all.to_padded = ints(padded, device);
-        all.to_packed = ints(packed, device);
-        all
-    }
-}
 
 struct Pass<'a> {
     spec: &'a TransformerSpec,

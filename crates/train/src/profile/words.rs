@@ -6,7 +6,8 @@ use crate::decoder::Session;
 use crate::untrained::endless;
 use burn::tensor::TensorData;
 use capwright_blueprint::language::{
-    Attention, Cell, Embeddings, FeedForwardKind, ImageMode, LayerWeights, Memory, NormPlace, Positions,
+    Attention, Between, Cell, Embeddings, FeedForwardKind, ImageMode, LayerWeights, Memory, NormPlace,
+    Positions, RnnNorm,
 };
 use capwright_blueprint::latency::{decode_work, setup_work};
 use capwright_blueprint::{BridgeSpec, DecoderSpec, RecurrentSpec, Shape, TransformerSpec};
@@ -78,6 +79,8 @@ fn recurrent(
         attention,
         dropout_pct: 0,
         embeddings,
+        rnn_norm: RnnNorm::None,
+        between: Between::Plain,
     })
 }
 

@@ -1,0 +1,170 @@
+//! Convolutional decoder on burn's autodiff. Formulas: [`ConvolutionSpec`].
+
+use super::layout::{Layout, ints};
+use super::loss::vocabulary_loss;
+use super::{CaptionBatch, Outcome};
+use crate::bridge::{dropped, linear, matmul};
+use crate::math::Dropout;
+use crate::params::{Grads, Params};
+use burn::tensor::activation::{sigmoid, softmax};
+use burn::tensor::{Int, Tensor, TensorData};
+use capwright_blueprint::ConvolutionSpec;
+use capwright_blueprint::language::Memory;
+
+/// Keeps the scale of a sum of two terms (Gehring et al. 2017).
+const HALF: f64 = std::f64::consts::FRAC_1_SQRT_2;
+
+/// A decoder and its values.
+#[derive(Clone, Copy)]
+struct Convolution<'a> {
+    spec: &'a ConvolutionSpec,
+    params: &'a Params,
+}
+
+/// What is computed once for each image.
+#[derive(Clone)]
+struct Shown {
+    /// What is added to each word, `[rows, dim]`.
+    word: Tensor<2>,
+    /// Keys and values of each layer, `[rows, tokens, dim]`; none without attention.
+    layers: Vec<(Tensor<3>, Tensor<3>)>,
+}
+
+/// Loss and gradients; `memory` is a leaf.
+pub(crate) fn train(
+    spec: &ConvolutionSpec,
+    params: &Params,
+    memory: Tensor<3>,
+    batch: &CaptionBatch,
+    smoothing: f32,
+    dropout: &mut Dropout,
+) -> Outcome {
+    let decoder = Convolution { spec, params };
+    let layout = Layout::new(batch, params.device());
+    let x = dropped(decoder.run(&layout, memory.clone(), dropout), spec.dropout_pct, dropout);
+    let host: Vec<f32> = x.clone().inner().into_data().try_into_vec().expect("activations are f32");
+    let mut grads = Grads::new(params);
+    let (loss, dx) = vocabulary_loss(params, &host, &layout.targets, smoothing, &mut grads);
+    // The gradient of x is known: a loss with just that gradient carries it into autodiff.
+    let dx = Tensor::<2>::from_data(TensorData::new(dx, x.dims()), params.device());
+    let mut found = (x * dx).sum().backward();
+    params.collect(&mut found, &mut grads);
+    let d_memory = memory.grad_remove(&mut found).expect("the memory is a leaf");
+    let memory = d_memory.into_data().try_into_vec().expect("gradients are f32");
+    Outcome { loss, words: layout.targets.len(), grads, memory }
+}
+
+impl Convolution<'_> {
+    fn show(&self, memory: Tensor<3>) -> Shown {
+        let [images, tokens, width] = memory.dims();
+        let pooled: Tensor<2> = memory.clone().mean_dim(1).reshape([images, width]);
+        let flat: Tensor<2> = memory.reshape([images * tokens, width]);
+        let part = |layer: usize, leaf: &str| -> Tensor<3> {
+            let name = format!("decoder.layers.{layer}.attn.{leaf}");
+            linear(self.params, &name, flat.clone()).reshape([images, tokens, self.spec.dim])
+        };
+        let attending = if self.spec.memory == Memory::Grid { self.spec.layers } else { 0 };
+        Shown {
+            word: linear(self.params, "decoder.image", pooled),
+            layers: (0..attending).map(|layer| (part(layer, "k"), part(layer, "v"))).collect(),
+        }
+    }
+
+    /// Packed words through all layers: `[words, dim]`.
+    fn run(&self, layout: &Layout, memory: Tensor<3>, dropout: &mut Dropout) -> Tensor<2> {
+        let shown = self.show(memory);
+        let words = ints(layout.words.clone(), self.params.device());
+        let x = self.params.get::<2>("decoder.embed.weight").select(0, words)
+            + shown.word.clone().select(0, ints(layout.shown.clone(), self.params.device()));
+        let mut x = dropped(x, self.spec.dropout_pct, dropout);
+        for layer in 0..self.spec.layers {
+            let taps = self.taps(layout, dropped(x.clone(), self.spec.dropout_pct, dropout));
+            let mut y = self.convolve(layer, taps);
+            if let Some((key, value)) = shown.layers.get(layer) {
+                let query = layout.padded(self.query(layer, y.clone()));
+                y = y + layout.packed(attend(query, key.clone(), value.clone()));
+            }
+            x = (x + y) * HALF;
+        }
+        x
+    }
+
+    /// Each word with those before it, oldest first: `[words, kernel · dim]`.
+    fn taps(&self, layout: &Layout, x: Tensor<2>) -> Tensor<2> {
+        // Row 0 stands for what is before the first word.
+        let nothing = Tensor::zeros([1, self.spec.dim], &x.device());
+        let table = Tensor::cat(vec![nothing, x], 0);
+        let before = |back: i64| -> Tensor<1, Int> {
+            let at = layout.places.iter().enumerate();
+            let rows = at.map(|(p, t)| if *t >= back { p as i64 - back + 1 } else { 0 }).collect();
+            ints(rows, self.params.device())
+        };
+        let taps = (0..self.spec.kernel as i64).rev().map(|back| table.clone().select(0, before(back)));
+        Tensor::cat(taps.collect(), 1)
+    }
+
+    /// Convolution and gated linear unit.
+    fn convolve(&self, layer: usize, taps: Tensor<2>) -> Tensor<2> {
+        let (dim, kernel) = (self.spec.dim, self.spec.kernel);
+        let value = |leaf: &str| format!("decoder.layers.{layer}.conv.{leaf}");
+        let weight = self.params.get::<3>(&value("weight")).swap_dims(1, 2);
+        let y = matmul(taps, weight.reshape([2 * dim, kernel * dim]).transpose())
+            + self.params.get::<1>(&value("bias")).unsqueeze::<2>();
+        y.clone().narrow(1, 0, dim) * sigmoid(y.narrow(1, dim, dim))
+    }
+
+    fn query(&self, layer: usize, y: Tensor<2>) -> Tensor<2> {
+        linear(self.params, &format!("decoder.layers.{layer}.attn.q"), y)
+    }
+}
+
+/// Attention with one head: `[rows, length, dim]`.
+fn attend(query: Tensor<3>, key: Tensor<3>, value: Tensor<3>) -> Tensor<3> {
+    let scale = 1.0 / (query.dims()[2] as f64).sqrt();
+    matmul(softmax(matmul(query * scale, key.swap_dims(1, 2)), 2), value)
+}
+
+/// Decoding in progress.
+pub(crate) struct ConvolutionSession {
+    spec: ConvolutionSpec,
+    shown: Shown,
+    /// For each layer the inputs of the words before, oldest first: `kernel - 1` of `[rows, dim]`.
+    past: Vec<Vec<Tensor<2>>>,
+}
+
+impl ConvolutionSession {
+    /// One row for each image.
+    pub fn new(spec: &ConvolutionSpec, params: &Params, memory: Tensor<3>) -> Self {
+        let shown = Convolution { spec, params }.show(memory);
+        let nothing = Tensor::zeros(shown.word.dims(), &shown.word.device());
+        Self { spec: *spec, shown, past: vec![vec![nothing; spec.kernel - 1]; spec.layers] }
+    }
+
+    /// Keeps the given rows, in that order.
+    pub fn select(&mut self, rows: &Tensor<1, Int>) {
+        let two = |x: &Tensor<2>| x.clone().select(0, rows.clone());
+        let three = |x: &Tensor<3>| x.clone().select(0, rows.clone());
+        self.shown.word = two(&self.shown.word);
+        self.shown.layers = self.shown.layers.iter().map(|(k, v)| (three(k), three(v))).collect();
+        self.past = self.past.iter().map(|layer| layer.iter().map(two).collect()).collect();
+    }
+
+    /// Reads one word a row: what the vocabulary layer reads, `[rows, dim]`.
+    pub fn step(&mut self, params: &Params, words: &[u32]) -> Tensor<2> {
+        let decoder = Convolution { spec: &self.spec, params };
+        let words = ints(words.iter().map(|w| i64::from(*w)).collect(), params.device());
+        let mut x = params.get::<2>("decoder.embed.weight").select(0, words) + self.shown.word.clone();
+        for (layer, past) in self.past.iter_mut().enumerate() {
+            past.push(x.clone());
+            let mut y = decoder.convolve(layer, Tensor::cat(past.clone(), 1));
+            past.remove(0);
+            if let Some((key, value)) = self.shown.layers.get(layer) {
+                let query = decoder.query(layer, y.clone()).unsqueeze_dim::<3>(1);
+                let dims = y.dims();
+                y = y + attend(query, key.clone(), value.clone()).reshape(dims);
+            }
+            x = (x + y) * HALF;
+        }
+        x
+    }
+}
