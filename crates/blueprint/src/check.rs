@@ -3,8 +3,12 @@
 use crate::decoder::{BridgeSpec, DecoderSpec, RecurrentSpec, TransformerSpec};
 use crate::design::{Cost, Design, Frozen, Target};
 use crate::diagnostic::{Code, Diagnostic};
+use crate::fix::Fix;
 use crate::graph::{Graph, Shape};
-use crate::language::{Attention, Blueprint, Cut, Decoder, Embeddings, Encoder, Source, Width};
+use crate::language::{
+    Attention, Augment, Blueprint, Cut, Decoder, Embeddings, Encoder, LearningRate, OptimizerKind, Source,
+    Width,
+};
 use crate::lower::Lowering;
 use crate::{canonical, fix, schema};
 use std::sync::Arc;
@@ -82,6 +86,7 @@ fn compose(
     let features = encoder.as_ref().map(|(_, trunk)| trunk.output_shape());
     let bridge = features.and_then(|shape| lower_bridge(&blueprint, shape, &mut diagnostics));
     tied_widths(&blueprint, &mut diagnostics);
+    fitting_recipe(&blueprint, &mut diagnostics);
     let (Some((frozen, trunk)), Some(bridge), Some(decoder), true) =
         (encoder, bridge, decoder, diagnostics.is_empty())
     else {
@@ -186,6 +191,26 @@ fn tied_widths(blueprint: &Blueprint, diagnostics: &mut Vec<Diagnostic>) {
             false => "leave embeddings separate".to_string(),
         };
         diagnostics.push(Diagnostic::new(Code::TiedWidth, "/decoder/embed", message, hint));
+    }
+}
+
+/// What the recipe asks of the optimiser and of the images must be there.
+fn fitting_recipe(blueprint: &Blueprint, diagnostics: &mut Vec<Diagnostic>) {
+    let recipe = &blueprint.recipe;
+    if recipe.augment != Augment::None && matches!(blueprint.encoder.source, Source::Pretrained { .. }) {
+        let at = "/recipe/augment";
+        let message = "images of a frozen backbone cannot be varied: its features are computed once";
+        let hint = "leave augment out, or train the encoder from scratch";
+        let fix = Fix::Remove { path: at.into() };
+        diagnostics.push(Diagnostic::new(Code::Augment, at, message, hint).mended_by(Some(fix)));
+    }
+    let most = LearningRate::ADAPTIVE_MOST;
+    if recipe.lr.0 > most && recipe.optimizer != OptimizerKind::Sgd {
+        let at = "/recipe/lr";
+        let message = format!("a learning rate of {} is for sgd only", recipe.lr.0);
+        let hint = format!("use {most} or less, or the optimizer \"sgd\"");
+        let fix = Fix::replace(at, most.into());
+        diagnostics.push(Diagnostic::new(Code::LearningRate, at, message, hint).mended_by(Some(fix)));
     }
 }
 

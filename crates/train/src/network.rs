@@ -4,9 +4,10 @@ use crate::bridge::{bridge, bridge_tokens};
 use crate::decode::decode;
 use crate::decoder::{self, CaptionBatch};
 use crate::error::TrainError;
-use crate::math::Dropout;
+use crate::math::{self, Dropout};
 use crate::params::{Grads, Params};
 use crate::store;
+use crate::teaching::Teaching;
 use crate::vision::{self, Stats};
 use burn::tensor::{Device, Tensor, TensorData};
 use capwright_blueprint::{Design, Param};
@@ -98,23 +99,36 @@ impl Network {
         }
     }
 
-    /// Loss and gradients of one batch.
-    pub fn step(
-        &mut self,
-        input: Input,
-        batch: &CaptionBatch,
-        smoothing: f32,
-        dropout: &mut Dropout,
-    ) -> Step {
-        let memory = self.memory(input, true, dropout);
+    /// Loss and gradients of one batch. A frozen encoder has no gradients.
+    pub fn step(&mut self, input: Input, batch: &CaptionBatch, teaching: &mut Teaching) -> Step {
+        let memory = match input {
+            Input::Map(map) if teaching.encoder_frozen => {
+                let (trunk, stats) = (&self.design.trunk, &mut self.stats);
+                let map = vision::forward(trunk, &self.params, stats, map, false).detach();
+                bridge(&self.design.bridge, &self.params, map, &mut teaching.dropout)
+            }
+            input => self.memory(input, true, &mut teaching.dropout),
+        };
         let host = memory.clone().inner().into_data();
-        let outcome = decoder::train(&self.design.decoder, &self.params, host, batch, smoothing, dropout);
+        let (spec, params) = (&self.design.decoder, &self.params);
+        let replaced = teaching.replaced(batch, || decoder::predict(spec, params, host.clone(), batch));
+        let (batch, smoothing) = (replaced.as_ref().unwrap_or(batch), teaching.smoothing);
+        let outcome = decoder::train(spec, params, host, batch, smoothing, &mut teaching.dropout);
         let mut grads = outcome.grads;
         // The decoder's gradient of the memory is known: a loss with just that gradient carries it into autodiff.
         let back = TensorData::new(outcome.memory, memory.dims());
         let back = Tensor::<3>::from_data(back, self.params.device());
         self.params.collect(&mut (memory * back).sum().backward(), &mut grads);
         Step { loss: outcome.loss, words: outcome.words, grads }
+    }
+
+    /// Moves values and running statistics towards those of another network of the design: `1 - keep` of the way.
+    pub(crate) fn follow(&mut self, other: &Self, keep: f64) {
+        let share = (1.0 - keep) as f32;
+        for (id, (.., values)) in other.params.tensors().enumerate() {
+            math::follow(self.params.values_mut(id), values, share);
+        }
+        self.stats.follow(&other.stats, share);
     }
 
     /// Words of the best caption of each image, END left out.

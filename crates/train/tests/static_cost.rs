@@ -8,7 +8,7 @@ use capwright_blueprint::{Checked, Design, Shape, Target, Zoo, check, read};
 use capwright_contract::Decoding;
 use capwright_train::decoder::{CaptionBatch, Session};
 use capwright_train::macs::counted;
-use capwright_train::{Dropout, Grads, Input, Network};
+use capwright_train::{Dropout, Grads, Input, Network, Teaching};
 use proptest::prelude::*;
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
@@ -60,7 +60,7 @@ fn input(network: &Network, design: &Design) -> Input {
 fn step(network: &mut Network, design: &Design) -> Grads {
     let captions = CaptionBatch::new(&[vec![vec![4, 9, 5]], vec![vec![7, 22, 6, 8, 4]]]);
     let input = input(network, design);
-    network.step(input, &captions, 0.1, &mut Dropout::off()).grads
+    network.step(input, &captions, &mut Teaching::plain(0.1, Dropout::off())).grads
 }
 
 /// Counts what is done once an image and for each word of captions of full length.
