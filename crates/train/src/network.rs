@@ -137,3 +137,55 @@ impl Network {
         decode(&self.design.decoder, &self.params, memory, decoding)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing;
+
+    fn input(device: &Device) -> Input {
+        let values: Vec<f32> = (0..2 * 3 * 32 * 32).map(|i| (i as f32 * 0.7).sin()).collect();
+        Input::Map(Tensor::from_data(TensorData::new(values, [2, 3, 32, 32]), device))
+    }
+
+    #[test]
+    fn a_frozen_encoder_has_no_gradients_and_keeps_its_statistics() {
+        let batch = CaptionBatch::new(&[vec![vec![4, 9, 5]], vec![vec![7, 6]]]);
+        let mut network = Network::new(&testing::design(), 1, &Device::flex().autodiff());
+        let before = network.stats.clone();
+        let mut teaching = Teaching::plain(0.0, Dropout::off());
+        teaching.encoder_frozen = true;
+        let device = network.params.device().clone();
+        let memory = network.inner().memory(input(&device), false, &mut Dropout::off()).into_data();
+        let frozen = network.step(input(&device), &batch, &mut teaching);
+        assert_eq!(network.stats, before);
+        for (id, (name, ..)) in network.params.tensors().enumerate() {
+            assert_eq!(frozen.grads.get(id).is_none(), name.starts_with("encoder."), "{name}");
+        }
+        let spec = &network.design.decoder;
+        let alone = decoder::train(spec, &network.params, memory, &batch, 0.0, &mut Dropout::off());
+        assert!((frozen.loss - alone.loss).abs() < 1e-5, "the statistics are those of inference");
+        teaching.encoder_frozen = false;
+        let trained = network.step(input(&device), &batch, &mut teaching);
+        assert_ne!(network.stats, before);
+        assert!((0..network.params.len()).all(|id| trained.grads.get(id).is_some()));
+    }
+
+    #[test]
+    fn plain_teaching_is_teaching_with_everything_at_zero() {
+        let batch = CaptionBatch::new(&[vec![vec![4, 9, 5]], vec![vec![7, 6]]]);
+        let step = |sampling| {
+            let mut network = Network::new(&testing::design(), 1, &Device::flex().autodiff());
+            let mut teaching = Teaching::of_epoch(&testing::recipe(), 3, 1);
+            teaching.sampling = sampling;
+            let device = network.params.device().clone();
+            let step = network.step(input(&device), &batch, &mut teaching);
+            (step.loss, step.grads.norm())
+        };
+        let mut network = Network::new(&testing::design(), 1, &Device::flex().autodiff());
+        let device = network.params.device().clone();
+        let plain = network.step(input(&device), &batch, &mut Teaching::plain(0.0, Dropout::off()));
+        assert_eq!(step(0.0), (plain.loss, plain.grads.norm()));
+        assert_ne!(step(1.0).0, plain.loss, "the model's own words are read");
+    }
+}

@@ -258,3 +258,15 @@ fn check_target(spec: &TrialSpec, design: &Design, vocabulary: &Vocabulary) -> R
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_word_outside_the_vocabulary_names_no_side() {
+        let vocabulary = Vocabulary::build(["a man left of a dog", "a cat"], 1);
+        assert_eq!(sides(&vocabulary), [vocabulary.id("left")]);
+        assert!(sides(&Vocabulary::build(["a cat"], 1)).is_empty());
+    }
+}
