@@ -19,6 +19,7 @@ fn drawn(zoo: &Library, count: usize) -> Vec<String> {
         lstm: true,
         gru: true,
         transformer: true,
+        convolution: true,
     };
     let (space, mut rng) = (narrowing.schema(), ChaCha8Rng::seed_from_u64(7));
     (0..count).map(|_| schema::sample(&space, &mut rng).to_string()).collect()

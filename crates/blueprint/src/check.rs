@@ -8,8 +8,8 @@ use crate::diagnostic::{Code, Diagnostic};
 use crate::fix::Fix;
 use crate::graph::{Graph, Shape};
 use crate::language::{
-    Attention, Between, Blueprint, Cell, Cut, Decoder, Embeddings, Encoder, Memory, Places, Scales, Source,
-    Width,
+    Attention, Augment, Between, Blueprint, Cell, Cut, Decoder, Embeddings, Encoder, LearningRate, Memory,
+    OptimizerKind, Places, Scales, Source, Width,
 };
 use crate::lower::Lowering;
 use crate::{canonical, fix, schema};
@@ -89,6 +89,7 @@ fn compose(
     let bridge = features.and_then(|shape| lower_bridge(&blueprint, shape, &mut diagnostics));
     tied_widths(&blueprint, &mut diagnostics);
     single_token(&blueprint, &mut diagnostics);
+    fitting_recipe(&blueprint, &mut diagnostics);
     let (Some((frozen, trunk)), Some(bridge), Some(decoder), true) =
         (encoder, bridge, decoder, diagnostics.is_empty())
     else {
@@ -246,6 +247,26 @@ fn sentinel(cell: Cell, attention: Attention, diagnostics: &mut Vec<Diagnostic>)
         let message = "adaptive attention looks into an LSTM's cell, and a GRU has none";
         let hint = "use cell lstm, or attention additive";
         diagnostics.push(Diagnostic::new(Code::Sentinel, "/decoder/attention", message, hint));
+    }
+}
+
+/// What the recipe asks of the optimiser and of the images must be there.
+fn fitting_recipe(blueprint: &Blueprint, diagnostics: &mut Vec<Diagnostic>) {
+    let recipe = &blueprint.recipe;
+    if recipe.augment != Augment::None && matches!(blueprint.encoder.source, Source::Pretrained { .. }) {
+        let at = "/recipe/augment";
+        let message = "images of a frozen backbone cannot be varied: its features are computed once";
+        let hint = "leave augment out, or train the encoder from scratch";
+        let fix = Fix::Remove { path: at.into() };
+        diagnostics.push(Diagnostic::new(Code::Augment, at, message, hint).mended_by(Some(fix)));
+    }
+    let most = LearningRate::ADAPTIVE_MOST;
+    if recipe.lr.0 > most && recipe.optimizer != OptimizerKind::Sgd {
+        let at = "/recipe/lr";
+        let message = format!("a learning rate of {} is for sgd only", recipe.lr.0);
+        let hint = format!("use {most} or less, or the optimizer \"sgd\"");
+        let fix = Fix::replace(at, most.into());
+        diagnostics.push(Diagnostic::new(Code::LearningRate, at, message, hint).mended_by(Some(fix)));
     }
 }
 

@@ -162,6 +162,20 @@ codes! {
  "image": "every_step", "attention": "none", "dropout_pct": 10, "embeddings": "tied"}"#,
         right: r#"{"family": "recurrent", "cell": "gru", "embed": 256, "hidden": 256, "layers": 1,
  "image": "every_step", "attention": "none", "dropout_pct": 10, "embeddings": "tied"}"#;
+    Augment = "CW0112", "Images of a frozen backbone are varied", fixable: true,
+        why: "Features of a frozen backbone are computed once and kept, so that its images cannot change between epochs.",
+        remedy: "Leave augment out, or train the encoder from scratch.",
+        at: "/recipe", wrong: r#"{"lr": 0.001, "schedule": "cosine", "weight_decay": 0.01, "label_smoothing": 0.1, "clip": 1.0,
+ "batch": 16, "augment": "flip"}"#,
+        right: r#"{"lr": 0.001, "schedule": "cosine", "weight_decay": 0.01, "label_smoothing": 0.1, "clip": 1.0,
+ "batch": 16}"#;
+    LearningRate = "CW0113", "The learning rate is too large for the optimizer", fixable: true,
+        why: "Steps of AdamW, Adam and Lion are as large as the learning rate however small the gradient is.",
+        remedy: "Use a learning rate of 0.003 or less, or the optimizer sgd.",
+        at: "/recipe", wrong: r#"{"lr": 0.03, "schedule": "cosine", "weight_decay": 0.01, "label_smoothing": 0.1, "clip": 1.0,
+ "batch": 16}"#,
+        right: r#"{"lr": 0.03, "schedule": "cosine", "weight_decay": 0.0001, "label_smoothing": 0.1, "clip": 1.0,
+ "batch": 16, "optimizer": "sgd"}"#;
     SingleToken = "CW0114", "The bridge sets out many tokens and the decoder reads one", fixable: true,
         why: "Places, scales and queries tell tokens apart. A memory that is one mean token has nothing to tell apart, so \
             they would cost weights and change nothing.",

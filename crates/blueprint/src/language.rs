@@ -1,10 +1,11 @@
 //! The written form of a design: what a person or a language model writes, as JSON or TOML.
 //!
-//! Closed and typed: every field is required, every number comes from a menu, lists are bounded, there is no free
+//! Closed and typed: every field is required unless it has a default, every number comes from a menu, lists are bounded, there is no free
 //! text but the name of a zoo backbone (and that is checked against the zoo).
 
 use crate::graph::Activation;
 pub use crate::language_decoder::*;
+pub use crate::language_recipe::*;
 use crate::menu::menu;
 pub use crate::ops::*;
 use schemars::JsonSchema;
@@ -55,29 +56,8 @@ menu! {
     Dropout: u8 = [0, 10, 20, 30, 40, 50]
 }
 menu! {
-    /// Peak learning rate.
-    LearningRate: f64 = [0.0001, 0.0002, 0.0003, 0.0005, 0.001, 0.002, 0.003]
-}
-menu! {
-    /// Decoupled weight decay (AdamW).
-    WeightDecay: f64 = [0.0, 0.0001, 0.001, 0.01, 0.05]
-}
-menu! {
-    /// Label smoothing.
-    LabelSmoothing: f64 = [0.0, 0.05, 0.1, 0.2]
-}
-menu! {
-    /// Global norm to which gradients are clipped.
-    ClipNorm: f64 = [0.5, 1.0, 3.0, 5.0]
-}
-menu! {
-    /// Images in a batch; each brings all its reference captions.
-    BatchImages: u32 = [8, 16, 24, 32, 48, 64]
-}
-
-menu! {
     /// Cells between the taps of a kernel.
-    Dilation: u32 = [1, 2, 3, 4]
+    Dilation: u32 = [1, 2, 4]
 }
 menu! {
     /// Groups of channels that do not mix.
@@ -85,7 +65,7 @@ menu! {
 }
 menu! {
     /// Side of a pooled map, in cells.
-    GridSide: u32 = [1, 2, 3, 4, 5, 6, 7, 8, 10, 12, 14]
+    GridSide: u32 = [1, 2, 3, 4, 6, 7, 14]
 }
 menu! {
     /// How often a body is repeated.
@@ -367,35 +347,4 @@ pub struct Branch(#[schemars(length(min = 1, max = 2))] pub Vec<Leaf>);
 pub enum ParallelTag {
     /// The only value.
     Parallel,
-}
-
-/// Learning rate over time, after a linear warm-up over the first 3 % of the steps.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "snake_case")]
-#[schemars(inline)]
-pub enum Schedule {
-    /// Stays at its peak.
-    Constant,
-    /// Half a cosine down to 2 % of the peak.
-    Cosine,
-    /// A straight line down to 2 % of the peak.
-    Linear,
-}
-
-/// How a design is trained (AdamW with teacher forcing over all references). The number of epochs is the contract's.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub struct Recipe {
-    /// Peak learning rate.
-    pub lr: LearningRate,
-    /// Learning rate over time.
-    pub schedule: Schedule,
-    /// Weight decay.
-    pub weight_decay: WeightDecay,
-    /// Label smoothing.
-    pub label_smoothing: LabelSmoothing,
-    /// Gradient clipping.
-    pub clip: ClipNorm,
-    /// Images in a batch.
-    pub batch: BatchImages,
 }

@@ -15,6 +15,7 @@ mod fix;
 mod graph;
 pub mod language;
 mod language_decoder;
+mod language_recipe;
 pub mod latency;
 mod lower;
 pub mod memory;

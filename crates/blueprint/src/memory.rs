@@ -83,7 +83,8 @@ pub fn weight_bytes(design: &Design) -> WeightBytes {
 }
 
 /// What a design needs to caption one image with `beam` hypotheses, and to train on batches of `images` images with
-/// [`REFERENCES`] captions of the longest length each.
+/// [`REFERENCES`] captions of the longest length each. Training is counted with AdamW, which keeps most of all optimisers;
+/// a moving average of the weights, which only the recipe knows of, takes one copy more.
 pub fn memory_use(design: &Design, beam: usize, images: usize) -> MemoryUse {
     MemoryUse {
         weights: weight_bytes(design),

@@ -1,7 +1,16 @@
 //! Menus: numbers that a design may only pick from a short list, so that no model can write `lr = 30`.
 
-/// Defines a newtype over a number whose schema is the list of its choices.
+/// Defines a newtype over a number whose schema is the list of its choices; with `else`, the value where it is left out.
 macro_rules! menu {
+    ($(#[$doc:meta])* $name:ident: $ty:ty = [$($choice:expr),+ $(,)?], else $default:expr) => {
+        $crate::menu::menu! { $(#[$doc])* $name: $ty = [$($choice),+] }
+
+        impl Default for $name {
+            fn default() -> Self {
+                Self($default)
+            }
+        }
+    };
     ($(#[$doc:meta])* $name:ident: $ty:ty = [$($choice:expr),+ $(,)?]) => {
         $(#[$doc])*
         #[derive(Debug, Clone, Copy, PartialEq, serde::Serialize, serde::Deserialize)]

@@ -249,6 +249,8 @@ mod tests {
             ]
         );
         assert_eq!(found[0].hint, "use one of: 20, 30, 40, 50");
+        contract.ranges = [("ema".to_owned(), Range { min: Some(0.99), max: None })].into();
+        assert_eq!(broken(&contract), [Clause::Ranges], "a field that is left out has its default");
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! The words and numbers of a design, as contracts name them: parts (`cbam`, `additive`, `resnet18`) and the numeric
 //! fields of bridge, decoder and recipe (`hidden`, `lr`).
 
+use capwright_blueprint::language::Recipe;
 use capwright_blueprint::{Blueprint, schema};
 use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};
@@ -17,6 +18,8 @@ const SECTIONS: [&str; 3] = ["bridge", "decoder", "recipe"];
 pub(crate) fn parts(blueprint: &Blueprint) -> BTreeSet<String> {
     let mut found = BTreeSet::new();
     strings(&written(blueprint), &mut found);
+    // Not written where it is the default.
+    strings(&serde_json::to_value(blueprint.recipe.optimizer).unwrap_or_default(), &mut found);
     found
 }
 
@@ -62,7 +65,24 @@ pub(crate) fn numbers(blueprint: &Blueprint) -> Vec<(String, String, f64)> {
             }
         }
     }
+    for (field, number) in left_out(&blueprint.recipe) {
+        if value["recipe"].get(field).is_none() {
+            found.push((format!("/recipe/{field}"), field.to_owned(), number));
+        }
+    }
     found
+}
+
+/// Numbers of a recipe that are not written where they have their default.
+fn left_out(recipe: &Recipe) -> [(&'static str, f64); 6] {
+    [
+        ("warmup_pct", recipe.warmup_pct.0.into()),
+        ("ema", recipe.ema.0),
+        ("word_dropout_pct", recipe.word_dropout_pct.0.into()),
+        ("scheduled_sampling_pct", recipe.scheduled_sampling_pct.0.into()),
+        ("encoder_lr", recipe.encoder_lr.0),
+        ("freeze_encoder", recipe.freeze_encoder.0.into()),
+    ]
 }
 
 /// Every value that the language's menus give a numeric field of bridge, decoder or recipe, ascending.
@@ -84,7 +104,7 @@ pub(crate) fn menu(field: &str) -> Option<&'static [f64]> {
 
 /// Names of the fields that ranges can bound.
 pub(crate) fn fields() -> Vec<&'static str> {
-    const KNOWN: [&str; 12] = [
+    const KNOWN: [&str; 18] = [
         "hidden",
         "embed",
         "dim",
@@ -97,6 +117,12 @@ pub(crate) fn fields() -> Vec<&'static str> {
         "label_smoothing",
         "clip",
         "batch",
+        "warmup_pct",
+        "ema",
+        "word_dropout_pct",
+        "scheduled_sampling_pct",
+        "encoder_lr",
+        "freeze_encoder",
     ];
     KNOWN.into_iter().filter(|field| menu(field).is_some()).collect()
 }
@@ -157,7 +183,7 @@ mod tests {
         assert_eq!(menu("layers"), Some(&[1.0, 2.0, 3.0, 4.0, 6.0][..]));
         assert_eq!(menu("lr").and_then(|m| m.first()), Some(&0.0001));
         assert_eq!(menu("hiden"), None);
-        assert_eq!(fields().len(), 12);
+        assert_eq!(fields().len(), 18);
         assert!(is_known("cbam") && is_known("additive") && is_known("attention") && !is_known("cbamm"));
     }
 }

@@ -38,10 +38,13 @@ Rules:
 - parallel branches merged by add end in one shape; by concat in one height and width.
 - each stride 2, pool and stage halves the map; do not shrink it below 1 cell; a grid has at most 784 tokens.
 - wider layers and more words cost parameters; stay inside the budgets.
+- recipe fields that may be left out: optimizer (adamw), warmup_pct (3), ema of the weights, word_dropout_pct,
+  scheduled_sampling_pct, encoder_lr and freeze_encoder (for trained encoder blocks), augment (scratch source only).
+- lr above 0.003 is for sgd only.
 Advice:
 - cut s32 carries the most meaning and is the cheapest to train on; it needs no extra blocks.
 - attention additive or dot over the cells beats their mean.
-- few epochs want a large learning rate: lr 0.001 or 0.0005, schedule cosine.
+- few epochs want a large learning rate: lr 0.001 or 0.0005, schedule cosine; lion wants a third of it, sgd ten times.
 - label_smoothing 0.1, weight_decay 0.01, clip 5.0, batch 16 or 24, dropout_pct 20 to 40.";
 
 /// How many of the best designs a prompt shows.

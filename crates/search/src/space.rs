@@ -38,7 +38,7 @@ impl Space {
             }
         }
         for word in &parts.required {
-            require_word(&mut schema["properties"]["decoder"], &meanings(word));
+            require_word(&mut schema, &meanings(word));
         }
         Self { schema }
     }
@@ -60,17 +60,31 @@ fn options(node: &mut Value) -> Option<&mut Vec<Value>> {
     node.get_mut(key)?.as_array_mut()
 }
 
-/// Keeps the values of a numeric field that a range holds; a menu of which nothing would be left stays.
+/// Keeps the values of a numeric field that a range holds; a menu of which nothing would be left stays. A field with a
+/// default must then be written, since the default may lie outside.
 fn keep_range(node: &mut Value, field: &str, range: Range) {
     if let Some(menu) = node["properties"].get_mut(field).and_then(|inner| inner["enum"].as_array_mut()) {
         let kept: Vec<Value> =
             menu.iter().filter(|v| v.as_f64().is_some_and(|x| range.holds(x))).cloned().collect();
         if !kept.is_empty() {
+            let narrower = kept.len() < menu.len();
             *menu = kept;
+            if narrower {
+                require_field(node, field);
+            }
         }
     }
     for option in options(node).into_iter().flatten() {
         keep_range(option, field, range);
+    }
+}
+
+/// Takes from an object the freedom to leave a field out.
+fn require_field(object: &mut Value, field: &str) {
+    if let Some(required) = object["required"].as_array_mut()
+        && !required.iter().any(|name| name == field)
+    {
+        required.push(json!(field));
     }
 }
 
@@ -103,32 +117,35 @@ fn remove_word(node: &mut Value, word: &str) {
     }
 }
 
-/// Where some decoders can have one of the words: keeps those, and their menus that hold one to those words.
-fn require_word(decoder: &mut Value, words: &[&str]) {
+/// Where some decoders can have one of the words: keeps those, and their menus that hold one to those words; otherwise
+/// does so with the recipe.
+fn require_word(schema: &mut Value, words: &[&str]) {
     let has = |option: &Value| words.iter().any(|word| mentions(option, word));
-    let Some(all) = options(decoder) else { return };
-    if !all.iter().any(has) {
-        return;
+    let decoder = &mut schema["properties"]["decoder"];
+    if !options(decoder).is_some_and(|all| all.iter().any(has)) {
+        return keep_words(&mut schema["properties"]["recipe"], words);
     }
-    all.retain(has);
-    for option in all {
+    for option in options(decoder).into_iter().flat_map(|all| {
+        all.retain(has);
+        all
+    }) {
         // The family itself may be what is asked for.
-        if words.iter().any(|word| is_word(&option["properties"]["family"], word)) {
-            continue;
+        if !words.iter().any(|word| is_word(&option["properties"]["family"], word)) {
+            keep_words(option, words);
         }
-        let fields = option["properties"].as_object().into_iter().flatten();
-        let found = fields.filter(|(_, inner)| words.iter().any(|word| mentions(inner, word)));
-        let names: Vec<String> = found.map(|(name, _)| name.clone()).collect();
-        for name in names {
-            let inner = &option["properties"][&name];
-            let kept: Vec<&str> = words.iter().copied().filter(|word| mentions(inner, word)).collect();
-            option["properties"][&name] = json!({ "enum": kept });
-            if let Some(required) = option["required"].as_array_mut()
-                && !required.iter().any(|r| *r == name.as_str())
-            {
-                required.push(json!(name));
-            }
-        }
+    }
+}
+
+/// Narrows each field of an object that can have one of the words to those words.
+fn keep_words(object: &mut Value, words: &[&str]) {
+    let fields = object["properties"].as_object().into_iter().flatten();
+    let found = fields.filter(|(_, inner)| words.iter().any(|word| mentions(inner, word)));
+    let names: Vec<String> = found.map(|(name, _)| name.clone()).collect();
+    for name in names {
+        let inner = &object["properties"][&name];
+        let kept: Vec<&str> = words.iter().copied().filter(|word| mentions(inner, word)).collect();
+        object["properties"][&name] = json!({ "enum": kept });
+        require_field(object, &name);
     }
 }
 
@@ -181,6 +198,9 @@ mod tests {
             ("[components]\nforbidden = [\"residual\", \"parallel\", \"repeat\"]", Clause::Forbidden),
             ("[components]\nrequired = [\"attention\"]", Clause::Required),
             ("[components]\nrequired = [\"swiglu\", \"tied\"]", Clause::Required),
+            ("[components]\nrequired = [\"adamw\"]", Clause::Required),
+            ("[components]\nrequired = [\"lion\", \"cosine\"]", Clause::Required),
+            ("[ranges.ema]\nmin = 0.99\n[ranges.warmup_pct]\nmin = 5", Clause::Ranges),
         ] {
             let (before, after) = broken(toml, clause);
             assert!(before > 20, "{toml}: {before}");

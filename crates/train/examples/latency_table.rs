@@ -134,6 +134,8 @@ fn row(sample: &Sample, profile: &DeviceProfile) -> Row {
         DecoderSpec::Transformer(_) => "Transformer",
         DecoderSpec::Recurrent(spec) if spec.gates() == 4 => "LSTM",
         DecoderSpec::Recurrent(_) => "GRU",
+        DecoderSpec::TopDown(_) => "top-down",
+        DecoderSpec::Convolution(_) => "convolution",
     };
     let backbone = sample.source.clone().unwrap_or_else(|| "scratch".into());
     let error = 100.0 * (estimate / total - 1.0);
@@ -175,9 +177,10 @@ fn draw(source: Option<&String>, i: usize, zoo: &Library, target: Target, rng: &
         backbones: source.into_iter().cloned().collect(),
         scratch: source.is_none(),
         sizes: Vec::new(),
-        lstm: i.is_multiple_of(3),
-        gru: i % 3 == 1,
-        transformer: i % 3 == 2,
+        lstm: i.is_multiple_of(4),
+        gru: i % 4 == 1,
+        transformer: i % 4 == 2,
+        convolution: i % 4 == 3,
     }
     .schema();
     loop {

@@ -4,11 +4,11 @@
 use burn::tensor::{Device, Tensor, TensorData};
 use capwright_blueprint::language::{
     Attention, Between, Cell, Embeddings, FeedForwardKind, ImageMode, LayerWeights, Memory, NormPlace,
-    Positions, RnnNorm,
+    OptimizerKind, Positions, RnnNorm,
 };
 use capwright_blueprint::{BridgeSpec, DecoderSpec, Param, RecurrentSpec, Shape, TransformerSpec};
 use capwright_train::decoder::{self, CaptionBatch};
-use capwright_train::optim::AdamW;
+use capwright_train::optim::Optimizer;
 use capwright_train::{Dropout, Params, bridge};
 use std::time::Instant;
 
@@ -66,7 +66,7 @@ fn measure(name: &str, bridge_spec: &BridgeSpec, spec: &DecoderSpec, varied: boo
     let mut wanted: Vec<Param> = bridge_spec.parameters();
     wanted.extend(spec.parameters(bridge_spec.dim, VOCAB, 25));
     let mut params = Params::init(&wanted, 1, &device);
-    let mut optimiser = AdamW::new(&params, 0.01, 1.0);
+    let mut optimiser = Optimizer::new(&params, OptimizerKind::Adamw, 0.01, 1.0);
     let values: Vec<f32> = (0..24 * 1280 * 49).map(|i| ((i * 31 % 1009) as f32 / 1009.0).powi(2)).collect();
     let batch = CaptionBatch::new(&references(varied));
     let mut dropout = Dropout::seeded(1, 1);

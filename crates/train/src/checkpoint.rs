@@ -1,8 +1,9 @@
 //! The state of a trial after an epoch, in one file that is replaced atomically.
 
 use crate::error::TrainError;
+use crate::learner::Learner;
 use crate::network::Network;
-use crate::optim::AdamW;
+use crate::optim::Steps;
 use crate::params::Params;
 use crate::store;
 use crate::vision::Stats;
@@ -18,6 +19,9 @@ pub(crate) struct Progress {
     key: String,
     /// Steps of the optimiser.
     steps: u64,
+    /// Those of them with gradients for the encoder; all where left out.
+    #[serde(default)]
+    encoder_steps: Option<u64>,
     /// Finished epochs.
     pub history: Vec<Epoch>,
     /// The best of them, from 1; 0 for none.
@@ -28,10 +32,9 @@ pub(crate) struct Progress {
     pub seconds: f64,
 }
 
-/// Network, optimiser and history of a trial.
+/// Network, optimiser, moving average and history of a trial.
 pub(crate) struct Checkpoint {
-    pub network: Network,
-    pub optimiser: AdamW,
+    pub learner: Learner,
     /// The network of the best epoch.
     pub best: Network,
     pub progress: Progress,
@@ -54,17 +57,18 @@ fn prefixed(prefix: &str, wanted: &[Param]) -> Vec<Param> {
 
 impl Checkpoint {
     /// The start of a trial.
-    pub fn new(spec: &TrialSpec, network: Network, optimiser: AdamW) -> Self {
-        let best = network.inner();
+    pub fn new(spec: &TrialSpec, learner: Learner) -> Self {
+        let best = learner.network.inner();
         let progress = Progress {
             key: key(spec),
             steps: 0,
+            encoder_steps: None,
             history: Vec::new(),
             best_epoch: 0,
             samples: Vec::new(),
             seconds: 0.0,
         };
-        Self { network, optimiser, best, progress }
+        Self { learner, best, progress }
     }
 
     /// Takes the state of an earlier run, if there is one of this very specification.
@@ -83,9 +87,15 @@ impl Checkpoint {
                 "it belongs to another trial; give this trial a folder of its own, or delete the file";
             return Err(TrainError::format(&path, reason));
         }
-        self.network = read(&path, "", &self.network)?;
+        let learner = &mut self.learner;
+        learner.network = read(&path, "", &learner.network)?;
         self.best = read(&path, "best.", &self.best)?;
-        self.optimiser.restore(&self.network.params, &path, progress.steps)?;
+        if let Some(average) = &mut learner.average {
+            *average = read(&path, "average.", average)?;
+        }
+        let all = progress.steps;
+        let steps = Steps { all, encoder: progress.encoder_steps.unwrap_or(all) };
+        learner.optimiser.restore(&learner.network.params, &path, steps)?;
         self.progress = progress;
         Ok(())
     }
@@ -95,9 +105,12 @@ impl Checkpoint {
     /// # Errors
     /// Where the file cannot be written.
     pub fn save(&mut self, out: &Path) -> Result<(), TrainError> {
-        self.progress.steps = self.optimiser.steps();
-        let mut all = self.optimiser.tensors(&self.network.params);
-        for (prefix, network) in [("", &self.network), ("best.", &self.best)] {
+        let Learner { network, optimiser, average, .. } = &self.learner;
+        let steps = optimiser.steps();
+        (self.progress.steps, self.progress.encoder_steps) = (steps.all, Some(steps.encoder));
+        let mut all = optimiser.tensors(&network.params);
+        let average = average.as_ref().map(|average| ("average.", average));
+        for (prefix, network) in [("", network), ("best.", &self.best)].into_iter().chain(average) {
             let tensors = network.params.tensors().chain(network.stats.tensors());
             all.extend(tensors.map(|(n, s, v)| (format!("{prefix}{n}"), s.to_vec(), v.to_vec())));
         }

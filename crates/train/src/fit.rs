@@ -2,11 +2,11 @@
 
 use crate::decoder::CaptionBatch;
 use crate::error::TrainError;
-use crate::math::Dropout;
-use crate::network::Network;
-use crate::optim::AdamW;
+use crate::learner::Learner;
+use crate::network::{Input, Network};
 use crate::source::Source;
-use capwright_blueprint::language::{Recipe, Schedule};
+use crate::teaching::{Teaching, stream};
+use capwright_blueprint::language::{Augment, Recipe, Schedule};
 use capwright_caption_data::Vocabulary;
 use capwright_contract::Decoding;
 use rand::SeedableRng;
@@ -16,10 +16,10 @@ use rand_chacha::ChaCha8Rng;
 /// Images decoded at once.
 const DECODED: usize = 32;
 
-/// Learning rate of step `step` (from 0) of `total`: linear warm-up over 3 %, then the schedule.
+/// Learning rate of step `step` (from 0) of `total`: linear warm-up, then the schedule.
 pub fn learning_rate(recipe: &Recipe, step: u64, total: u64) -> f64 {
     const FLOOR: f64 = 0.02;
-    let warm = (total * 3).div_ceil(100).max(1);
+    let warm = (total * u64::from(recipe.warmup_pct.0)).div_ceil(100).max(1);
     if step < warm {
         return recipe.lr.0 * (step + 1) as f64 / warm as f64;
     }
@@ -55,9 +55,11 @@ pub struct Lesson<'a> {
     pub source: &'a Source,
     /// Encoded references of the training images, which come first in the source.
     pub references: &'a [Vec<Vec<u32>>],
+    /// Words that name a side: images with one of them in a reference are not mirrored.
+    pub sides: &'a [u32],
     /// Recipe of the design.
     pub recipe: &'a Recipe,
-    /// Seed of order and dropout.
+    /// Seed of order, dropout, and everything else that is drawn.
     pub seed: u64,
     /// Epochs planned: they decide the schedule.
     pub epochs: u32,
@@ -73,20 +75,34 @@ pub struct EpochLoss {
     pub words: u64,
 }
 
+impl Lesson<'_> {
+    /// What the network reads for some training images.
+    fn input(&self, images: &[usize], network: &Network, rng: &mut ChaCha8Rng) -> Input {
+        let device = network.params.device();
+        if self.recipe.augment == Augment::None {
+            return self.source.input(images, network.reads_tokens(), device);
+        }
+        let names = |image: &usize| self.references[*image].iter().flatten().any(|w| self.sides.contains(w));
+        let sides: Vec<bool> = images.iter().map(names).collect();
+        self.source.varied(images, &sides, self.recipe.augment, rng, device)
+    }
+}
+
 /// One epoch (from 1) over all training images; `tell` hears batches done, batches in all and the last loss.
 ///
 /// # Errors
 /// [`TrainError::Diverged`] at once where loss or gradients are not finite.
 pub fn train_epoch(
-    network: &mut Network,
-    optimiser: &mut AdamW,
+    learner: &mut Learner,
     lesson: &Lesson<'_>,
     epoch: u32,
     tell: &mut dyn FnMut(usize, usize, f64),
 ) -> Result<EpochLoss, TrainError> {
-    let all = batches(lesson.references.len(), lesson.recipe.batch.0 as usize, lesson.seed, epoch);
+    let (recipe, seed) = (lesson.recipe, lesson.seed);
+    let all = batches(lesson.references.len(), recipe.batch.0 as usize, seed, epoch);
     let total = all.len() as u64 * u64::from(lesson.epochs);
-    let mut dropout = Dropout::seeded(lesson.seed, epoch);
+    let mut teaching = Teaching::of_epoch(recipe, seed, epoch);
+    let mut of_images = stream(seed, epoch, 2);
     let (mut loss, mut norms, mut words) = (0.0, 0.0, 0u64);
     for (i, images) in all.iter().enumerate() {
         let references: Vec<Vec<Vec<u32>>> = images.iter().map(|i| lesson.references[*i].clone()).collect();
@@ -95,14 +111,14 @@ pub fn train_epoch(
             continue;
         }
         let diverged = |what| TrainError::Diverged { epoch, batch: i + 1, what };
-        let input = lesson.source.input(images, network.reads_tokens(), network.params.device());
-        let step = network.step(input, &batch, lesson.recipe.label_smoothing.0 as f32, &mut dropout);
+        let done = u64::from(epoch - 1) * all.len() as u64 + i as u64;
+        teaching.at_step(recipe, done, total);
+        let input = lesson.input(images, &learner.network, &mut of_images);
+        let step = learner.network.step(input, &batch, &mut teaching);
         if !step.loss.is_finite() {
             return Err(diverged("the loss"));
         }
-        let done = u64::from(epoch - 1) * all.len() as u64 + i as u64;
-        let rate = learning_rate(lesson.recipe, done, total);
-        let norm = optimiser.step(&mut network.params, &step.grads, rate);
+        let norm = learner.step(&step.grads, learning_rate(recipe, done, total));
         if !norm.is_finite() {
             return Err(diverged("the gradient norm"));
         }
@@ -134,25 +150,29 @@ pub fn captions(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use capwright_blueprint::language::{BatchImages, ClipNorm, LabelSmoothing, LearningRate, WeightDecay};
+    use crate::testing;
+    use capwright_blueprint::language::WarmUp;
 
     #[test]
     fn learning_rate_warms_up_and_falls_to_two_percent() {
-        let recipe = |schedule| Recipe {
-            lr: LearningRate(0.001),
-            schedule,
-            weight_decay: WeightDecay(0.0),
-            label_smoothing: LabelSmoothing(0.0),
-            clip: ClipNorm(1.0),
-            batch: BatchImages(8),
-        };
         for (schedule, last) in
             [(Schedule::Constant, 1.0), (Schedule::Cosine, 0.02), (Schedule::Linear, 0.02)]
         {
-            let rate = |step| learning_rate(&recipe(schedule), step, 1000) / 0.001;
+            let recipe = Recipe { schedule, ..testing::recipe() };
+            let rate = |step| learning_rate(&recipe, step, 1000) / 0.001;
             assert!((rate(0) - 1.0 / 30.0).abs() < 1e-9 && (rate(29) - 1.0).abs() < 1e-9);
             assert!((rate(30) - 1.0).abs() < 1e-3, "{schedule:?}");
             assert!((rate(999) - last).abs() < 1e-6, "{schedule:?} {}", rate(999));
+        }
+    }
+
+    #[test]
+    fn the_warm_up_has_its_share_of_the_steps() {
+        for (percent, steps) in [(0, 1), (1, 10), (20, 200)] {
+            let recipe = Recipe { warmup_pct: WarmUp(percent), ..testing::recipe() };
+            let rate = |step| learning_rate(&recipe, step, 1000) / 0.001;
+            assert!((rate(0) - 1.0 / steps as f64).abs() < 1e-9 && (rate(steps - 1) - 1.0).abs() < 1e-9);
+            assert_eq!(rate(steps), 1.0);
         }
     }
 

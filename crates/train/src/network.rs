@@ -4,9 +4,10 @@ use crate::bridge::{bridge, bridge_tokens};
 use crate::decode::decode;
 use crate::decoder::{self, CaptionBatch};
 use crate::error::TrainError;
-use crate::math::Dropout;
+use crate::math::{self, Dropout};
 use crate::params::{Grads, Params};
 use crate::store;
+use crate::teaching::Teaching;
 use crate::vision::{self, Stats};
 use burn::tensor::{Device, Tensor, TensorData};
 use capwright_blueprint::{Design, Param};
@@ -98,17 +99,21 @@ impl Network {
         }
     }
 
-    /// Loss and gradients of one batch.
-    pub fn step(
-        &mut self,
-        input: Input,
-        batch: &CaptionBatch,
-        smoothing: f32,
-        dropout: &mut Dropout,
-    ) -> Step {
-        let memory = self.memory(input, true, dropout);
+    /// Loss and gradients of one batch. A frozen encoder has no gradients.
+    pub fn step(&mut self, input: Input, batch: &CaptionBatch, teaching: &mut Teaching) -> Step {
+        let memory = match input {
+            Input::Map(map) if teaching.encoder_frozen => {
+                let (trunk, stats) = (&self.design.trunk, &mut self.stats);
+                let map = vision::forward(trunk, &self.params, stats, map, false).detach();
+                bridge(&self.design.bridge, &self.params, map, &mut teaching.dropout)
+            }
+            input => self.memory(input, true, &mut teaching.dropout),
+        };
         let host = memory.clone().inner().into_data();
-        let outcome = decoder::train(&self.design.decoder, &self.params, host, batch, smoothing, dropout);
+        let (spec, params) = (&self.design.decoder, &self.params);
+        let replaced = teaching.replaced(batch, || decoder::predict(spec, params, host.clone(), batch));
+        let (batch, smoothing) = (replaced.as_ref().unwrap_or(batch), teaching.smoothing);
+        let outcome = decoder::train(spec, params, host, batch, smoothing, &mut teaching.dropout);
         let mut grads = outcome.grads;
         // The decoder's gradient of the memory is known: a loss with just that gradient carries it into autodiff.
         let back = TensorData::new(outcome.memory, memory.dims());
@@ -117,9 +122,74 @@ impl Network {
         Step { loss: outcome.loss, words: outcome.words, grads }
     }
 
+    /// Moves values and running statistics towards those of another network of the design: `1 - keep` of the way.
+    pub(crate) fn follow(&mut self, other: &Self, keep: f64) {
+        let share = (1.0 - keep) as f32;
+        for (id, (.., values)) in other.params.tensors().enumerate() {
+            math::follow(self.params.values_mut(id), values, share);
+        }
+        self.stats.follow(&other.stats, share);
+    }
+
     /// Words of the best caption of each image, END left out.
     pub fn decode(&mut self, input: Input, decoding: Decoding) -> Vec<Vec<u32>> {
         let memory = self.memory(input, false, &mut Dropout::off()).into_data();
         decode(&self.design.decoder, &self.params, memory, decoding)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing;
+
+    fn input(device: &Device) -> Input {
+        let values: Vec<f32> = (0..2 * 3 * 32 * 32).map(|i| (i as f32 * 0.7).sin()).collect();
+        Input::Map(Tensor::from_data(TensorData::new(values, [2, 3, 32, 32]), device))
+    }
+
+    #[test]
+    fn a_frozen_encoder_has_no_gradients_and_keeps_its_statistics() {
+        let batch = CaptionBatch::new(&[vec![vec![4, 9, 5]], vec![vec![7, 6]]]);
+        let mut network = Network::new(&testing::design(), 1, &Device::flex().autodiff());
+        let before = network.stats.clone();
+        let mut teaching = Teaching::plain(0.0, Dropout::off());
+        teaching.encoder_frozen = true;
+        let device = network.params.device().clone();
+        let memory = network.inner().memory(input(&device), false, &mut Dropout::off()).into_data();
+        let frozen = network.step(input(&device), &batch, &mut teaching);
+        assert_eq!(network.stats, before);
+        for (id, (name, ..)) in network.params.tensors().enumerate() {
+            assert_eq!(frozen.grads.get(id).is_none(), name.starts_with("encoder."), "{name}");
+        }
+        let spec = &network.design.decoder;
+        let alone = decoder::train(spec, &network.params, memory, &batch, 0.0, &mut Dropout::off());
+        assert!((frozen.loss - alone.loss).abs() < 1e-5, "the statistics are those of inference");
+        teaching.encoder_frozen = false;
+        let trained = network.step(input(&device), &batch, &mut teaching);
+        assert_ne!(network.stats, before);
+        assert!((0..network.params.len()).all(|id| trained.grads.get(id).is_some()));
+    }
+
+    #[test]
+    fn plain_teaching_is_teaching_with_everything_at_zero() {
+        let batch = CaptionBatch::new(&[vec![vec![4, 9, 5]], vec![vec![7, 6]]]);
+        let step = |batch: &CaptionBatch, teaching: &mut Teaching| {
+            let mut network = Network::new(&testing::design(), 1, &Device::flex().autodiff());
+            let bias = network.params.id("decoder.out.bias");
+            network.params.values_mut(bias)[8] = 10.0;
+            let device = network.params.device().clone();
+            let step = network.step(input(&device), batch, teaching);
+            (step.loss, step.grads.norm())
+        };
+        let plain = step(&batch, &mut Teaching::plain(0.0, Dropout::off()));
+        let mut teaching = Teaching::of_epoch(&testing::recipe(), 3, 1);
+        assert_eq!(step(&batch, &mut teaching), plain);
+        teaching.sampling = 1.0;
+        let own = step(&batch, &mut teaching);
+        assert_ne!(own, plain);
+        teaching.sampling = 0.0;
+        let read = batch.reading(vec![vec![8; 3], vec![8; 2]]);
+        assert_eq!(own, step(&read, &mut teaching), "it reads what it says itself");
     }
 }

@@ -2,11 +2,14 @@
 
 use crate::error::TrainError;
 use crate::network::Input;
+use crate::vision::augment;
 use crate::vision::{FeatureCache, FeatureSpec, Features, FrozenNet, PixelCache, Pixels, Weights};
 use burn::tensor::{Device, Tensor, TensorData};
 use capwright_blueprint::Design;
+use capwright_blueprint::language::Augment;
 use capwright_caption_data::{ImageRecord, Preprocess};
 use capwright_study::{TrialEvent, WeightsFile};
+use rand_chacha::ChaCha8Rng;
 use std::path::Path;
 
 /// Inputs of a list of images.
@@ -86,5 +89,21 @@ impl Source {
             }
             Self::Features(features) => Input::Map(features.tensor(images, device)),
         }
+    }
+
+    /// The input for some training images, varied; with `sides`, an image is not mirrored. Features stay as they are,
+    /// since a design of features has no such recipe.
+    pub fn varied(
+        &self,
+        images: &[usize],
+        sides: &[bool],
+        kind: Augment,
+        rng: &mut ChaCha8Rng,
+        device: &Device,
+    ) -> Input {
+        let Self::Pixels(pixels, preprocess) = self else { return self.input(images, false, device) };
+        let side = pixels.size();
+        let mut vary = |place: usize, image: &[u8]| augment::vary(image, side, kind, sides[place], rng);
+        Input::Map(pixels.varied(images, preprocess, device, &mut vary))
     }
 }

@@ -3,17 +3,23 @@
 use crate::params::Params;
 use burn::tensor::{Device, TensorData};
 use capwright_blueprint::language::{
-    Attention, Between, Cell, Embeddings, FeedForwardKind, ImageMode, LayerWeights, NormPlace, Positions,
-    RnnNorm,
+    Attention, Between, Cell, Cut, Embeddings, FeedForwardKind, ImageMode, LayerWeights, Memory, NormPlace,
+    Positions, Recipe, RnnNorm,
 };
-use capwright_blueprint::{DecoderSpec, RecurrentSpec, TransformerSpec};
+use capwright_blueprint::{
+    ConvolutionSpec, DecoderSpec, Design, Graph, RecurrentSpec, Target, TopDownSpec, TransformerSpec, Zoo,
+};
 
 /// Width and number of memory tokens.
 pub const DIM: usize = 6;
 pub const TOKENS: usize = 4;
 
 pub fn recurrent(cell: Cell, image: ImageMode, attention: Attention, layers: usize) -> DecoderSpec {
-    DecoderSpec::Recurrent(RecurrentSpec {
+    DecoderSpec::Recurrent(stacked(cell, image, attention, layers))
+}
+
+fn stacked(cell: Cell, image: ImageMode, attention: Attention, layers: usize) -> RecurrentSpec {
+    RecurrentSpec {
         cell,
         embed: 8,
         hidden: 10,
@@ -24,7 +30,7 @@ pub fn recurrent(cell: Cell, image: ImageMode, attention: Attention, layers: usi
         embeddings: Embeddings::Separate,
         rnn_norm: RnnNorm::None,
         between: Between::Plain,
-    })
+    }
 }
 
 /// A two-layer Transformer with everything at its default.
@@ -49,6 +55,26 @@ pub fn families() -> Vec<DecoderSpec> {
         recurrent(Cell::Lstm, ImageMode::InitialState, Attention::Additive, 1),
         recurrent(Cell::Gru, ImageMode::FirstToken, Attention::Dot, 2),
         recurrent(Cell::Lstm, ImageMode::EveryStep, Attention::None, 2),
+        DecoderSpec::Recurrent(RecurrentSpec {
+            rnn_norm: RnnNorm::Layer,
+            between: Between::Highway,
+            ..stacked(Cell::Lstm, ImageMode::FirstToken, Attention::Adaptive, 2)
+        }),
+        recurrent(Cell::Gru, ImageMode::EveryStep, Attention::MultiHead, 1),
+        DecoderSpec::TopDown(TopDownSpec {
+            embed: 8,
+            hidden: 10,
+            dropout_pct: 0,
+            embeddings: Embeddings::Separate,
+        }),
+        DecoderSpec::Convolution(ConvolutionSpec {
+            memory: Memory::Grid,
+            dim: 8,
+            layers: 2,
+            kernel: 3,
+            dropout_pct: 0,
+            embeddings: Embeddings::Separate,
+        }),
         DecoderSpec::Transformer(transformer()),
         DecoderSpec::Transformer(TransformerSpec {
             norm: NormPlace::Post,
@@ -72,4 +98,39 @@ pub fn decoder(spec: &DecoderSpec, vocab: usize, positions: usize, seed: u64) ->
     let values = drawn.tensors().map(|(_, _, v)| v.iter().map(|x| 3.0 * x).collect()).collect();
     let memory: Vec<f32> = (0..TOKENS * DIM).map(|i| (i as f32 * 1.3).sin()).collect();
     (Params::from_values(&wanted, values, &Device::flex()), TensorData::new(memory, [1, TOKENS, DIM]))
+}
+
+/// A recipe with every default.
+pub fn recipe() -> Recipe {
+    let text = r#"{"lr": 0.001, "schedule": "constant", "weight_decay": 0.0, "label_smoothing": 0.0, "clip": 1.0, "batch": 8}"#;
+    serde_json::from_str(text).unwrap()
+}
+
+/// A small design from scratch with batch norms in its encoder.
+pub fn design() -> Design {
+    let text = r#"{"encoder": {"input": 32, "source": {"kind": "scratch", "stem": 8,
+            "stages": [{"kind": "conv", "out": 8, "repeat": 1}]}, "blocks": []},
+        "bridge": {"dim": 64, "dropout_pct": 0},
+        "decoder": {"family": "recurrent", "cell": "gru", "embed": 64, "hidden": 64, "layers": 1,
+            "image": "initial_state", "attention": "none", "dropout_pct": 0},
+        "recipe": {"lr": 0.001, "schedule": "constant", "weight_decay": 0.0, "label_smoothing": 0.0, "clip": 1.0,
+            "batch": 8}}"#;
+    capwright_blueprint::parse(text, &NoZoo, Target { vocab: 11, max_words: 5 }).unwrap().design().clone()
+}
+
+/// No pretrained backbone.
+struct NoZoo;
+
+impl Zoo for NoZoo {
+    fn names(&self) -> Vec<String> {
+        Vec::new()
+    }
+
+    fn cuts(&self, _: &str) -> Option<Vec<Cut>> {
+        None
+    }
+
+    fn features(&self, _: &str, _: Cut, _: usize) -> Option<std::sync::Arc<Graph>> {
+        None
+    }
 }

@@ -3,9 +3,8 @@
 use crate::checkpoint::Checkpoint;
 use crate::error::TrainError;
 use crate::fit::{self, Lesson};
+use crate::learner::Learner;
 use crate::model_folder;
-use crate::network::Network;
-use crate::optim::AdamW;
 use crate::score::score;
 use crate::source::{Source, open_weights};
 use crate::store;
@@ -30,6 +29,8 @@ struct Setting<'a> {
     source: Source,
     /// Encoded references of the training images.
     references: Vec<Vec<Vec<u32>>>,
+    /// Words that name a side.
+    sides: Vec<u32>,
     /// Validation images and their places in the source.
     validation: Vec<ImageRecord>,
     places: Vec<usize>,
@@ -60,12 +61,10 @@ pub fn run_trial(
     // Fails only where the pool is already in use; it then keeps its size.
     let _ = rayon::ThreadPoolBuilder::new().num_threads(spec.threads.max(1)).build_global();
     let setting = Setting::load(spec, design, emit)?;
-    let network = Network::new(design, spec.seed, &Device::flex().autodiff());
-    let built = network.params.elements();
+    let learner = Learner::new(design, &spec.blueprint.recipe, spec.seed, &Device::flex().autodiff());
+    let built = learner.network.params.elements();
     assert_eq!(built, spec.cost.params_trainable, "the built network and its cost differ in parameters");
-    let recipe = &spec.blueprint.recipe;
-    let optimiser = AdamW::new(&network.params, recipe.weight_decay.0, recipe.clip.0);
-    let mut state = Checkpoint::new(spec, network, optimiser);
+    let mut state = Checkpoint::new(spec, learner);
     state.resume(spec)?;
     setting.train(&mut state, start, emit)?;
     let result = setting.finish(&state, start, built)?;
@@ -116,7 +115,8 @@ impl<'a> Setting<'a> {
             .iter()
             .map(|image| image.captions.iter().map(encode).filter(|words| !words.is_empty()).collect())
             .collect();
-        Ok(Self { spec, vocabulary, weights, source, references, validation, places })
+        let sides = sides(&vocabulary);
+        Ok(Self { spec, vocabulary, weights, source, references, sides, validation, places })
     }
 
     fn train(
@@ -134,7 +134,7 @@ impl<'a> Setting<'a> {
             let (epoch, captions) = self.epoch(state, number, emit)?;
             let best = state.progress.history.get((state.progress.best_epoch as usize).wrapping_sub(1));
             if better(&epoch, best) {
-                state.best = state.network.inner();
+                state.best = state.learner.learned();
                 state.progress.best_epoch = number;
                 state.progress.samples = self.samples(&captions);
             }
@@ -164,14 +164,15 @@ impl<'a> Setting<'a> {
         let lesson = Lesson {
             source: &self.source,
             references: &self.references,
+            sides: &self.sides,
             recipe: &self.spec.blueprint.recipe,
             seed: self.spec.seed,
             epochs: self.spec.epochs,
         };
-        let trained = fit::train_epoch(&mut state.network, &mut state.optimiser, &lesson, number, &mut tell)?;
+        let trained = fit::train_epoch(&mut state.learner, &lesson, number, &mut tell)?;
         let train_seconds = start.elapsed().as_secs_f64();
         let scoring = Instant::now();
-        let mut network = state.network.inner();
+        let mut network = state.learner.learned();
         let captions =
             fit::captions(&mut network, &self.source, &self.places, &self.vocabulary, self.spec.decoding);
         let references: Vec<Vec<String>> = self.validation.iter().map(|i| i.captions.clone()).collect();
@@ -230,6 +231,15 @@ impl<'a> Setting<'a> {
     }
 }
 
+/// The words "left" and "right", of those that a vocabulary has.
+fn sides(vocabulary: &Vocabulary) -> Vec<u32> {
+    ["left", "right"]
+        .map(|word| vocabulary.id(word))
+        .into_iter()
+        .filter(|id| *id != Vocabulary::UNK)
+        .collect()
+}
+
 /// Vocabulary and lengths must be those that the design was lowered for.
 fn check_target(spec: &TrialSpec, design: &Design, vocabulary: &Vocabulary) -> Result<(), TrainError> {
     if vocabulary.len() != design.target.vocab {
@@ -247,4 +257,16 @@ fn check_target(spec: &TrialSpec, design: &Design, vocabulary: &Vocabulary) -> R
         )));
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_word_outside_the_vocabulary_names_no_side() {
+        let vocabulary = Vocabulary::build(["a man left of a dog", "a cat"], 1);
+        assert_eq!(sides(&vocabulary), [vocabulary.id("left")]);
+        assert!(sides(&Vocabulary::build(["a cat"], 1)).is_empty());
+    }
 }

@@ -7,8 +7,9 @@ use capwright_blueprint::schema::{self, Narrowing};
 use capwright_blueprint::{Checked, Design, Shape, Target, Zoo, check, read};
 use capwright_contract::Decoding;
 use capwright_train::decoder::{CaptionBatch, Session};
+use capwright_train::learner::Learner;
 use capwright_train::macs::counted;
-use capwright_train::{Dropout, Grads, Input, Network};
+use capwright_train::{Dropout, Grads, Input, Network, Teaching};
 use proptest::prelude::*;
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
@@ -65,10 +66,14 @@ fn input(network: &Network, design: &Design) -> Input {
     }
 }
 
-fn step(network: &mut Network, design: &Design) -> Grads {
+/// One step of training as the recipe has it, at the end of training.
+fn step(learner: &mut Learner, checked: &Checked) -> Grads {
     let captions = CaptionBatch::new(&[vec![vec![4, 9, 5]], vec![vec![7, 22, 6, 8, 4]]]);
-    let input = input(network, design);
-    network.step(input, &captions, 0.1, &mut Dropout::off()).grads
+    let recipe = &checked.blueprint().recipe;
+    let mut teaching = Teaching::of_epoch(recipe, 1, recipe.freeze_encoder.0 + 1);
+    teaching.at_step(recipe, 9, 10);
+    let input = input(&learner.network, checked.design());
+    learner.network.step(input, &captions, &mut teaching).grads
 }
 
 /// Counts what is done once an image and for each word of captions of full length.
@@ -92,21 +97,27 @@ proptest! {
         let checked = valid(seed);
         let small = smallest(&checked);
         let design = small.design();
-        let mut network = Network::new(design, seed, &Device::flex().autodiff());
-        prop_assert_eq!(network.params.elements(), small.cost().params_trainable);
+        let recipe = &small.blueprint().recipe;
+        let mut learner = Learner::new(design, recipe, seed, &Device::flex().autodiff());
+        prop_assert_eq!(learner.network.params.elements(), small.cost().params_trainable);
         // A parameter that the forward pass does not use, or uses with another extent, has no such gradient.
-        let grads = step(&mut network, design);
+        let grads = step(&mut learner, &small);
+        let network = &learner.network;
         for (id, (name, shape, _)) in network.params.tensors().enumerate() {
             let size = grads.get(id).map(<[f32]>::len);
             prop_assert_eq!(size, Some(shape.iter().product()), "{} of {:?}", name, checked.blueprint());
         }
         prop_assert!(grads.norm().is_finite());
-        let encode = || network.inner().memory(input(&network, design), false, &mut Dropout::off());
+        let encode = || network.inner().memory(input(network, design), false, &mut Dropout::off());
         let (_, macs) = counted(encode);
         prop_assert_eq!(macs, 2 * (design.trunk.macs() + design.bridge.macs()), "{:?}", checked.blueprint());
-        decoder_macs(&network, design, &checked)?;
-        let captions = network.inner().decode(input(&network, design), DECODING);
+        decoder_macs(network, design, &checked)?;
+        let captions = network.inner().decode(input(network, design), DECODING);
         prop_assert_eq!(captions.len(), 2);
         prop_assert!(captions.iter().all(|c| c.len() <= TARGET.max_words), "{captions:?}");
+        let norm = learner.step(&grads, recipe.lr.0);
+        let learned = learner.learned();
+        let finite = learned.params.tensors().all(|(.., values)| values.iter().all(|v| v.is_finite()));
+        prop_assert!(norm.is_finite() && finite, "{:?}", checked.blueprint());
     }
 }

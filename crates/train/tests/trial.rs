@@ -5,7 +5,7 @@ use capwright_blueprint::language::Cut;
 use capwright_blueprint::{Graph, Target, Zoo};
 use capwright_caption_data::{Dataset, SceneOptions, Split, Vocabulary, make_scenes};
 use capwright_contract::Decoding;
-use capwright_study::{TrialEvent, TrialSpec};
+use capwright_study::{TrialEvent, TrialResult, TrialSpec};
 use capwright_train::{Captioner, TrainError, run_trial};
 use std::path::Path;
 
@@ -36,7 +36,20 @@ const BLUEPRINT: &str = r#"{
 
 const MAX_WORDS: usize = 12;
 
+/// The same network with everything that a recipe can ask for.
+fn full_recipe(lr: &str, optimizer: &str) -> String {
+    let more = format!(
+        r#""lr": {lr}, "optimizer": "{optimizer}", "warmup_pct": 10, "ema": 0.99, "word_dropout_pct": 20,
+        "scheduled_sampling_pct": 50, "augment": "flip_crop", "encoder_lr": 0.3, "freeze_encoder": 1,"#
+    );
+    BLUEPRINT.replace(r#""lr": 0.003,"#, &more)
+}
+
 fn spec(root: &Path, out: &str, epochs: u32) -> (TrialSpec, capwright_blueprint::Design) {
+    spec_of(BLUEPRINT, root, out, epochs)
+}
+
+fn spec_of(text: &str, root: &Path, out: &str, epochs: u32) -> (TrialSpec, capwright_blueprint::Design) {
     let data = root.join("scenes");
     if !data.exists() {
         make_scenes(&data, &SceneOptions { train: 24, val: 6, test: 4, size: 32, seed: 1 }).unwrap();
@@ -45,7 +58,7 @@ fn spec(root: &Path, out: &str, epochs: u32) -> (TrialSpec, capwright_blueprint:
     let words = Vocabulary::from_dataset(&set, 1);
     words.save(root.join("vocabulary.json")).unwrap();
     let target = Target { vocab: words.len(), max_words: MAX_WORDS };
-    let checked = capwright_blueprint::parse(BLUEPRINT, &Empty, target).unwrap();
+    let checked = capwright_blueprint::parse(text, &Empty, target).unwrap();
     let spec = TrialSpec {
         trial: 1,
         blueprint: checked.blueprint().clone(),
@@ -108,6 +121,34 @@ fn an_interrupted_trial_ends_as_an_unbroken_one() {
     other.seed = 8;
     let error = run_trial(&other, &design, &mut |_| ()).unwrap_err();
     assert!(error.to_string().contains("another trial"), "{error}");
+}
+
+/// Weights of a trial that is stopped after its second epoch of three and goes on, or not.
+fn trained(text: &str, root: &Path, out: &str, stopped: bool) -> (Vec<u8>, TrialResult) {
+    let (spec, design) = spec_of(text, root, out, 3);
+    if stopped {
+        let mut stop = |event| {
+            if let TrialEvent::Epoch(epoch) = event {
+                assert!(epoch.epoch < 2, "stopped after the second epoch");
+            }
+        };
+        let run = std::panic::AssertUnwindSafe(|| run_trial(&spec, &design, &mut stop));
+        assert!(std::panic::catch_unwind(run).is_err());
+    }
+    let result = run_trial(&spec, &design, &mut |_| ()).unwrap();
+    (std::fs::read(spec.out.join("model/weights.safetensors")).unwrap(), result)
+}
+
+#[test]
+fn a_trial_with_everything_in_its_recipe_goes_on_to_the_same_bits() {
+    let root = tempfile::tempdir().unwrap();
+    for (lr, optimizer) in [("0.03", "sgd"), ("0.003", "adam"), ("0.0005", "lion"), ("0.003", "adamw")] {
+        let text = full_recipe(lr, optimizer);
+        let (whole, result) = trained(&text, root.path(), &format!("{optimizer}-whole"), false);
+        let (parts, resumed) = trained(&text, root.path(), &format!("{optimizer}-parts"), true);
+        assert!(whole == parts, "{optimizer}: weights differ");
+        assert_eq!((&result.scores, &result.samples), (&resumed.scores, &resumed.samples), "{optimizer}");
+    }
 }
 
 #[test]

@@ -21,6 +21,8 @@ pub struct CaptionBatch {
     pub images: usize,
     /// The references.
     pub rows: Vec<Row>,
+    /// What each row reads in place of its words; empty where it reads them.
+    read: Vec<Vec<u32>>,
 }
 
 impl CaptionBatch {
@@ -31,7 +33,17 @@ impl CaptionBatch {
             .flat_map(|(image, refs)| refs.iter().map(move |words| Row { image, words: words.clone() }))
             .collect();
         rows.sort_by_key(|row| std::cmp::Reverse(row.words.len()));
-        Self { images: references.len(), rows }
+        Self { images: references.len(), rows, read: Vec::new() }
+    }
+
+    /// The same references with other words to read, one list a row, of its length; what is to be said stays.
+    ///
+    /// # Panics
+    /// Where numbers or lengths differ: a bug of the caller.
+    pub fn reading(&self, read: Vec<Vec<u32>>) -> Self {
+        let lengths = self.rows.iter().map(|row| row.words.len());
+        assert!(lengths.eq(read.iter().map(Vec::len)), "one word read for each word");
+        Self { read, ..self.clone() }
     }
 
     /// Steps of the longest reference.
@@ -51,7 +63,8 @@ impl CaptionBatch {
 
     /// What row `row` reads at step `t`.
     pub fn input(&self, row: usize, t: usize) -> u32 {
-        if t == 0 { Vocabulary::BOS } else { self.rows[row].words[t - 1] }
+        let words = self.read.get(row).unwrap_or(&self.rows[row].words);
+        if t == 0 { Vocabulary::BOS } else { words[t - 1] }
     }
 
     /// What row `row` is to say at step `t`.
@@ -75,5 +88,8 @@ mod tests {
         assert_eq!((0..5).map(|t| batch.active(t)).collect::<Vec<_>>(), [3, 3, 2, 1, 0]);
         assert_eq!((batch.input(1, 0), batch.input(1, 2)), (1, 4));
         assert_eq!((batch.target(1, 1), batch.target(1, 2)), (4, 2));
+        let other = batch.reading(vec![vec![6, 3, 8], vec![3, 4], vec![5]]);
+        assert_eq!((other.input(1, 0), other.input(1, 1), other.input(1, 2)), (1, 3, 4));
+        assert_eq!((other.target(1, 0), other.target(1, 1)), (9, 4));
     }
 }

@@ -65,3 +65,40 @@ pub fn train(
         }
     }
 }
+
+/// The likeliest word at each step of each row of `batch` after the words that it reads, END included: row by row, as
+/// many as the row has steps. Without dropout and without gradients; the first of equals.
+pub fn predict(
+    spec: &DecoderSpec,
+    params: &Params,
+    memory: TensorData,
+    batch: &CaptionBatch,
+) -> Vec<Vec<u32>> {
+    let vocab = params.values("decoder.out.bias").len();
+    let mut session = Session::new(spec, params, memory);
+    session.select(&batch.rows.iter().map(|row| row.image).collect::<Vec<_>>());
+    let mut said: Vec<Vec<u32>> = vec![Vec::new(); batch.rows.len()];
+    let mut alive = batch.rows.len();
+    for t in 0..batch.steps() {
+        if batch.active(t) < alive {
+            alive = batch.active(t);
+            session.select(&(0..alive).collect::<Vec<_>>());
+        }
+        let words: Vec<u32> = (0..alive).map(|row| batch.input(row, t)).collect();
+        let logits = session.step(&words);
+        for (said, logits) in said.iter_mut().zip(logits.chunks_exact(vocab)) {
+            said.push(likeliest(logits));
+        }
+    }
+    said
+}
+
+fn likeliest(logits: &[f32]) -> u32 {
+    let mut best = 0;
+    for (word, value) in logits.iter().enumerate() {
+        if *value > logits[best] {
+            best = word;
+        }
+    }
+    best as u32
+}

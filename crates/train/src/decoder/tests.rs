@@ -1,9 +1,11 @@
 //! Decoders against PyTorch: `tests/fixtures/train/make.py` makes the numbers.
 
 use super::*;
+use crate::optim::Optimizer;
 use crate::testing;
 use burn::tensor::Device;
 use capwright_blueprint::Param;
+use capwright_blueprint::language::OptimizerKind;
 use serde_json::Value;
 
 const FIXTURE: &str = include_str!("../../../../tests/fixtures/train/decoders.json");
@@ -41,7 +43,7 @@ fn close(ours: f64, theirs: f64, what: &str) {
 #[test]
 fn loss_and_gradients_are_those_of_pytorch() {
     let cases: Vec<Value> = serde_json::from_str(FIXTURE).unwrap();
-    assert_eq!(cases.len(), 14);
+    assert_eq!(cases.len(), 24);
     for case in cases {
         let spec: DecoderSpec = serde_json::from_value(case["spec"].clone()).unwrap();
         let params = params(&spec.parameters(6, VOCAB, 6));
@@ -99,7 +101,7 @@ fn every_family_learns_captions_by_heart() {
     for spec in testing::families() {
         let wanted = spec.parameters(testing::DIM, VOCAB, 6);
         let mut params = Params::init(&wanted, 5, &Device::flex().autodiff());
-        let mut optimiser = crate::optim::AdamW::new(&params, 0.0, 5.0);
+        let mut optimiser = Optimizer::new(&params, OptimizerKind::Adamw, 0.0, 5.0);
         let mut loss = f64::INFINITY;
         for _ in 0..150 {
             let outcome = train(&spec, &params, memory.clone(), &batch, 0.0, &mut Dropout::off());
@@ -121,4 +123,41 @@ fn dropout_changes_the_loss_and_follows_its_seed() {
     assert_eq!(loss(Dropout::seeded(1, 1)), loss(Dropout::seeded(1, 1)));
     assert_ne!(loss(Dropout::seeded(1, 1)), loss(Dropout::seeded(1, 2)));
     assert_ne!(loss(Dropout::seeded(1, 1)), loss(Dropout::off()));
+}
+
+/// Each caption alone, word by word, says what all rows together say.
+#[test]
+fn predictions_are_the_likeliest_words_of_every_family() {
+    for spec in testing::families() {
+        let drawn = Params::init(&spec.parameters(testing::DIM, VOCAB, 6), 5, &Device::flex().autodiff());
+        let batch = captions();
+        let found = predict(&spec, &drawn, memory(), &batch);
+        assert_eq!(found.len(), batch.rows.len());
+        for (r, row) in batch.rows.iter().enumerate() {
+            let mut session = Session::new(&spec, &drawn, memory());
+            session.select(&[row.image]);
+            let words = (0..=row.words.len()).map(|t| {
+                let logits = session.step(&[batch.input(r, t)]);
+                (0..VOCAB as u32)
+                    .rev()
+                    .max_by(|a, b| logits[*a as usize].total_cmp(&logits[*b as usize]))
+                    .unwrap()
+            });
+            assert_eq!(found[r], words.collect::<Vec<_>>(), "{spec:?} row {r}");
+        }
+    }
+}
+
+#[test]
+fn what_is_read_changes_the_loss_and_what_is_said_does_not_move() {
+    for spec in testing::families() {
+        let drawn = Params::init(&spec.parameters(testing::DIM, VOCAB, 6), 5, &Device::flex().autodiff());
+        let loss =
+            |batch: &CaptionBatch| train(&spec, &drawn, memory(), batch, 0.0, &mut Dropout::off()).loss;
+        let batch = captions();
+        let own: Vec<Vec<u32>> = batch.rows.iter().map(|row| row.words.clone()).collect();
+        let unknown = own.iter().map(|words| vec![3; words.len()]).collect();
+        assert_eq!(loss(&batch), loss(&batch.reading(own)));
+        assert_ne!(loss(&batch), loss(&batch.reading(unknown)));
+    }
 }

@@ -175,7 +175,7 @@ impl Unrolled<'_> {
             if layer == top && spec.attention == Attention::Adaptive {
                 gate = Some(self.sentinel_gate(x.clone(), state.h[top].clone()));
             }
-            let h = self.cell(layer, (spec.cell, spec.norm), x.clone(), state);
+            let h = self.cell(layer, (spec.cell, spec.rnn_norm), x.clone(), state);
             x = if layer == 0 { h } else { self.joined(spec, layer, x, h) };
         }
         let context = match gate {

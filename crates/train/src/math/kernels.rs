@@ -29,6 +29,8 @@ macro_rules! kernel {
     };
 }
 
+pub(super) use kernel;
+
 /// e^x to about 1e-7 relative (Cephes' polynomial), without branches; NaN stays NaN.
 #[inline(always)]
 fn exp(x: f32) -> f32 {
@@ -298,24 +300,6 @@ kernel! {
                 d_key[j] += p;
                 d_v[j] += g * t;
             }
-        }
-    }
-}
-
-kernel! {
-    /// One step of AdamW on one parameter: `rate` and `eps` already hold the bias corrections, `shrink` is
-    /// `1 - lr · decay`, gradients are first multiplied by `scale`.
-    pub fn adamw(
-        x: &mut [f32], gradient: &[f32], m: &mut [f32], v: &mut [f32],
-        betas: (f32, f32), rate: f32, eps: f32, shrink: f32, scale: f32,
-    ) {
-        let n = x.len();
-        let (gradient, m, v) = (&gradient[..n], &mut m[..n], &mut v[..n]);
-        for j in 0..n {
-            let g = gradient[j] * scale;
-            m[j] = betas.0 * m[j] + (1.0 - betas.0) * g;
-            v[j] = betas.1 * v[j] + (1.0 - betas.1) * g * g;
-            x[j] = x[j] * shrink - rate * m[j] / (v[j].sqrt() + eps);
         }
     }
 }

@@ -7,11 +7,13 @@
 mod gemm;
 mod kernels;
 mod rng;
+mod update;
 
 pub use gemm::{View, gemm, product};
 pub use kernels::{
-    adamw, add_bias, add_row, add_scaled, additive_scores, additive_scores_back, column_sums, cross_entropy,
-    dot, gelu, gru_back, gru_cell, lstm_back, lstm_cell, multiply, softmax, softmax_back, sum_of_squares,
+    add_bias, add_row, add_scaled, additive_scores, additive_scores_back, column_sums, cross_entropy, dot,
+    gelu, gru_back, gru_cell, lstm_back, lstm_cell, multiply, softmax, softmax_back, sum_of_squares,
     tanh_all,
 };
 pub use rng::Dropout;
+pub use update::{adam, adamw, follow, lion, sgd};

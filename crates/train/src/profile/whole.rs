@@ -9,7 +9,7 @@ use crate::untrained::{Untrained, photo};
 use capwright_backbones::Library;
 use capwright_blueprint::latency::{DeviceProfile, Kernel, decode_work, encoder_work, setup_work};
 use capwright_blueprint::schema::{self, Narrowing};
-use capwright_blueprint::{Checked, Target, Zoo, check, read};
+use capwright_blueprint::{Checked, DecoderSpec, Target, Zoo, check, read};
 use capwright_contract::Decoding;
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
@@ -37,11 +37,20 @@ pub fn calibration_designs() -> Vec<Checked> {
         let scratch = i % 2 == 0;
         let backbones = if scratch { Vec::new() } else { zoo.names() };
         let (lstm, gru, transformer) = (i % 3 == 0, i % 3 == 1, i % 3 == 2);
-        let space = Narrowing { backbones, scratch, sizes: Vec::new(), lstm, gru, transformer }.schema();
+        let space =
+            Narrowing { backbones, scratch, sizes: Vec::new(), lstm, gru, transformer, convolution: false }
+                .schema();
         let draw = || read(&schema::sample(&space, &mut rng).to_string()).ok();
         let fits = |b| check(b, &zoo, target).ok();
         let small = |c: &Checked| c.cost().macs_image <= MOST.0 && c.cost().params_trainable <= MOST.1;
-        all.extend(std::iter::repeat_with(draw).flatten().filter_map(fits).find(small));
+        // One engine decodes plain recurrences and Transformers; the costs of the other are those of the trunk.
+        let plain = |c: &Checked| match &c.design().decoder {
+            DecoderSpec::Recurrent(spec) => spec.is_plain(),
+            DecoderSpec::Transformer(_) => true,
+            DecoderSpec::TopDown(_) | DecoderSpec::Convolution(_) => false,
+        };
+        let wanted = |c: &Checked| small(c) && plain(c);
+        all.extend(std::iter::repeat_with(draw).flatten().filter_map(fits).find(wanted));
     }
     all
 }

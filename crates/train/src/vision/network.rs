@@ -52,6 +52,13 @@ impl Stats {
         self.index.get(name).map(|i| &self.entries[*i].2[..])
     }
 
+    /// Moves all statistics towards those of another network of the same graph.
+    pub(crate) fn follow(&mut self, other: &Self, share: f32) {
+        for (own, (.., values)) in self.entries.iter_mut().zip(other.tensors()) {
+            crate::math::follow(&mut own.2, values, share);
+        }
+    }
+
     /// Moves the running statistics of `node` towards those of a batch.
     fn update(&mut self, node: &str, leaf: &str, batch: &[f32], factor: f32) {
         if let Some(i) = self.index.get(&format!("{node}.{leaf}")) {
