@@ -6,6 +6,7 @@ use crate::decoder_more::{ConvolutionSpec, TopDownSpec};
 use crate::design::{Cost, Design, Frozen, Target};
 use crate::diagnostic::{Code, Diagnostic};
 use crate::fix::Fix;
+use crate::frozen::pretrained;
 use crate::graph::{Graph, Shape};
 use crate::language::{
     Attention, Augment, Between, Blueprint, Cell, Cut, Decoder, Embeddings, Encoder, LearningRate, Memory,
@@ -116,10 +117,10 @@ fn lower_encoder(
 ) -> Option<(Option<Frozen>, Graph)> {
     let size = encoder.input.0 as usize;
     let (frozen, mut lowering, mut end) = match &encoder.source {
-        Source::Pretrained { backbone, cut } => {
-            let graph = pretrained(backbone, *cut, size, zoo, diagnostics)?;
-            let lowering = Lowering::new(graph.output_shape());
-            (Some(Frozen { name: backbone.clone(), cut: *cut, graph }), lowering, Ok(0))
+        Source::Pretrained { backbone, cut, cuts } => {
+            let frozen = pretrained(backbone, (*cut, cuts.0 as usize), size, zoo, diagnostics)?;
+            let lowering = Lowering::new(frozen.graph.output_shape());
+            (Some(frozen), lowering, Ok(0))
         }
         Source::Scratch { stem, stages } => {
             let mut lowering = Lowering::new(Shape::new(3, size, size));
@@ -133,33 +134,6 @@ fn lower_encoder(
     }
     diagnostics.append(&mut lowering.diagnostics);
     end.ok().map(|_| (frozen, lowering.graph))
-}
-
-fn pretrained(
-    name: &str,
-    cut: Cut,
-    size: usize,
-    zoo: &dyn Zoo,
-    diagnostics: &mut Vec<Diagnostic>,
-) -> Option<Arc<Graph>> {
-    let at = "/encoder/source";
-    let Some(cuts) = zoo.cuts(name) else {
-        diagnostics.push(fix::unknown_backbone(&format!("{at}/backbone"), name, &zoo.names()));
-        return None;
-    };
-    if !cuts.contains(&cut) {
-        let message = format!("{name} cannot be cut there");
-        let hint = format!("choose one of: {cuts:?}").to_lowercase();
-        diagnostics.push(Diagnostic::new(Code::NoSuchCut, format!("{at}/cut"), message, hint));
-        return None;
-    }
-    let graph = zoo.features(name, cut, size);
-    if graph.is_none() {
-        let message = format!("{name} cannot read images of {size} pixels");
-        let hint = "choose a larger input";
-        diagnostics.push(Diagnostic::new(Code::MapTooSmall, "/encoder/input", message, hint));
-    }
-    graph
 }
 
 fn lower_bridge(

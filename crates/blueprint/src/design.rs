@@ -30,9 +30,16 @@ pub struct Frozen {
     pub name: String,
     /// Where it is cut.
     pub cut: Cut,
+    /// How many cuts stand side by side: that one, and the next finer ones pooled to its grid.
+    #[serde(default = "one")]
+    pub cuts: usize,
     /// Image to feature map, up to the cut; shared by all designs that use it.
     #[serde(with = "shared")]
     pub graph: Arc<Graph>,
+}
+
+fn one() -> usize {
+    1
 }
 
 /// A shared graph is written as the graph.

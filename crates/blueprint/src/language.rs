@@ -65,11 +65,22 @@ menu! {
 }
 menu! {
     /// Side of a pooled map, in cells.
-    GridSide: u32 = [1, 2, 3, 4, 6, 7, 14]
+    GridSide: u32 = [1, 2, 4, 6, 7, 14]
 }
 menu! {
     /// How often a body is repeated.
     Times: u32 = [1, 2, 3, 4, 6]
+}
+
+menu! {
+    /// Cuts of a backbone that are used at once.
+    Cuts: u32 = [1, 2, 3]
+}
+
+impl Default for Cuts {
+    fn default() -> Self {
+        Self(1)
+    }
 }
 
 impl Default for Dilation {
@@ -121,6 +132,10 @@ pub enum Source {
         backbone: String,
         /// Where it is cut.
         cut: Cut,
+        /// How many cuts: that one, and the next finer ones, pooled to its grid, as further channels. One where left
+        /// out.
+        #[serde(default, skip_serializing_if = "is_default")]
+        cuts: Cuts,
     },
     /// A convolution stack trained from scratch: a strided 3 × 3 convolution, then `stages` that each halve the map.
     Scratch {

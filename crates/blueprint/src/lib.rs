@@ -12,6 +12,7 @@ mod diagnostic;
 mod explain;
 mod fits;
 mod fix;
+mod frozen;
 mod graph;
 pub mod language;
 mod language_decoder;

@@ -18,13 +18,13 @@ pub fn describe(blueprint: &Blueprint) -> String {
 
 fn source(source: &Source) -> String {
     match source {
-        Source::Pretrained { backbone, cut } => {
+        Source::Pretrained { backbone, cut, cuts } => {
             let cut = match cut {
                 Cut::S8 => "s8",
                 Cut::S16 => "s16",
                 Cut::S32 => "s32",
             };
-            format!("{backbone}@{cut}")
+            format!("{backbone}@{cut}{}", times(cuts.0))
         }
         Source::Scratch { stem, stages } => {
             let mut text = format!("scratch[{}", stem.0);

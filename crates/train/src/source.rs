@@ -65,6 +65,7 @@ impl Source {
                     weights_sha256: weights.sha256().to_string(),
                     backbone: frozen.name.clone(),
                     cut: frozen.cut,
+                    cuts: frozen.cuts,
                     preprocess,
                 };
                 let features = FeatureCache::open_or_compute(root, &spec, images, &net, &mut progress)?;

@@ -57,6 +57,7 @@ fn step(work: &mut Work, graph: &Graph, node: &Node) {
         Op::MaxPool { kernel, .. } | Op::AvgPool { kernel, .. } => {
             work.put(Kernel::FrozenPool, values * kernel * kernel);
         }
+        Op::AdaptiveAvgPool { .. } => work.put(Kernel::FrozenPool, from.len().max(values)),
         Op::GlobalAvgPool | Op::GlobalMaxPool | Op::SumCells | Op::ChannelMean | Op::ChannelMax => {
             work.put(Kernel::FrozenPool, from.len());
         }

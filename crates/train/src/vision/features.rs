@@ -29,6 +29,8 @@ pub struct FeatureSpec {
     pub backbone: String,
     /// Where it is cut.
     pub cut: Cut,
+    /// How many cuts stand side by side.
+    pub cuts: usize,
     /// Image size and pixel normalisation.
     pub preprocess: Preprocess,
 }
@@ -47,10 +49,12 @@ pub struct Features {
 impl FeatureSpec {
     fn key(&self, images: &[ImageRecord]) -> [u8; 32] {
         let p = self.preprocess;
-        let cut = [self.cut as u8];
+        // One byte for a single cut, as ever: caches stay good.
+        let cut = [self.cut as u8, self.cuts as u8];
+        let cut = if self.cuts == 1 { &cut[..1] } else { &cut[..] };
         let size = p.size.to_le_bytes();
         let norm: Vec<u8> = p.mean.iter().chain(&p.std).flat_map(|v| v.to_le_bytes()).collect();
-        let head = [VERSION, self.weights_sha256.as_bytes(), self.backbone.as_bytes(), &cut, &size, &norm];
+        let head = [VERSION, self.weights_sha256.as_bytes(), self.backbone.as_bytes(), cut, &size, &norm];
         chunks::key(head.into_iter().chain(images.iter().map(|i| &i.sha256[..])))
     }
 }
@@ -191,7 +195,13 @@ mod tests {
 
     fn spec() -> FeatureSpec {
         let preprocess = Preprocess { size: 32, mean: [0.0; 3], std: [1.0; 3] };
-        FeatureSpec { weights_sha256: "ab".into(), backbone: "tap".into(), cut: Cut::S16, preprocess }
+        FeatureSpec {
+            weights_sha256: "ab".into(),
+            backbone: "tap".into(),
+            cut: Cut::S16,
+            cuts: 1,
+            preprocess,
+        }
     }
 
     #[test]

@@ -282,6 +282,10 @@ impl Step {
             Op::AvgPool { kernel, stride } => {
                 kernels::pool(out, x, (self.from, self.to), (kernel, stride, 0), false);
             }
+            Op::AdaptiveAvgPool { side } => {
+                let planes = planes().zip(out.chunks_exact_mut(side * side));
+                planes.for_each(|(plane, out)| adaptive(out, plane, (self.from.h, self.from.w), side));
+            }
             Op::GlobalAvgPool => out
                 .iter_mut()
                 .zip(planes())
@@ -323,9 +327,18 @@ impl Step {
             | Op::ChannelConv { .. }
             | Op::AxisMeans
             | Op::Rows { .. }
-            | Op::Columns { .. }
-            | Op::AdaptiveAvgPool { .. } => unreachable!("no backbone of the zoo has {op:?}"),
+            | Op::Columns { .. } => unreachable!("no backbone of the zoo has {op:?}"),
         }
+    }
+}
+
+/// Means over the windows of PyTorch's `AdaptiveAvgPool2d`: from `⌊i · n / side⌋` to `⌈(i + 1) · n / side⌉`.
+fn adaptive(out: &mut [f32], plane: &[f32], (h, w): (usize, usize), side: usize) {
+    let window = |i: usize, n: usize| i * n / side..((i + 1) * n).div_ceil(side);
+    for (i, out) in out.iter_mut().enumerate() {
+        let (rows, columns) = (window(i / side, h), window(i % side, w));
+        let cells = (rows.len() * columns.len()) as f32;
+        *out = rows.map(|r| plane[r * w..][columns.clone()].iter().sum::<f32>()).sum::<f32>() / cells;
     }
 }
 
