@@ -3,8 +3,8 @@
 //! The formulas are those of `tests/fixtures/backbones/make.py`.
 
 use burn::tensor::{Device, Tensor, TensorData};
-use capwright_backbones::{BackboneGraph, find};
-use capwright_blueprint::{Graph, Param};
+use capwright_backbones::{BackboneGraph, Library, find};
+use capwright_blueprint::{Graph, Param, Target};
 use capwright_train::Params;
 use capwright_train::vision::weights::Tensor32;
 use capwright_train::vision::{FrozenNet, Stats, Weights, forward};
@@ -154,6 +154,44 @@ fn pretrained_logits_are_pytorch_s() {
                 let a = f64::from(logits[*class as usize]);
                 assert!((a - b).abs() < 1e-3, "{name} {index} class {class}: {a} instead of {b}");
             }
+        }
+    }
+}
+
+/// The joined graph of several cuts: coarse channels are those of the cut alone, finer ones are pooled by PyTorch's rule, which
+/// burn's own pooling shares.
+#[test]
+fn several_cuts_stand_side_by_side() {
+    let device = Device::flex();
+    for name in NAMES {
+        let text = format!(
+            r#"{{"encoder":{{"input":96,"source":{{"kind":"pretrained","backbone":"{name}","cut":"s32","cuts":3}},"blocks":[]}},
+"bridge":{{"dim":64,"dropout_pct":0}},"decoder":{{"family":"transformer","memory":"grid","dim":64,"layers":1,"heads":2,"ff":1,
+"dropout_pct":0}},"recipe":{{"lr":0.001,"schedule":"cosine","weight_decay":0.0,"label_smoothing":0.0,"clip":1.0,"batch":8}}}}"#
+        );
+        let target = Target { vocab: 10, max_words: 5 };
+        let checked = capwright_blueprint::parse(&text, &Library::default(), target).unwrap();
+        let frozen = checked.design().frozen.clone().unwrap();
+        let BackboneGraph { graph, cuts } = find(name).unwrap().graph(96).unwrap();
+        let weights = formula_weights(&graph);
+        let x = image(96, 0);
+        let joined = FrozenNet::load(&frozen.graph, &weights).unwrap().forward_image(&x);
+        let mut expected = Vec::new();
+        for cut in cuts.values().rev() {
+            let part = graph.cut(*cut);
+            let (shape, map) =
+                (part.output_shape(), FrozenNet::load(&part, &weights).unwrap().forward_image(&x));
+            let map = Tensor::<4>::from_data(TensorData::new(map, [1, shape.c, shape.h, shape.w]), &device);
+            let pooled = burn::tensor::module::adaptive_avg_pool2d(map, [3, 3]);
+            expected.extend(pooled.into_data().try_into_vec::<f32>().unwrap().into_iter().map(f64::from));
+        }
+        assert_eq!(frozen.graph.output_shape().len(), expected.len());
+        let largest = expected.iter().fold(0.0f64, |m, x| m.max(x.abs()));
+        for (ours, theirs) in joined.iter().zip(&expected) {
+            assert!(
+                (f64::from(*ours) - theirs).abs() <= 1e-5 * largest,
+                "{name}: {ours} instead of {theirs}"
+            );
         }
     }
 }
