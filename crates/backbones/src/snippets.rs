@@ -190,6 +190,24 @@ const ALL: &[(&str, SnippetKind, &str, &str)] = &[
         "One image vector, no attention: the cheapest at each word.",
     ),
     (
+        "Top-down attention",
+        DECODER,
+        r#"{"family":"top_down","embed":256,"hidden":384,"dropout_pct":30}"#,
+        "Two LSTMs; the first chooses where the second looks.",
+    ),
+    (
+        "Multi-head attention",
+        DECODER,
+        r#"{"family":"recurrent","cell":"lstm","embed":256,"hidden":384,"layers":1,"image":"initial_state","attention":"multi_head","dropout_pct":30}"#,
+        "An LSTM that looks at several places at once.",
+    ),
+    (
+        "Causal convolutions",
+        DECODER,
+        r#"{"family":"convolution","memory":"grid","dim":256,"layers":3,"kernel":3,"dropout_pct":20}"#,
+        "All words at once in training; sees a few words back.",
+    ),
+    (
         "Small Transformer",
         DECODER,
         r#"{"family":"transformer","memory":"grid","dim":256,"layers":2,"heads":8,"ff":2,"dropout_pct":20}"#,
