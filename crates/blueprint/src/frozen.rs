@@ -71,7 +71,7 @@ fn side_by_side(graph: &Graph, earlier: &[String]) -> Option<Graph> {
     for name in earlier {
         let node = graph.nodes().iter().position(|node| node.name == *name)?;
         let pool = Op::AdaptiveAvgPool { side };
-        parts.push(joined.add(&format!("scales.{name}"), pool, &[node]).ok()?);
+        parts.push(joined.add(format!("scales.{name}"), pool, &[node]).ok()?);
     }
     joined.add("scales", Op::Concat, &parts).ok()?;
     Some(joined)

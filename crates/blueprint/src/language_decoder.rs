@@ -49,13 +49,7 @@ pub enum Scales {
 
 menu! {
     /// Tokens that a resampler makes of all cells; 0: no resampler.
-    Queries: u32 = [0, 1, 4, 8, 16, 32, 64]
-}
-
-impl Default for Queries {
-    fn default() -> Self {
-        Self(0)
-    }
+    Queries: u32 = [0, 1, 4, 8, 16, 32, 64], else 0
 }
 
 /// From the feature map to the decoder's memory: a linear layer and a layer norm on each token.

@@ -22,7 +22,7 @@ pub struct Session<'a> {
 enum Kind {
     Recurrent { spec: RecurrentSpec, encoded: Box<Encoded>, images: Vec<usize>, states: States },
     Transformer(TransformerSession),
-    Convolution(ConvolutionSession),
+    Convolution(Box<ConvolutionSession>),
     Unrolled { spec: DecoderSpec, seen: Box<Seen>, state: State },
 }
 
@@ -44,7 +44,7 @@ impl Kind {
                 Self::Unrolled { spec: *spec, seen, state }
             }
             DecoderSpec::Convolution(spec) => {
-                Self::Convolution(ConvolutionSession::new(spec, params, tensor(memory)))
+                Self::Convolution(Box::new(ConvolutionSession::new(spec, params, tensor(memory))))
             }
             DecoderSpec::Transformer(spec) => {
                 let (rows, tokens) = (memory.shape()[0], memory.shape()[1]);
