@@ -2,12 +2,12 @@
 
 use crate::{find, zoo};
 use capwright_blueprint::language::Cut;
-use capwright_blueprint::{Graph, Zoo};
+use capwright_blueprint::{Graph, Zoo, side_by_side};
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
-/// Name, cut and image size.
-type Wanted = (String, Cut, usize);
+/// Name, cut, image size and how many finer cuts stand behind it.
+type Wanted = (String, Cut, usize, usize);
 
 /// All backbones, with the graphs that were asked for kept: a search asks for few of them thousands of times.
 #[derive(Debug, Default)]
@@ -39,6 +39,16 @@ impl Zoo for Library {
             Some(Arc::new(built.graph.cut(*built.cuts.get(&cut)?)))
         };
         let mut kept = self.built.lock().unwrap_or_else(PoisonError::into_inner);
-        kept.entry((name.to_string(), cut, size)).or_insert_with(build).clone()
+        kept.entry((name.to_string(), cut, size, 0)).or_insert_with(build).clone()
+    }
+
+    fn scales(&self, name: &str, cut: Cut, finer: &[Cut], size: usize) -> Option<Arc<Graph>> {
+        let wanted = (name.to_string(), cut, size, finer.len());
+        if let Some(known) = self.built.lock().unwrap_or_else(PoisonError::into_inner).get(&wanted) {
+            return known.clone();
+        }
+        let graph = side_by_side(self, name, cut, finer, size).map(Arc::new);
+        self.built.lock().unwrap_or_else(PoisonError::into_inner).insert(wanted, graph.clone());
+        graph
     }
 }

@@ -6,7 +6,7 @@ use crate::decoder_more::{ConvolutionSpec, TopDownSpec};
 use crate::design::{Cost, Design, Frozen, Target};
 use crate::diagnostic::{Code, Diagnostic};
 use crate::fix::Fix;
-use crate::frozen::pretrained;
+use crate::frozen::{pretrained, side_by_side};
 use crate::graph::{Graph, Shape};
 use crate::language::{
     Attention, Augment, Between, Blueprint, Cell, Cut, Decoder, Embeddings, Encoder, LearningRate, Memory,
@@ -27,6 +27,11 @@ pub trait Zoo {
     fn cuts(&self, name: &str) -> Option<Vec<Cut>>;
     /// The graph from an image of `size` × `size` pixels up to the cut; `None` where it cannot be built.
     fn features(&self, name: &str, cut: Cut, size: usize) -> Option<Arc<Graph>>;
+    /// That graph with finer cuts (from fine to coarse) pooled to its grid and put behind its channels, the finest last. A
+    /// zoo that is asked often keeps what it has built.
+    fn scales(&self, name: &str, cut: Cut, finer: &[Cut], size: usize) -> Option<Arc<Graph>> {
+        side_by_side(self, name, cut, finer, size).map(Arc::new)
+    }
 }
 
 /// A design that fits together. Only [`check`] makes one.

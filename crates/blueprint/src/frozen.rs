@@ -6,7 +6,6 @@ use crate::diagnostic::{Code, Diagnostic};
 use crate::fix;
 use crate::graph::{Graph, NodeId, Op};
 use crate::language::Cut;
-use std::sync::Arc;
 
 /// Cuts from fine to coarse.
 const ALL: [Cut; 3] = [Cut::S8, Cut::S16, Cut::S32];
@@ -42,14 +41,10 @@ pub(crate) fn pretrained(
         return None;
     }
     let finer = &finer[finer.len() + 1 - count..];
-    let graph = zoo.features(name, cut, size).and_then(|graph| match finer {
-        [] => Some(graph),
-        finer => {
-            let ends: Option<Vec<String>> =
-                finer.iter().rev().map(|c| end(&*zoo.features(name, *c, size)?)).collect();
-            side_by_side(&graph, &ends?).map(Arc::new)
-        }
-    });
+    let graph = match finer {
+        [] => zoo.features(name, cut, size),
+        finer => zoo.scales(name, cut, finer, size),
+    };
     if graph.is_none() {
         let message = format!("{name} cannot read images of {size} pixels");
         let hint = "choose a larger input";
@@ -58,21 +53,34 @@ pub(crate) fn pretrained(
     Some(Frozen { name: name.to_owned(), cut, cuts: count, graph: graph? })
 }
 
+/// The graph up to `cut` with `finer` cuts behind it, finest last.
+pub fn side_by_side<Z: Zoo + ?Sized>(
+    zoo: &Z,
+    name: &str,
+    cut: Cut,
+    finer: &[Cut],
+    size: usize,
+) -> Option<Graph> {
+    let ends: Option<Vec<String>> =
+        finer.iter().rev().map(|finer| end(&*zoo.features(name, *finer, size)?)).collect();
+    joined(&*zoo.features(name, cut, size)?, &ends?)
+}
+
 /// The name of a graph's last node.
 fn end(graph: &Graph) -> Option<String> {
     Some(graph.nodes().get(graph.output())?.name.clone())
 }
 
 /// The output of a graph with the values of earlier nodes pooled to its grid, over channels: coarse first.
-fn side_by_side(graph: &Graph, earlier: &[String]) -> Option<Graph> {
-    let mut joined = graph.clone();
+fn joined(graph: &Graph, earlier: &[String]) -> Option<Graph> {
+    let mut all = graph.clone();
     let (last, side) = (graph.output(), graph.output_shape().h);
     let mut parts: Vec<NodeId> = vec![last];
     for name in earlier {
         let node = graph.nodes().iter().position(|node| node.name == *name)?;
         let pool = Op::AdaptiveAvgPool { side };
-        parts.push(joined.add(format!("scales.{name}"), pool, &[node]).ok()?);
+        parts.push(all.add(format!("scales.{name}"), pool, &[node]).ok()?);
     }
-    joined.add("scales", Op::Concat, &parts).ok()?;
-    Some(joined)
+    all.add("scales", Op::Concat, &parts).ok()?;
+    Some(all)
 }

@@ -40,6 +40,7 @@ pub use design::{Cost, Design, Frozen, Target};
 pub use diagnostic::{Code, Diagnostic};
 pub use explain::{Explanation, explain};
 pub use fix::Fix;
+pub use frozen::side_by_side;
 pub use graph::{Activation, Conv, Graph, Node, NodeId, Op, Padding, Param, Shape, ShapeError};
 pub use language::Blueprint;
 pub use mend::{Mended, line_and_column, mend};
