@@ -1,8 +1,8 @@
 //! The resolved bridge: from a feature map to the memory that a decoder reads.
 
-use crate::decoder::{linear, norm};
 use crate::graph::{Param, Shape};
 use crate::language::{Memory, Places, Scales};
+use crate::sink::{Count, Sink, linear, norm};
 use serde::{Deserialize, Serialize};
 
 /// Width of a head of the resampler; every width of a bridge is a multiple of it.
@@ -85,28 +85,38 @@ impl BridgeSpec {
 
     /// Parameters by name and shape.
     pub fn parameters(&self) -> Vec<Param> {
-        let (mut all, dim) = (Vec::new(), self.dim);
-        linear(&mut all, "bridge.proj", dim, self.input.c);
-        norm(&mut all, "bridge.norm", dim);
-        let (h, w) = (self.input.h, self.input.w);
-        let tables: &[(&str, usize)] = match self.positions {
-            Places::None | Places::Sinusoidal => &[],
-            Places::Learned => &[("position", h * w)],
-            Places::Learned2d => &[("row", h), ("column", w)],
-        };
-        all.extend(
-            tables.iter().map(|(name, rows)| Param::new(format!("bridge.{name}.weight"), &[*rows, dim])),
-        );
-        if self.queries > 0 {
-            all.push(Param::new("bridge.queries.weight", &[self.queries, dim]));
-            (1..=3).for_each(|i| norm(&mut all, &format!("bridge.resampler.norm{i}"), dim));
-            ["q", "k", "v", "o"]
-                .iter()
-                .for_each(|leaf| linear(&mut all, &format!("bridge.resampler.{leaf}"), dim, dim));
-            linear(&mut all, "bridge.resampler.ff1", self.wide(), dim);
-            linear(&mut all, "bridge.resampler.ff2", dim, self.wide());
-        }
+        let mut all = Vec::new();
+        self.list(&mut all);
         all
+    }
+
+    /// Learned values of all parameters.
+    pub fn learned(&self) -> u64 {
+        let mut count = Count(0);
+        self.list(&mut count);
+        count.0
+    }
+
+    fn list(&self, all: &mut impl Sink) {
+        let (dim, h, w) = (self.dim, self.input.h, self.input.w);
+        linear(all, format_args!("bridge.proj"), dim, self.input.c);
+        norm(all, format_args!("bridge.norm"), dim);
+        match self.positions {
+            Places::None | Places::Sinusoidal => {}
+            Places::Learned => all.put(format_args!("bridge.position.weight"), &[h * w, dim]),
+            Places::Learned2d => {
+                all.put(format_args!("bridge.row.weight"), &[h, dim]);
+                all.put(format_args!("bridge.column.weight"), &[w, dim]);
+            }
+        }
+        if self.queries > 0 {
+            let name = format_args!("bridge.resampler");
+            all.put(format_args!("bridge.queries.weight"), &[self.queries, dim]);
+            (1..=3).for_each(|i| norm(all, format_args!("{name}.norm{i}"), dim));
+            ["q", "k", "v", "o"].iter().for_each(|leaf| linear(all, format_args!("{name}.{leaf}"), dim, dim));
+            linear(all, format_args!("{name}.ff1"), self.wide(), dim);
+            linear(all, format_args!("{name}.ff2"), dim, self.wide());
+        }
     }
 
     /// Multiply-accumulates for one image.

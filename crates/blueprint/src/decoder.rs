@@ -11,6 +11,7 @@ use crate::language::{
     Attention, Between, Cell, Embeddings, FeedForwardKind, ImageMode, LayerWeights, NormPlace, Positions,
     RnnNorm,
 };
+use crate::sink::{Count, Sink, linear, norm, vocabulary};
 use serde::{Deserialize, Serialize};
 
 /// An LSTM or GRU decoder, PyTorch's cells: gate order i f g o (LSTM) and r z n (GRU), two biases.
@@ -112,26 +113,6 @@ pub enum DecoderSpec {
     Transformer(TransformerSpec),
 }
 
-/// Appends `name.weight` `[output, input]` and `name.bias`.
-pub(crate) fn linear(all: &mut Vec<Param>, name: &str, output: usize, input: usize) {
-    all.push(Param::new(format!("{name}.weight"), &[output, input]));
-    all.push(Param::new(format!("{name}.bias"), &[output]));
-}
-
-/// Appends the vocabulary layer, whose weight is that of the embeddings where they are tied.
-pub(crate) fn vocabulary(all: &mut Vec<Param>, embeddings: Embeddings, vocab: usize, width: usize) {
-    match embeddings {
-        Embeddings::Separate => linear(all, "decoder.out", vocab, width),
-        Embeddings::Tied => all.push(Param::new("decoder.out.bias", &[vocab])),
-    }
-}
-
-/// Appends the weight and bias of a layer norm.
-pub(crate) fn norm(all: &mut Vec<Param>, name: &str, dim: usize) {
-    all.push(Param::new(format!("{name}.weight"), &[dim]));
-    all.push(Param::new(format!("{name}.bias"), &[dim]));
-}
-
 impl RecurrentSpec {
     /// Width of the attended context that joins input and output; 0 without attention.
     pub fn context(&self, memory: usize) -> usize {
@@ -169,71 +150,70 @@ impl RecurrentSpec {
         }
     }
 
-    fn parameters(&self, memory: usize, vocab: usize) -> Vec<Param> {
-        let mut all = vec![Param::new("decoder.embed.weight", &[vocab, self.embed])];
+    fn list(&self, all: &mut impl Sink, memory: usize, vocab: usize) {
+        all.put(format_args!("decoder.embed.weight"), &[vocab, self.embed]);
         match self.image {
             ImageMode::InitialState => {
-                linear(&mut all, "decoder.init_h", self.layers * self.hidden, memory);
+                linear(all, format_args!("decoder.init_h"), self.layers * self.hidden, memory);
                 if self.cell == Cell::Lstm {
-                    linear(&mut all, "decoder.init_c", self.layers * self.hidden, memory);
+                    linear(all, format_args!("decoder.init_c"), self.layers * self.hidden, memory);
                 }
             }
             ImageMode::FirstToken | ImageMode::EveryStep => {
-                linear(&mut all, "decoder.image", self.embed, memory);
+                linear(all, format_args!("decoder.image"), self.embed, memory);
             }
         }
-        self.attention_parameters(&mut all, memory);
+        self.attention_parameters(all, memory);
         for layer in 0..self.layers {
-            self.cell_parameters(&mut all, layer, if layer == 0 { self.input(memory) } else { self.hidden });
+            self.cell_parameters(all, layer, if layer == 0 { self.input(memory) } else { self.hidden });
         }
-        vocabulary(&mut all, self.embeddings, vocab, self.hidden + self.context(memory));
-        all
+        vocabulary(all, self.embeddings, vocab, self.hidden + self.context(memory));
     }
 
-    fn attention_parameters(&self, all: &mut Vec<Param>, memory: usize) {
+    fn attention_parameters(&self, all: &mut impl Sink, memory: usize) {
         let (kind, hidden) = (self.attention, self.hidden);
         if kind == Attention::None {
             return;
         }
-        linear(all, "decoder.attn.query", memory, hidden);
+        linear(all, format_args!("decoder.attn.query"), memory, hidden);
         if kind != Attention::Dot {
-            linear(all, "decoder.attn.key", memory, memory);
+            linear(all, format_args!("decoder.attn.key"), memory, memory);
         }
         if kind == Attention::MultiHead {
-            linear(all, "decoder.attn.value", memory, memory);
-            linear(all, "decoder.attn.out", memory, memory);
+            linear(all, format_args!("decoder.attn.value"), memory, memory);
+            linear(all, format_args!("decoder.attn.out"), memory, memory);
             return;
         }
         if kind != Attention::Dot {
-            all.push(Param::new("decoder.attn.score.weight", &[1, memory]));
+            all.put(format_args!("decoder.attn.score.weight"), &[1, memory]);
         }
         if kind == Attention::Adaptive {
-            linear(all, "decoder.attn.gate_x", hidden, self.top_input(memory));
-            linear(all, "decoder.attn.gate_h", hidden, hidden);
-            linear(all, "decoder.attn.sentinel", memory, hidden);
-            linear(all, "decoder.attn.sentinel_key", memory, memory);
+            linear(all, format_args!("decoder.attn.gate_x"), hidden, self.top_input(memory));
+            linear(all, format_args!("decoder.attn.gate_h"), hidden, hidden);
+            linear(all, format_args!("decoder.attn.sentinel"), memory, hidden);
+            linear(all, format_args!("decoder.attn.sentinel_key"), memory, memory);
         }
     }
 
-    fn cell_parameters(&self, all: &mut Vec<Param>, layer: usize, input: usize) {
-        let (rows, name) = (self.gates() * self.hidden, format!("decoder.rnn.{layer}"));
-        all.push(Param::new(format!("{name}.weight_ih"), &[rows, input]));
-        all.push(Param::new(format!("{name}.weight_hh"), &[rows, self.hidden]));
+    fn cell_parameters(&self, all: &mut impl Sink, layer: usize, input: usize) {
+        let (rows, name) = (self.gates() * self.hidden, format_args!("decoder.rnn.{layer}"));
+        all.put(format_args!("{name}.weight_ih"), &[rows, input]);
+        all.put(format_args!("{name}.weight_hh"), &[rows, self.hidden]);
         match self.rnn_norm {
             RnnNorm::None => {
-                all.push(Param::new(format!("{name}.bias_ih"), &[rows]));
-                all.push(Param::new(format!("{name}.bias_hh"), &[rows]));
+                all.put(format_args!("{name}.bias_ih"), &[rows]);
+                all.put(format_args!("{name}.bias_hh"), &[rows]);
             }
             RnnNorm::Layer => {
-                norm(all, &format!("{name}.norm_ih"), rows);
-                norm(all, &format!("{name}.norm_hh"), rows);
+                norm(all, format_args!("{name}.norm_ih"), rows);
+                norm(all, format_args!("{name}.norm_hh"), rows);
                 if self.cell == Cell::Lstm {
-                    norm(all, &format!("{name}.norm_c"), self.hidden);
+                    norm(all, format_args!("{name}.norm_c"), self.hidden);
                 }
             }
         }
         if layer > 0 && self.between == Between::Highway {
-            linear(all, &format!("{name}.highway"), self.hidden, self.hidden);
+            linear(all, format_args!("{name}.highway"), self.hidden, self.hidden);
         }
     }
 
@@ -268,34 +248,33 @@ impl TransformerSpec {
         if self.layer_weights == LayerWeights::Shared { 0 } else { layer }
     }
 
-    fn parameters(&self, memory: usize, vocab: usize, positions: usize) -> Vec<Param> {
-        let mut all = vec![Param::new("decoder.embed.weight", &[vocab, self.dim])];
+    fn list(&self, all: &mut impl Sink, memory: usize, vocab: usize, positions: usize) {
+        all.put(format_args!("decoder.embed.weight"), &[vocab, self.dim]);
         if self.positions == Positions::Learned {
-            all.push(Param::new("decoder.position.weight", &[positions, self.dim]));
+            all.put(format_args!("decoder.position.weight"), &[positions, self.dim]);
         }
         let stored = if self.layer_weights == LayerWeights::Shared { 1 } else { self.layers };
         for layer in 0..stored {
-            let name = |leaf: &str| format!("decoder.layers.{layer}.{leaf}");
+            let name = format_args!("decoder.layers.{layer}");
             for (block, source) in [("self_attn", self.dim), ("cross_attn", memory)] {
-                linear(&mut all, &name(&format!("{block}.q")), self.dim, self.dim);
-                linear(&mut all, &name(&format!("{block}.k")), self.dim, source);
-                linear(&mut all, &name(&format!("{block}.v")), self.dim, source);
-                linear(&mut all, &name(&format!("{block}.o")), self.dim, self.dim);
+                linear(all, format_args!("{name}.{block}.q"), self.dim, self.dim);
+                linear(all, format_args!("{name}.{block}.k"), self.dim, source);
+                linear(all, format_args!("{name}.{block}.v"), self.dim, source);
+                linear(all, format_args!("{name}.{block}.o"), self.dim, self.dim);
             }
             for i in 1..=3 {
-                norm(&mut all, &name(&format!("norm{i}")), self.dim);
+                norm(all, format_args!("{name}.norm{i}"), self.dim);
             }
-            linear(&mut all, &name("ff1"), self.ff, self.dim);
+            linear(all, format_args!("{name}.ff1"), self.ff, self.dim);
             if self.ff_kind == FeedForwardKind::SwiGlu {
-                linear(&mut all, &name("gate"), self.ff, self.dim);
+                linear(all, format_args!("{name}.gate"), self.ff, self.dim);
             }
-            linear(&mut all, &name("ff2"), self.dim, self.ff);
+            linear(all, format_args!("{name}.ff2"), self.dim, self.ff);
         }
         if self.norm == NormPlace::Pre {
-            norm(&mut all, "decoder.norm", self.dim);
+            norm(all, format_args!("decoder.norm"), self.dim);
         }
-        vocabulary(&mut all, self.embeddings, vocab, self.dim);
-        all
+        vocabulary(all, self.embeddings, vocab, self.dim);
     }
 
     /// With a cache of keys and values; the mean over a caption of full length, in which the word at place `i` attends to
@@ -312,11 +291,24 @@ impl DecoderSpec {
     /// Parameters by name and shape, for memory tokens of width `memory`, `vocab` words (specials included) and
     /// `positions` decoding steps.
     pub fn parameters(&self, memory: usize, vocab: usize, positions: usize) -> Vec<Param> {
+        let mut all = Vec::new();
+        self.list(&mut all, memory, vocab, positions);
+        all
+    }
+
+    /// Learned values of all parameters.
+    pub fn learned(&self, memory: usize, vocab: usize, positions: usize) -> u64 {
+        let mut count = Count(0);
+        self.list(&mut count, memory, vocab, positions);
+        count.0
+    }
+
+    fn list(&self, all: &mut impl Sink, memory: usize, vocab: usize, positions: usize) {
         match self {
-            Self::Recurrent(spec) => spec.parameters(memory, vocab),
-            Self::TopDown(spec) => spec.parameters(memory, vocab),
-            Self::Convolution(spec) => spec.parameters(memory, vocab),
-            Self::Transformer(spec) => spec.parameters(memory, vocab, positions),
+            Self::Recurrent(spec) => spec.list(all, memory, vocab),
+            Self::TopDown(spec) => spec.list(all, memory, vocab),
+            Self::Convolution(spec) => spec.list(all, memory, vocab),
+            Self::Transformer(spec) => spec.list(all, memory, vocab, positions),
         }
     }
 

@@ -1,8 +1,7 @@
 //! Resolved decoders beside the stacked recurrences and the Transformer: top-down and convolutional.
 
-use crate::decoder::{linear, vocabulary};
-use crate::graph::Param;
 use crate::language::{Embeddings, Memory};
+use crate::sink::{Sink, linear, vocabulary};
 use serde::{Deserialize, Serialize};
 
 /// The two-layer LSTM of Anderson et al. 2018 ("bottom-up and top-down attention"), with states that start at zero.
@@ -51,22 +50,20 @@ impl TopDownSpec {
         [self.hidden + memory + self.embed, memory + self.hidden]
     }
 
-    pub(crate) fn parameters(&self, memory: usize, vocab: usize) -> Vec<Param> {
-        let mut all = vec![Param::new("decoder.embed.weight", &[vocab, self.embed])];
-        linear(&mut all, "decoder.attn.query", memory, self.hidden);
-        linear(&mut all, "decoder.attn.key", memory, memory);
-        all.push(Param::new("decoder.attn.score.weight", &[1, memory]));
+    pub(crate) fn list(&self, all: &mut impl Sink, memory: usize, vocab: usize) {
+        all.put(format_args!("decoder.embed.weight"), &[vocab, self.embed]);
+        linear(all, format_args!("decoder.attn.query"), memory, self.hidden);
+        linear(all, format_args!("decoder.attn.key"), memory, memory);
+        all.put(format_args!("decoder.attn.score.weight"), &[1, memory]);
         let rows = 4 * self.hidden;
         for (layer, input) in self.inputs(memory).into_iter().enumerate() {
-            let param =
-                |leaf: &str, shape: &[usize]| Param::new(format!("decoder.rnn.{layer}.{leaf}"), shape);
-            all.push(param("weight_ih", &[rows, input]));
-            all.push(param("weight_hh", &[rows, self.hidden]));
-            all.push(param("bias_ih", &[rows]));
-            all.push(param("bias_hh", &[rows]));
+            let name = format_args!("decoder.rnn.{layer}");
+            all.put(format_args!("{name}.weight_ih"), &[rows, input]);
+            all.put(format_args!("{name}.weight_hh"), &[rows, self.hidden]);
+            all.put(format_args!("{name}.bias_ih"), &[rows]);
+            all.put(format_args!("{name}.bias_hh"), &[rows]);
         }
-        vocabulary(&mut all, self.embeddings, vocab, self.hidden);
-        all
+        vocabulary(all, self.embeddings, vocab, self.hidden);
     }
 
     pub(crate) fn macs_per_token(&self, tokens: usize, memory: usize, vocab: usize) -> u64 {
@@ -82,22 +79,21 @@ impl ConvolutionSpec {
         if self.memory == Memory::Grid { self.layers } else { 0 }
     }
 
-    pub(crate) fn parameters(&self, memory: usize, vocab: usize) -> Vec<Param> {
+    pub(crate) fn list(&self, all: &mut impl Sink, memory: usize, vocab: usize) {
         let (dim, kernel) = (self.dim, self.kernel);
-        let mut all = vec![Param::new("decoder.embed.weight", &[vocab, dim])];
-        linear(&mut all, "decoder.image", dim, memory);
+        all.put(format_args!("decoder.embed.weight"), &[vocab, dim]);
+        linear(all, format_args!("decoder.image"), dim, memory);
         for layer in 0..self.layers {
-            let name = format!("decoder.layers.{layer}");
-            all.push(Param::new(format!("{name}.conv.weight"), &[2 * dim, dim, kernel]));
-            all.push(Param::new(format!("{name}.conv.bias"), &[2 * dim]));
+            let name = format_args!("decoder.layers.{layer}");
+            all.put(format_args!("{name}.conv.weight"), &[2 * dim, dim, kernel]);
+            all.put(format_args!("{name}.conv.bias"), &[2 * dim]);
             if layer < self.attending() {
-                linear(&mut all, &format!("{name}.attn.q"), dim, dim);
-                linear(&mut all, &format!("{name}.attn.k"), dim, memory);
-                linear(&mut all, &format!("{name}.attn.v"), dim, memory);
+                linear(all, format_args!("{name}.attn.q"), dim, dim);
+                linear(all, format_args!("{name}.attn.k"), dim, memory);
+                linear(all, format_args!("{name}.attn.v"), dim, memory);
             }
         }
-        vocabulary(&mut all, self.embeddings, vocab, dim);
-        all
+        vocabulary(all, self.embeddings, vocab, dim);
     }
 
     pub(crate) fn macs_per_token(&self, tokens: usize, vocab: usize) -> u64 {

@@ -101,11 +101,10 @@ impl Design {
     /// The cost of the design, exact for parameters and multiply-accumulates.
     pub fn cost(&self) -> Cost {
         let trunk = self.trunk.totals();
-        let count = |params: Vec<Param>| params.iter().map(|p| p.len() as u64).sum::<u64>();
         let (vocab, positions) = (self.target.vocab, self.target.positions());
         let trainable = trunk.parameters
-            + count(self.bridge.parameters())
-            + count(self.decoder.parameters(self.bridge.dim, vocab, positions));
+            + self.bridge.learned()
+            + self.decoder.learned(self.bridge.dim, vocab, positions);
         let (mut frozen, mut buffers) = (0, trunk.buffers);
         let mut macs = trunk.macs + self.bridge.macs() + self.decoder.macs_per_image(&self.bridge);
         if let Some(part) = &self.frozen {

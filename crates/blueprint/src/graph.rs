@@ -81,8 +81,14 @@ impl Graph {
     /// [`ShapeError`] where the shapes of `inputs` do not fit `op`; the graph is unchanged.
     pub fn add(&mut self, name: impl Into<String>, op: Op, inputs: &[NodeId]) -> Result<NodeId, ShapeError> {
         let name = name.into();
-        let shapes: Vec<Shape> = inputs.iter().map(|i| self.nodes[*i].shape).collect();
-        match op.shape(&shapes) {
+        let of = |i: &NodeId| self.nodes[*i].shape;
+        // Nearly all nodes have one or two inputs: no list for those.
+        let fits = match inputs {
+            [a] => op.shape(&[of(a)]),
+            [a, b] => op.shape(&[of(a), of(b)]),
+            many => op.shape(&many.iter().map(of).collect::<Vec<Shape>>()),
+        };
+        match fits {
             Ok(shape) => {
                 self.nodes.push(Node { name, op, inputs: inputs.to_vec(), shape });
                 self.counted = Counted::default();

@@ -29,6 +29,7 @@ mod read_json;
 mod read_parts;
 mod read_toml;
 pub mod schema;
+mod sink;
 mod strict;
 
 pub use bridge::{BridgeSpec, PYRAMID_SIDE};
