@@ -326,7 +326,12 @@ fn keep(schema: &mut Value, tag: &str, pass: impl Fn(&str) -> bool) {
     }
 }
 
-/// A value drawn uniformly at each choice of the schema: list lengths, alternatives, menu entries.
+/// How often a field that may be left out is drawn. There are many of them, most designs are best without most of them,
+/// and a search of few trials must not spend them all on unusual recipes.
+const OPTIONAL: f64 = 0.1;
+
+/// A value drawn uniformly at each choice of the schema: list lengths, alternatives, menu entries. Fields that may be left
+/// out mostly are.
 pub fn sample(schema: &Value, rng: &mut impl Rng) -> Value {
     if let Some(menu) = choices(schema) {
         return menu.get(rng.random_range(0..menu.len().max(1))).cloned().unwrap_or_default();
@@ -342,7 +347,7 @@ pub fn sample(schema: &Value, rng: &mut impl Rng) -> Value {
             let needed = |name: &str| required.is_none_or(|r| r.iter().any(|n| n.as_str() == Some(name)));
             let mut object = Map::new();
             for (name, inner) in fields {
-                if needed(name) || rng.random_bool(0.5) {
+                if needed(name) || rng.random_bool(OPTIONAL) {
                     object.insert(name.clone(), sample(inner, rng));
                 }
             }
