@@ -2,13 +2,14 @@
 
 use crate::language::{
     Between, Block, Blueprint, Branch, Decoder, Merge, Parallel, Repeated, Residual, ResidualTag, Shortcut,
+    Source,
 };
 use sha2::{Digest, Sha256};
 
 /// The canonical form: spellings of one thing are rewritten to one spelling.
 ///
 /// Repeated bodies are written out. Branches that are added, gated or not, stand in the order of their written form, as addition
-/// commutes. Defaults that are written out need no care: the written form leaves them out.
+/// commutes; so do two backbones that are cut alike. Defaults that are written out need no care: the written form leaves them out.
 pub fn canonical(blueprint: &Blueprint) -> Blueprint {
     let mut form = blueprint.clone();
     form.encoder.blocks = form.encoder.blocks.into_iter().flat_map(written_out).collect();
@@ -16,6 +17,13 @@ pub fn canonical(blueprint: &Blueprint) -> Blueprint {
         if let Block::Parallel(parallel) = block {
             sort_branches(parallel);
         }
+    }
+    if let Source::Pretrained { backbone, cut, cuts, beside: Some(beside), .. } = &mut form.encoder.source
+        && cuts.0 == 1
+        && *cut == beside.cut
+        && *backbone > beside.backbone
+    {
+        std::mem::swap(backbone, &mut beside.backbone);
     }
     // One layer has nothing below it to join.
     if let Decoder::Recurrent { layers, between, .. } = &mut form.decoder

@@ -3,14 +3,14 @@
 use crate::bridge::{BridgeSpec, PYRAMID_SIDE};
 use crate::decoder::{DecoderSpec, RecurrentSpec, TransformerSpec};
 use crate::decoder_more::{ConvolutionSpec, TopDownSpec};
-use crate::design::{Cost, Design, Frozen, Target};
+use crate::design::{Cost, Design, Target};
 use crate::diagnostic::{Code, Diagnostic};
 use crate::fix::Fix;
-use crate::frozen::{pretrained, side_by_side};
+use crate::pretrained::{Pretrained, Written, pretrained, side_by_side};
 use crate::graph::{Graph, Shape};
 use crate::language::{
     Attention, Augment, Between, Blueprint, Cell, Cut, Decoder, Embeddings, Encoder, LearningRate, Memory,
-    OptimizerKind, Places, Scales, Source, Width,
+    OptimizerKind, Places, Scales, Source, Tune, Width,
 };
 use crate::lower::Lowering;
 use crate::{canonical, fix, schema};
@@ -91,18 +91,19 @@ fn compose(
 ) -> Result<Checked, Vec<Diagnostic>> {
     let encoder = lower_encoder(&blueprint.encoder, zoo, &mut diagnostics);
     let decoder = lower_decoder(&blueprint.decoder, &mut diagnostics);
-    let features = encoder.as_ref().map(|(_, trunk)| trunk.output_shape());
+    let features = encoder.as_ref().map(|encoder| encoder.start.output_shape());
     let bridge = features.and_then(|shape| lower_bridge(&blueprint, shape, &mut diagnostics));
     tied_widths(&blueprint, &mut diagnostics);
     single_token(&blueprint, &mut diagnostics);
     fitting_recipe(&blueprint, &mut diagnostics);
-    let (Some((frozen, trunk)), Some(bridge), Some(decoder), true) =
+    let (Some(encoder), Some(bridge), Some(decoder), true) =
         (encoder, bridge, decoder, diagnostics.is_empty())
     else {
         return Err(diagnostics);
     };
     let image_size = blueprint.encoder.input.0 as usize;
-    let design = Design { image_size, frozen, trunk, bridge, decoder, target };
+    let Pretrained { frozen, tuned, start: trunk } = encoder;
+    let design = Design { image_size, frozen, tuned, trunk, bridge, decoder, target };
     let (cost, hash) = (design.cost(), canonical::hash(&blueprint));
     Ok(Checked { blueprint, design, cost, hash })
 }
@@ -115,22 +116,27 @@ fn on_menu(blueprint: &Blueprint) -> Vec<Diagnostic> {
     }
 }
 
+/// The frozen parts, and the whole trained part as `start`.
 fn lower_encoder(
     encoder: &Encoder,
     zoo: &dyn Zoo,
     diagnostics: &mut Vec<Diagnostic>,
-) -> Option<(Option<Frozen>, Graph)> {
+) -> Option<Pretrained> {
     let size = encoder.input.0 as usize;
-    let (frozen, mut lowering, mut end) = match &encoder.source {
-        Source::Pretrained { backbone, cut, cuts } => {
-            let frozen = pretrained(backbone, (*cut, cuts.0 as usize), size, zoo, diagnostics)?;
-            let lowering = Lowering::new(frozen.graph.output_shape());
-            (Some(frozen), lowering, Ok(0))
+    let (mut source, mut lowering, mut end) = match &encoder.source {
+        Source::Pretrained { backbone, cut, cuts, tune, beside } => {
+            let written =
+                Written { backbone, cut: *cut, cuts: *cuts, tune: *tune, beside: beside.as_ref() };
+            let source = pretrained(written, size, zoo, diagnostics)?;
+            let lowering = Lowering::over(source.start.clone());
+            let end = Ok(lowering.graph.output());
+            (source, lowering, end)
         }
         Source::Scratch { stem, stages } => {
-            let mut lowering = Lowering::new(Shape::new(3, size, size));
+            let start = Graph::new(Shape::new(3, size, size));
+            let mut lowering = Lowering::over(start.clone());
             let end = lowering.scratch("/encoder/source", stem.0 as usize, stages);
-            (None, lowering, end)
+            (Pretrained { frozen: Vec::new(), tuned: None, start }, lowering, end)
         }
     };
     for (i, block) in encoder.blocks.iter().enumerate() {
@@ -138,7 +144,9 @@ fn lower_encoder(
         end = end.and_then(|x| lowering.block(&at, &name, x, block));
     }
     diagnostics.append(&mut lowering.diagnostics);
-    end.ok().map(|_| (frozen, lowering.graph))
+    end.ok()?;
+    source.start = lowering.graph;
+    Some(source)
 }
 
 fn lower_bridge(
@@ -232,10 +240,14 @@ fn sentinel(cell: Cell, attention: Attention, diagnostics: &mut Vec<Diagnostic>)
 /// What the recipe asks of the optimiser and of the images must be there.
 fn fitting_recipe(blueprint: &Blueprint, diagnostics: &mut Vec<Diagnostic>) {
     let recipe = &blueprint.recipe;
-    if recipe.augment != Augment::None && matches!(blueprint.encoder.source, Source::Pretrained { .. }) {
+    let kept = match &blueprint.encoder.source {
+        Source::Pretrained { tune, .. } => *tune != Tune::All,
+        Source::Scratch { .. } => false,
+    };
+    if recipe.augment != Augment::None && kept {
         let at = "/recipe/augment";
         let message = "images of a frozen backbone cannot be varied: its features are computed once";
-        let hint = "leave augment out, or train the encoder from scratch";
+        let hint = "leave augment out, tune all of the backbone, or train the encoder from scratch";
         let fix = Fix::Remove { path: at.into() };
         diagnostics.push(Diagnostic::new(Code::Augment, at, message, hint).mended_by(Some(fix)));
     }

@@ -23,7 +23,10 @@ impl Target {
     }
 }
 
-/// A frozen pretrained backbone as a design uses it.
+/// How names of a trained backbone start in the trunk; upstream's name follows. Its batch norms keep their statistics.
+pub const TUNED: &str = "encoder.backbone.";
+
+/// A frozen pretrained backbone, or the frozen part of one, as a design uses it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Frozen {
     /// Name in the zoo.
@@ -33,7 +36,8 @@ pub struct Frozen {
     /// How many cuts stand side by side: that one, and the next finer ones pooled to its grid.
     #[serde(default = "one")]
     pub cuts: usize,
-    /// Image to feature map, up to the cut; shared by all designs that use it.
+    /// Image to feature map, up to the cut, and pooled to the grid of the part before it where it has another.
+    /// Shared by all designs that use it.
     #[serde(with = "shared")]
     pub graph: Arc<Graph>,
 }
@@ -61,8 +65,11 @@ mod shared {
 pub struct Design {
     /// Side of the square input image.
     pub image_size: usize,
-    /// The frozen part, if any; its features are computed once.
-    pub frozen: Option<Frozen>,
+    /// The frozen parts, none to two, of one height and width; their features are computed once and stand side by side.
+    pub frozen: Vec<Frozen>,
+    /// The backbone whose weights the nodes of the trunk named [`TUNED`] start from, if any.
+    #[serde(default)]
+    pub tuned: Option<String>,
     /// The trained part of the encoder; reads the frozen features, or the image `[3, size, size]`.
     /// Names start with `encoder.`; it may be the input alone.
     pub trunk: Graph,
@@ -90,6 +97,13 @@ pub struct Cost {
 }
 
 impl Design {
+    /// Names of the backbones that the design holds weights of.
+    pub fn backbones(&self) -> Vec<&str> {
+        let mut names: Vec<&str> = self.frozen.iter().map(|part| part.name.as_str()).collect();
+        names.extend(self.tuned.as_deref().filter(|name| !names.contains(name)).into_iter().collect::<Vec<_>>());
+        names
+    }
+
     /// Parameters that training changes, by name and shape: trunk, bridge, decoder.
     pub fn trainable(&self) -> Vec<Param> {
         let mut all = self.trunk.parameters();
@@ -107,9 +121,9 @@ impl Design {
             + self.decoder.learned(self.bridge.dim, vocab, positions);
         let (mut frozen, mut buffers) = (0, trunk.buffers);
         let mut macs = trunk.macs + self.bridge.macs() + self.decoder.macs_per_image(&self.bridge);
-        if let Some(part) = &self.frozen {
+        for part in &self.frozen {
             let totals = part.graph.totals();
-            frozen = totals.parameters;
+            frozen += totals.parameters;
             buffers += totals.buffers;
             macs += totals.macs;
         }

@@ -164,7 +164,7 @@ codes! {
  "image": "every_step", "attention": "none", "dropout_pct": 10, "embeddings": "tied"}"#;
     Augment = "CW0112", "Images of a frozen backbone are varied", fixable: true,
         why: "Features of a frozen backbone are computed once and kept, so that its images cannot change between epochs.",
-        remedy: "Leave augment out, or train the encoder from scratch.",
+        remedy: "Leave augment out, tune all of the backbone, or train the encoder from scratch.",
         at: "/recipe", wrong: r#"{"lr": 0.001, "schedule": "cosine", "weight_decay": 0.01, "label_smoothing": 0.1, "clip": 1.0,
  "batch": 16, "augment": "flip"}"#,
         right: r#"{"lr": 0.001, "schedule": "cosine", "weight_decay": 0.01, "label_smoothing": 0.1, "clip": 1.0,
@@ -198,4 +198,20 @@ codes! {
  "image": "every_step", "attention": "adaptive", "dropout_pct": 10}"#,
         right: r#"{"family": "recurrent", "cell": "lstm", "embed": 128, "hidden": 256, "layers": 1,
  "image": "every_step", "attention": "adaptive", "dropout_pct": 10}"#;
+    Beside = "CW0116", "The second backbone does not go with the first", fixable: false,
+        why: "Two backbones see differently and share one grid, the first's at its cut: a coarser map has no cells for it, \
+            and a backbone beside itself tells nothing new.",
+        remedy: "Choose another backbone, and its cut no later than the first's.",
+        at: "/encoder/source",
+        wrong: r#"{"kind": "pretrained", "backbone": "resnet18", "cut": "s16",
+ "beside": {"backbone": "mobilenet_v2", "cut": "s32"}}"#,
+        right: r#"{"kind": "pretrained", "backbone": "resnet18", "cut": "s32",
+ "beside": {"backbone": "mobilenet_v2", "cut": "s32"}}"#;
+    Tune = "CW0117", "That part of the backbone cannot be trained", fixable: false,
+        why: "The last stage is what lies between a cut and the next finer one and reads nothing from before; what is \
+            trained from the pixels has no frozen features beside it.",
+        remedy: "Tune all, or choose a later cut, fewer cuts, or one backbone.",
+        at: "/encoder/source",
+        wrong: r#"{"kind": "pretrained", "backbone": "resnet18", "cut": "s8", "tune": "last_stage"}"#,
+        right: r#"{"kind": "pretrained", "backbone": "resnet18", "cut": "s16", "tune": "last_stage"}"#;
 }

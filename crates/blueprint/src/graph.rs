@@ -168,6 +168,29 @@ impl Graph {
     }
 }
 
+impl Graph {
+    /// What follows the node of that name, as a graph that reads its value; `None` where there is no such node, or
+    /// where a later one reads something else from before it.
+    pub fn behind(&self, name: &str) -> Option<Graph> {
+        let at = self.nodes.iter().position(|node| node.name == name)?;
+        let mut rest = Graph::new(self.nodes[at].shape);
+        for node in &self.nodes[at + 1..] {
+            let inputs: Option<Vec<NodeId>> = node.inputs.iter().map(|j| j.checked_sub(at)).collect();
+            rest.nodes.push(Node { inputs: inputs?, ..node.clone() });
+        }
+        Some(rest)
+    }
+
+    /// The same graph with `prefix` before the name of every node but the input.
+    pub fn renamed(&self, prefix: &str) -> Graph {
+        let mut renamed = self.clone();
+        for node in renamed.nodes.iter_mut().skip(1) {
+            node.name.insert_str(0, prefix);
+        }
+        renamed
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -199,6 +222,21 @@ mod tests {
         let error = graph.add("a", conv(4, 8, 3, 1), &[0]).unwrap_err();
         assert_eq!(error.to_string(), "a: expects 4 channels and gets 3");
         assert_eq!(graph.nodes().len(), 1);
+    }
+
+    #[test]
+    fn what_is_behind_a_node_must_read_nothing_before_it() {
+        let mut graph = Graph::new(Shape::new(3, 8, 8));
+        let a = graph.add("a", conv(3, 8, 3, 1), &[0]).unwrap();
+        let b = graph.add("b", conv(8, 8, 3, 2), &[a]).unwrap();
+        let c = graph.add("c", conv(8, 8, 1, 1), &[b]).unwrap();
+        graph.add("d", Op::Add, &[b, c]).unwrap();
+        let rest = graph.behind("b").unwrap().renamed("x.");
+        let names: Vec<&str> = rest.nodes().iter().map(|n| n.name.as_str()).collect();
+        assert_eq!(names, ["input", "x.c", "x.d"]);
+        assert_eq!((rest.input_shape(), rest.nodes()[2].inputs.clone()), (Shape::new(8, 4, 4), vec![0, 1]));
+        assert!(graph.behind("c").is_none(), "d reads b too");
+        assert!(graph.behind("e").is_none());
     }
 
     #[test]

@@ -126,7 +126,7 @@ pub struct Encoder {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(tag = "kind", rename_all = "snake_case", deny_unknown_fields)]
 pub enum Source {
-    /// A frozen pretrained backbone of the zoo, cut where its map has that stride.
+    /// A pretrained backbone of the zoo, cut where its map has that stride.
     Pretrained {
         /// Name in the zoo.
         backbone: String,
@@ -136,6 +136,14 @@ pub enum Source {
         /// out.
         #[serde(default, skip_serializing_if = "is_default")]
         cuts: Cuts,
+        /// How much of it is trained; nothing where left out.
+        #[serde(default, skip_serializing_if = "is_default")]
+        tune: Tune,
+        /// A second backbone, frozen, whose map is pooled to the grid of the first and put behind its channels; none
+        /// where left out.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        #[schemars(with = "Beside")]
+        beside: Option<Beside>,
     },
     /// A convolution stack trained from scratch: a strided 3 × 3 convolution, then `stages` that each halve the map.
     Scratch {
@@ -145,6 +153,45 @@ pub enum Source {
         #[schemars(length(min = 1, max = 5))]
         stages: Vec<Stage>,
     },
+}
+
+/// How much of a backbone is trained. Its batch norms keep the statistics that it was pretrained with: batches of captioned
+/// images are too small to estimate them anew.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+#[schemars(inline)]
+pub enum Tune {
+    /// Nothing: its features are computed once.
+    #[default]
+    Frozen,
+    /// What lies behind the next finer cut; features up to there are computed once.
+    LastStage,
+    /// All of it, from the pixels.
+    All,
+}
+
+/// A second backbone beside the first.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+#[schemars(inline)]
+pub struct Beside {
+    /// Name in the zoo; another one than the first.
+    pub backbone: String,
+    /// Where it is cut; not coarser than the first.
+    pub cut: Cut,
+}
+
+impl Source {
+    /// Names of the backbones whose weights are needed, first the one that the source is named after.
+    pub fn backbones(&self) -> Vec<&str> {
+        match self {
+            Self::Pretrained { backbone, beside, .. } => {
+                let second = beside.iter().map(|beside| beside.backbone.as_str());
+                std::iter::once(backbone.as_str()).chain(second).collect()
+            }
+            Self::Scratch { .. } => Vec::new(),
+        }
+    }
 }
 
 /// One stage of a from-scratch encoder: one block of that kind with stride 2, then `repeat - 1` with stride 1.

@@ -27,7 +27,7 @@ menu! {
 }
 menu! {
     /// Steps of the linear warm-up, in percent of all steps.
-    WarmUp: u8 = [0, 1, 3, 5, 10, 20], else 3
+    WarmUp: u8 = [0, 1, 3, 5, 10], else 3
 }
 menu! {
     /// Decay of the moving average of the weights; 0: none.
@@ -35,11 +35,11 @@ menu! {
 }
 menu! {
     /// Input words that become UNKNOWN, in percent.
-    WordDropout: u8 = [0, 5, 10, 20, 30], else 0
+    WordDropout: u8 = [0, 10, 20, 30], else 0
 }
 menu! {
     /// Input words that are the model's own at the end of training, in percent.
-    ScheduledSampling: u8 = [0, 5, 10, 20, 25, 50], else 0
+    ScheduledSampling: u8 = [0, 5, 10, 25, 50], else 0
 }
 menu! {
     /// Factor on the learning rate of the trained encoder.

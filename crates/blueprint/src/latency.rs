@@ -305,7 +305,7 @@ pub fn encoder_work(design: &Design) -> Work {
     let mut work = Work::default();
     work.put(Kernel::Photo, 1);
     work.put(Kernel::Pixels, 3 * design.image_size * design.image_size);
-    if let Some(frozen) = &design.frozen {
+    for frozen in &design.frozen {
         work += &frozen_work(&frozen.graph);
         work.put(Kernel::Features, frozen.graph.output_shape().len());
     }

@@ -62,8 +62,9 @@ impl ConvNorm {
 }
 
 impl Lowering {
-    pub(crate) fn new(input: Shape) -> Self {
-        Self { graph: Graph::new(input), diagnostics: Vec::new() }
+    /// Goes on with a graph that is the input alone, or the trained part of a backbone.
+    pub(crate) fn over(graph: Graph) -> Self {
+        Self { graph, diagnostics: Vec::new() }
     }
 
     pub(crate) fn report(&mut self, code: Code, at: &str, message: String, hint: &str) {

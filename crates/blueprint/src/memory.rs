@@ -70,7 +70,7 @@ pub fn peak_values(graph: &Graph) -> u64 {
 pub fn weight_bytes(design: &Design) -> WeightBytes {
     let mut all = design.trainable();
     all.extend(design.trunk.buffers());
-    if let Some(frozen) = &design.frozen {
+    for frozen in &design.frozen {
         all.extend(frozen.graph.parameters());
         all.extend(frozen.graph.buffers());
     }
@@ -109,9 +109,19 @@ fn resampler(design: &Design) -> u64 {
         as u64
 }
 
+/// Values alive at once in the frozen parts, which run one after the other: the features of the first are kept meanwhile.
+fn frozen_peak(design: &Design) -> u64 {
+    let (mut kept, mut peak) = (0, 0);
+    for part in &design.frozen {
+        peak = peak.max(kept + peak_values(&part.graph));
+        kept += part.graph.output_shape().len() as u64;
+    }
+    peak
+}
+
 fn inference(design: &Design, beam: u64) -> u64 {
     let memory = memory_values(design);
-    let frozen = design.frozen.as_ref().map_or(0, |frozen| peak_values(&frozen.graph));
+    let frozen = frozen_peak(design);
     let cells = (design.bridge.cells() * design.bridge.dim) as u64;
     let bridge = design.trunk.output_shape().len() as u64 + (2 * cells).max(cells + resampler(design));
     let (tokens, positions) = (design.bridge.tokens() as u64, design.target.positions() as u64);
@@ -219,7 +229,8 @@ mod tests {
         let bridge = BridgeSpec::plain(Memory::Global, input, 2);
         Design {
             image_size: 4,
-            frozen: None,
+            frozen: Vec::new(),
+            tuned: None,
             trunk,
             bridge,
             decoder,

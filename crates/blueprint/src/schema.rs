@@ -291,8 +291,15 @@ impl Narrowing {
             _ => self.scratch,
         });
         for option in encoder["source"]["oneOf"].as_array_mut().into_iter().flatten() {
-            if option["properties"].get("backbone").is_some() {
-                option["properties"]["backbone"] = json!({ "enum": self.backbones });
+            let Some(fields) = option["properties"].as_object_mut() else { continue };
+            if let Some(name) = fields.get_mut("backbone") {
+                *name = json!({ "enum": self.backbones });
+            }
+            // A backbone beside another needs another.
+            if self.backbones.len() < 2 {
+                fields.remove("beside");
+            } else if let Some(beside) = fields.get_mut("beside") {
+                beside["properties"]["backbone"] = json!({ "enum": self.backbones });
             }
         }
         let decoder = &mut schema["properties"]["decoder"];

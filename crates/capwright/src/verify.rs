@@ -148,13 +148,14 @@ fn weight_licence(contract: &Contract, checked: &Checked) -> Option<Row> {
     if allowed.is_empty() {
         return None;
     }
-    let Some(frozen) = &checked.design().frozen else {
+    let names = checked.design().backbones();
+    if names.is_empty() {
         let mut row =
             licence_row(Clause::WeightLicences, allowed, Vec::new(), "the design uses no pretrained weights");
         row.verdict = Verdict::Met;
         return Some(row);
-    };
-    let found = find(&frozen.name).map(|b| b.licence.to_owned()).into_iter().collect();
+    }
+    let found = names.into_iter().filter_map(find).map(|b| b.licence.to_owned()).collect();
     Some(licence_row(Clause::WeightLicences, allowed, found, "the zoo's entry of the backbone"))
 }
 

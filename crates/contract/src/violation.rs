@@ -97,27 +97,28 @@ fn source(blueprint: &Blueprint, contract: &Contract) -> Option<Violation> {
         Some(names) if names.is_empty() => "none".to_owned(),
         Some(names) => names.join(", "),
     };
-    match &blueprint.encoder.source {
-        Source::Pretrained { backbone, .. } if !parts.allows_backbone(backbone) => Some(Violation {
+    let source = &blueprint.encoder.source;
+    if let Some(backbone) = source.backbones().into_iter().find(|name| !parts.allows_backbone(name)) {
+        return Some(Violation {
             clause: Clause::Backbones,
             bound: list.clone(),
-            value: backbone.clone(),
+            value: backbone.to_owned(),
             message: format!("the backbone {backbone:?} is not allowed; allowed: {list}"),
             hint: if list == "none" {
                 "use the source \"scratch\"".to_owned()
             } else {
                 format!("use one of: {list}")
             },
-        }),
-        Source::Scratch { .. } if !parts.scratch => Some(Violation {
-            clause: Clause::Scratch,
-            bound: "false".to_owned(),
-            value: "true".to_owned(),
-            message: "encoders trained from scratch are not allowed".to_owned(),
-            hint: format!("use the source \"pretrained\" with one of: {list}"),
-        }),
-        Source::Pretrained { .. } | Source::Scratch { .. } => None,
+        });
     }
+    let scratch = matches!(source, Source::Scratch { .. }) && !parts.scratch;
+    scratch.then(|| Violation {
+        clause: Clause::Scratch,
+        bound: "false".to_owned(),
+        value: "true".to_owned(),
+        message: "encoders trained from scratch are not allowed".to_owned(),
+        hint: format!("use the source \"pretrained\" with one of: {list}"),
+    })
 }
 
 fn family(blueprint: &Blueprint, contract: &Contract) -> Option<Violation> {

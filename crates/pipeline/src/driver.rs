@@ -204,12 +204,8 @@ impl Driver<'_> {
 
     fn spec(&self, study: &Study, trial: u64) -> TrialSpec {
         let (contract, record) = (study.contract(), &study.trials[&trial]);
-        let weights = match &record.blueprint.encoder.source {
-            capwright_blueprint::language::Source::Pretrained { backbone, .. } => {
-                self.weights.get(backbone).cloned()
-            }
-            capwright_blueprint::language::Source::Scratch { .. } => None,
-        };
+        let names = record.blueprint.encoder.source.backbones();
+        let weights = names.into_iter().filter_map(|name| self.weights.get(name).cloned()).collect();
         TrialSpec {
             trial,
             blueprint: record.blueprint.clone(),

@@ -3,6 +3,7 @@
 use capwright_blueprint::Blueprint;
 use capwright_blueprint::language::{
     Attention, Block, Cell, Cut, Decoder, ImageMode, Leaf, Memory, Merge, Shortcut, Source, StageKind,
+    Tune,
 };
 
 /// A design in a few words: `mobilenet_v2@s32 224px + se → lstm 512 dot`.
@@ -18,13 +19,15 @@ pub fn describe(blueprint: &Blueprint) -> String {
 
 fn source(source: &Source) -> String {
     match source {
-        Source::Pretrained { backbone, cut, cuts } => {
-            let cut = match cut {
-                Cut::S8 => "s8",
-                Cut::S16 => "s16",
-                Cut::S32 => "s32",
+        Source::Pretrained { backbone, cut, cuts, tune, beside } => {
+            let tuned = match tune {
+                Tune::Frozen => "",
+                Tune::LastStage => " tuned last stage",
+                Tune::All => " tuned",
             };
-            format!("{backbone}@{cut}{}", times(cuts.0))
+            let second = beside.iter().map(|b| format!(" & {}@{}", b.backbone, cut_name(b.cut)));
+            let second: String = second.collect();
+            format!("{backbone}@{}{}{tuned}{second}", cut_name(*cut), times(cuts.0))
         }
         Source::Scratch { stem, stages } => {
             let mut text = format!("scratch[{}", stem.0);
@@ -39,6 +42,14 @@ fn source(source: &Source) -> String {
             }
             text + "]"
         }
+    }
+}
+
+fn cut_name(cut: Cut) -> &'static str {
+    match cut {
+        Cut::S8 => "s8",
+        Cut::S16 => "s16",
+        Cut::S32 => "s32",
     }
 }
 

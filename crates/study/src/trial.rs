@@ -29,8 +29,8 @@ pub struct TrialSpec {
     pub data_fingerprint: String,
     /// The vocabulary file.
     pub vocabulary: PathBuf,
-    /// Weights of the frozen backbone, if the design has one.
-    pub weights: Option<WeightsFile>,
+    /// Weights of the design's backbones, in the order of [`capwright_blueprint::language::Source::backbones`].
+    pub weights: Vec<WeightsFile>,
     /// Folder of the feature cache, shared by all trials.
     pub cache: PathBuf,
     /// The trial's own folder: checkpoint, result and model.

@@ -149,7 +149,8 @@ fn weights_that_no_cache_keeps_are_a_kind() {
 fn the_estimate_is_linear_in_the_costs_and_grows_with_words_and_beam() {
     let design = Design {
         image_size: 32,
-        frozen: None,
+        frozen: Vec::new(),
+        tuned: None,
         trunk: Graph::new(Shape::new(8, 2, 2)),
         bridge: bridge(),
         decoder: DecoderSpec::Recurrent(lstm(Attention::Additive)),
