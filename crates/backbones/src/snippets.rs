@@ -82,6 +82,18 @@ const ALL: &[(&str, SnippetKind, &str, &str)] = &[
         "512 channels: a narrow bridge and small memory tokens.",
     ),
     (
+        "EfficientNet-Lite0 beside MobileNetV2, frozen",
+        SOURCE,
+        r#"{"kind":"pretrained","backbone":"efficientnet_lite0","cut":"s32","beside":{"backbone":"mobilenet_v2","cut":"s32"}}"#,
+        "Two views of each cell, 2560 channels; both are computed once.",
+    ),
+    (
+        "MobileNetV2, last stage trained",
+        SOURCE,
+        r#"{"kind":"pretrained","backbone":"mobilenet_v2","cut":"s32","tune":"last_stage"}"#,
+        "Frozen up to stride 16, trained from there; go gently, with encoder_lr 0.1.",
+    ),
+    (
         "Separable stem and stages",
         SOURCE,
         r#"{"kind":"scratch","stem":16,"stages":[{"kind":"separable","out":32,"repeat":1},{"kind":"separable","out":64,"repeat":2},{"kind":"separable","out":128,"repeat":2}]}"#,

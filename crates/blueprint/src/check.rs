@@ -6,13 +6,13 @@ use crate::decoder_more::{ConvolutionSpec, TopDownSpec};
 use crate::design::{Cost, Design, Target};
 use crate::diagnostic::{Code, Diagnostic};
 use crate::fix::Fix;
-use crate::pretrained::{Pretrained, Written, pretrained, side_by_side};
 use crate::graph::{Graph, Shape};
 use crate::language::{
     Attention, Augment, Between, Blueprint, Cell, Cut, Decoder, Embeddings, Encoder, LearningRate, Memory,
     OptimizerKind, Places, Scales, Source, Tune, Width,
 };
 use crate::lower::Lowering;
+use crate::pretrained::{Pretrained, Written, pretrained, side_by_side};
 use crate::{canonical, fix, schema};
 use std::sync::Arc;
 
@@ -117,16 +117,11 @@ fn on_menu(blueprint: &Blueprint) -> Vec<Diagnostic> {
 }
 
 /// The frozen parts, and the whole trained part as `start`.
-fn lower_encoder(
-    encoder: &Encoder,
-    zoo: &dyn Zoo,
-    diagnostics: &mut Vec<Diagnostic>,
-) -> Option<Pretrained> {
+fn lower_encoder(encoder: &Encoder, zoo: &dyn Zoo, diagnostics: &mut Vec<Diagnostic>) -> Option<Pretrained> {
     let size = encoder.input.0 as usize;
     let (mut source, mut lowering, mut end) = match &encoder.source {
         Source::Pretrained { backbone, cut, cuts, tune, beside } => {
-            let written =
-                Written { backbone, cut: *cut, cuts: *cuts, tune: *tune, beside: beside.as_ref() };
+            let written = Written { backbone, cut: *cut, cuts: *cuts, tune: *tune, beside: beside.as_ref() };
             let source = pretrained(written, size, zoo, diagnostics)?;
             let lowering = Lowering::over(source.start.clone());
             let end = Ok(lowering.graph.output());

@@ -100,7 +100,9 @@ impl Design {
     /// Names of the backbones that the design holds weights of.
     pub fn backbones(&self) -> Vec<&str> {
         let mut names: Vec<&str> = self.frozen.iter().map(|part| part.name.as_str()).collect();
-        names.extend(self.tuned.as_deref().filter(|name| !names.contains(name)).into_iter().collect::<Vec<_>>());
+        names.extend(
+            self.tuned.as_deref().filter(|name| !names.contains(name)).into_iter().collect::<Vec<_>>(),
+        );
         names
     }
 

@@ -29,7 +29,7 @@ impl Prompt {
 
 const LANGUAGE: &str = "\
 You design image captioning networks. Answer with one compact JSON object and nothing else.
-encoder: image size, source (a frozen pretrained backbone and its cut, or a scratch stack), up to 4 extra blocks.
+encoder: image size, source (a pretrained backbone and its cut, or a scratch stack), up to 4 extra blocks.
 bridge: a linear layer from feature channels to tokens of width dim; may add positions, scales, or gather into queries.
 decoder: recurrent (lstm or gru; attention additive, dot, multi_head or adaptive looks at all cells, none at their mean),
 top_down (two lstms with attention), convolution or transformer (memory grid looks at all cells, global at their mean).
@@ -38,11 +38,12 @@ Rules:
 - transformer heads must divide its dim; adaptive attention is for lstm.
 - bridge positions, scales and queries are for decoders that look at all cells.
 - cuts takes the next finer cuts too: cut s32 has up to 3, s16 up to 2, s8 one.
+- a backbone is frozen unless tune says last_stage or all (slow); beside puts another frozen one next to a frozen one.
 - parallel branches merged by add end in one shape; by concat in one height and width.
 - each stride 2, pool and stage halves the map; do not shrink it below 1 cell; a grid has at most 784 tokens.
 - wider layers and more words cost parameters; stay inside the budgets.
 - recipe fields that may be left out: optimizer (adamw), warmup_pct (3), ema of the weights, word_dropout_pct,
-  scheduled_sampling_pct, encoder_lr and freeze_encoder (for trained encoder blocks), augment (scratch source only).
+  scheduled_sampling_pct, encoder_lr and freeze_encoder (for what is trained of the encoder), augment (scratch or tune all).
 - lr above 0.003 is for sgd only.
 Advice:
 - cut s32 carries the most meaning and is the cheapest to train on; it needs no extra blocks.

@@ -2,8 +2,7 @@
 
 use capwright_blueprint::Blueprint;
 use capwright_blueprint::language::{
-    Attention, Block, Cell, Cut, Decoder, ImageMode, Leaf, Memory, Merge, Shortcut, Source, StageKind,
-    Tune,
+    Attention, Block, Cell, Cut, Decoder, ImageMode, Leaf, Memory, Merge, Shortcut, Source, StageKind, Tune,
 };
 
 /// A design in a few words: `mobilenet_v2@s32 224px + se → lstm 512 dot`.

@@ -36,7 +36,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         let (folder, backbone) = (tempfile::tempdir()?, backbone.name.to_owned());
         let name = backbone.clone();
         let weights_sha256 = weights.sha256().to_owned();
-        let spec = FeatureSpec { weights_sha256, backbone, cut: Cut::S32, cuts: 1, preprocess };
+        let spec = FeatureSpec { weights_sha256, backbone, cut: Cut::S32, cuts: 1, side: 7, preprocess };
         let start = Instant::now();
         FeatureCache::open_or_compute(folder.path(), &spec, images, &net, &mut |_, _| {})?;
         report(&format!("{name} decode, forward, cache"), images.len(), start);

@@ -1,17 +1,17 @@
 //! A finished model in use: captions for image files, scores on a set.
 
 use crate::error::TrainError;
-use crate::model_folder::{self, BACKBONE, DECODING, DESIGN, PREPROCESS, VOCABULARY, WEIGHTS};
+use crate::extractor::FeatureExtractor;
+use crate::model_folder::{self, DECODING, DESIGN, PREPROCESS, VOCABULARY, WEIGHTS};
 use crate::network::{Input, Network};
 use crate::score::score;
 use crate::store;
-use crate::vision::{FrozenNet, Weights};
-use burn::tensor::{Device, Tensor, TensorData};
-use capwright_blueprint::{Design, Shape};
-use capwright_caption_data::{ImageRecord, Preprocess, Vocabulary};
+use crate::vision::Weights;
+use burn::tensor::Device;
+use capwright_blueprint::Design;
+use capwright_caption_data::{ImageRecord, Preprocess, Vocabulary, load_rgb};
 use capwright_contract::Decoding;
 use capwright_study::Scores;
-use half::f16;
 use rayon::prelude::*;
 use std::path::Path;
 
@@ -21,9 +21,8 @@ const BATCH: usize = 16;
 /// A model folder, loaded.
 pub struct Captioner {
     network: Network,
-    backbone: Option<FrozenNet>,
+    extractor: FeatureExtractor,
     vocabulary: Vocabulary,
-    preprocess: Preprocess,
     decoding: Decoding,
 }
 
@@ -45,22 +44,20 @@ impl Captioner {
         let folder = folder.as_ref();
         model_folder::verify(folder)?;
         let design: Design = store::read_json(&folder.join(DESIGN))?;
-        let backbone = match &design.frozen {
-            Some(frozen) => {
-                let path = folder.join(BACKBONE);
-                let weights = Weights::open(&path, &store::sha256(&path)?)?;
-                Some(FrozenNet::load(&frozen.graph, &weights)?)
-            }
-            None => None,
+        let open = |i: usize| {
+            let path = folder.join(model_folder::backbone(i));
+            Ok(Weights::open(&path, &store::sha256(&path)?)?)
         };
-        let preprocess: Preprocess = store::read_json(&folder.join(PREPROCESS))?;
+        let weights: Result<Vec<Weights>, TrainError> = (0..design.frozen.len()).map(open).collect();
+        let preprocess: Vec<Preprocess> = store::read_json(&folder.join(PREPROCESS))?;
+        check_preprocess(&preprocess, &design)
+            .map_err(|reason| TrainError::format(folder.join(PREPROCESS), reason))?;
         let vocabulary = Vocabulary::load(folder.join(VOCABULARY))?;
         let decoding: Decoding = store::read_json(&folder.join(DECODING))?;
         let captioner = Self {
             network: Network::load(&folder.join(WEIGHTS), &design, &Device::flex())?,
-            backbone,
+            extractor: FeatureExtractor::new(&design, &weights?, preprocess)?,
             vocabulary,
-            preprocess,
             decoding,
         };
         captioner.check(folder, &design)?;
@@ -72,11 +69,6 @@ impl Captioner {
             let reason =
                 format!("it has {} words and the network {}", self.vocabulary.len(), design.target.vocab);
             return Err(TrainError::format(folder.join(VOCABULARY), reason));
-        }
-        if self.preprocess.size as usize != design.image_size {
-            let reason =
-                format!("images of {} pixels for a network of {}", self.preprocess.size, design.image_size);
-            return Err(TrainError::format(folder.join(PREPROCESS), reason));
         }
         self.check_decoding(self.decoding)
     }
@@ -139,37 +131,25 @@ impl Captioner {
         Ok(Evaluation { captions, scores })
     }
 
-    /// Images through preprocessing and the frozen part.
+    /// Images as the network reads them.
     fn input<P: AsRef<Path> + Sync>(&self, paths: &[P]) -> Result<Input, TrainError> {
         let values: Result<Vec<Vec<f32>>, TrainError> = paths.par_iter().map(|p| self.features(p)).collect();
-        Ok(batch(&self.network, self.backbone.as_ref(), &values?))
+        Ok(self.extractor.batch(&self.network, &values?))
     }
 
     fn features<P: AsRef<Path>>(&self, path: &P) -> Result<Vec<f32>, TrainError> {
-        let side = self.preprocess.size as usize;
-        let mut pixels = vec![0.0; 3 * side * side];
-        self.preprocess.load_chw(path.as_ref(), &mut pixels)?;
-        Ok(frozen_features(self.backbone.as_ref(), pixels))
+        Ok(self.extractor.extract(&load_rgb(path.as_ref(), self.extractor.side())?))
     }
 }
 
-/// What the network reads for an image: features of the frozen part, or the pixels where there is none.
-pub(crate) fn frozen_features(backbone: Option<&FrozenNet>, pixels: Vec<f32>) -> Vec<f32> {
-    let Some(backbone) = backbone else { return pixels };
-    // The feature cache keeps 16 bits: rounding the same way gives the very captions that were scored.
-    let round = |x: f32| f16::from_f32(x).to_f32();
-    backbone.forward_image(&pixels).into_iter().map(round).collect()
-}
-
-/// Images, each as [`frozen_features`] gives it, as one input.
-pub(crate) fn batch(network: &Network, backbone: Option<&FrozenNet>, images: &[Vec<f32>]) -> Input {
-    let side = network.design().image_size;
-    let shape = backbone.map_or_else(|| Shape::new(3, side, side), FrozenNet::output_shape);
-    let data = TensorData::new(images.concat(), [images.len(), shape.c, shape.h, shape.w]);
-    let map = Tensor::<4>::from_data(data, &Device::flex());
-    if !network.reads_tokens() {
-        return Input::Map(map);
+/// One entry for each frozen part, or for the pixels, of the design's image size.
+fn check_preprocess(all: &[Preprocess], design: &Design) -> Result<(), String> {
+    let wanted = design.frozen.len().max(1);
+    if all.len() != wanted {
+        return Err(format!("it has {} entries for {wanted} encoders", all.len()));
     }
-    let cells = map.reshape([images.len(), shape.c, shape.h * shape.w]);
-    Input::Tokens(cells.swap_dims(1, 2))
+    match all.iter().find(|p| p.size as usize != design.image_size) {
+        Some(p) => Err(format!("images of {} pixels for a network of {}", p.size, design.image_size)),
+        None => Ok(()),
+    }
 }

@@ -46,7 +46,7 @@ fn path(out: &Path) -> PathBuf {
 
 /// All of the specification that decides the result; where files lie does not.
 fn key(spec: &TrialSpec) -> String {
-    let weights = spec.weights.as_ref().map(|w| w.sha256.as_str());
+    let weights: Vec<&str> = spec.weights.iter().map(|w| w.sha256.as_str()).collect();
     let parts = (&spec.blueprint, &spec.data_fingerprint, weights, spec.seed, spec.epochs, spec.decoding);
     serde_json::to_string(&parts).unwrap_or_default()
 }

@@ -25,7 +25,11 @@ pub struct Learner {
 impl Learner {
     /// A network with first values drawn from `seed`.
     pub fn new(design: &Design, recipe: &Recipe, seed: u64, device: &Device) -> Self {
-        let network = Network::new(design, seed, device);
+        Self::of(Network::new(design, seed, device), recipe)
+    }
+
+    /// Training that starts from a network.
+    pub fn of(network: Network, recipe: &Recipe) -> Self {
         let optimiser = Optimizer::of_recipe(&network.params, recipe);
         let average = (recipe.ema.0 > 0.0).then(|| network.inner());
         Self { network, optimiser, average, decay: recipe.ema.0 }

@@ -10,6 +10,7 @@ mod checkpoint;
 pub mod decode;
 pub mod decoder;
 pub mod error;
+mod extractor;
 pub mod fit;
 pub mod learner;
 pub mod macs;

@@ -1,8 +1,8 @@
 //! The model folder: all that captioning needs, each file named with its sha256 in `manifest.json`.
 
 use crate::error::TrainError;
+use crate::extractor::{BackboneWeights, preprocess, weights_of};
 use crate::network::Network;
-use crate::source::preprocess;
 use crate::store;
 use crate::vision::Weights;
 use capwright_blueprint::{Graph, Param};
@@ -15,12 +15,19 @@ use std::path::Path;
 pub(crate) const BLUEPRINT: &str = "blueprint.json";
 pub(crate) const DESIGN: &str = "design.json";
 pub(crate) const WEIGHTS: &str = "weights.safetensors";
-pub(crate) const BACKBONE: &str = "backbone.safetensors";
 pub(crate) const VOCABULARY: &str = "vocabulary.json";
 pub(crate) const PREPROCESS: &str = "preprocess.json";
 pub(crate) const DECODING: &str = "decoding.json";
 pub(crate) const SCORES: &str = "scores.json";
 pub(crate) const MANIFEST: &str = "manifest.json";
+
+/// Name of the file with the weights of a frozen part, counted from 0.
+pub(crate) fn backbone(part: usize) -> String {
+    match part {
+        0 => "backbone.safetensors".to_owned(),
+        more => format!("backbone{}.safetensors", more + 1),
+    }
+}
 
 /// sha256 in hex of each file of a folder.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -37,7 +44,7 @@ pub(crate) fn write(
     folder: &Path,
     spec: &TrialSpec,
     network: &Network,
-    backbone: Option<&Weights>,
+    weights: &BackboneWeights,
     vocabulary: &Vocabulary,
     scores: &Scores,
 ) -> Result<(), TrainError> {
@@ -46,10 +53,12 @@ pub(crate) fn write(
     store::write_json(&folder.join(BLUEPRINT), &spec.blueprint)?;
     store::write_json(&folder.join(DESIGN), design)?;
     network.save(&folder.join(WEIGHTS))?;
-    let mut files = vec![BLUEPRINT, DESIGN, WEIGHTS, VOCABULARY, PREPROCESS, DECODING, SCORES];
-    if let (Some(frozen), Some(weights)) = (&design.frozen, backbone) {
-        write_backbone(&folder.join(BACKBONE), &frozen.graph, weights)?;
-        files.push(BACKBONE);
+    let files = [BLUEPRINT, DESIGN, WEIGHTS, VOCABULARY, PREPROCESS, DECODING, SCORES];
+    let mut files: Vec<String> = files.map(str::to_owned).to_vec();
+    for (i, frozen) in design.frozen.iter().enumerate() {
+        let name = backbone(i);
+        write_backbone(&folder.join(&name), &frozen.graph, weights_of(weights, &frozen.name)?)?;
+        files.push(name);
     }
     vocabulary.save(folder.join(VOCABULARY))?;
     store::write_json(&folder.join(PREPROCESS), &preprocess(design)?)?;
@@ -57,7 +66,8 @@ pub(crate) fn write(
     store::write_json(&folder.join(SCORES), scores)?;
     let mut manifest = Manifest { files: BTreeMap::new() };
     for name in files {
-        manifest.files.insert(name.to_string(), store::sha256(&folder.join(name))?);
+        let sha256 = store::sha256(&folder.join(&name))?;
+        manifest.files.insert(name, sha256);
     }
     store::write_json(&folder.join(MANIFEST), &manifest)
 }

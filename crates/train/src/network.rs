@@ -8,9 +8,9 @@ use crate::math::{self, Dropout};
 use crate::params::{Grads, Params};
 use crate::store;
 use crate::teaching::Teaching;
-use crate::vision::{self, Stats};
+use crate::vision::{self, Stats, Weights, WeightsError};
 use burn::tensor::{Device, Tensor, TensorData};
-use capwright_blueprint::{Design, Param};
+use capwright_blueprint::{Design, Param, TUNED};
 use capwright_contract::Decoding;
 use std::path::Path;
 
@@ -72,6 +72,31 @@ impl Network {
         store::write(path, self.params.tensors().chain(self.stats.tensors()))
     }
 
+    /// Gives the trained part of a backbone the values and statistics that it was pretrained with.
+    ///
+    /// # Errors
+    /// [`WeightsError::Mismatch`] with all that is missing or has another shape.
+    pub fn start_from(&mut self, weights: &Weights) -> Result<(), WeightsError> {
+        let (trunk, mut problems) = (&self.design.trunk, Vec::new());
+        for param in trunk.parameters().into_iter().chain(trunk.buffers()) {
+            let Some(name) = param.name.strip_prefix(TUNED) else { continue };
+            let wanted = Param::new(name, &param.shape);
+            match weights.fault(&wanted) {
+                Some(problem) => problems.push(problem),
+                None => {
+                    let values = weights.get(name).map(|tensor| tensor.values.clone()).unwrap_or_default();
+                    if self.params.has(&param.name) {
+                        let id = self.params.id(&param.name);
+                        *self.params.values_mut(id) = values;
+                    } else {
+                        self.stats.set(&param.name, values);
+                    }
+                }
+            }
+        }
+        if problems.is_empty() { Ok(()) } else { Err(WeightsError::Mismatch { problems }) }
+    }
+
     /// A copy that records no gradients, for decoding and scoring.
     pub fn inner(&self) -> Self {
         Self { design: self.design.clone(), params: self.params.inner(), stats: self.stats.clone() }
@@ -84,7 +109,7 @@ impl Network {
 
     /// Whether the network reads tokens: there is nothing to train between frozen features and bridge.
     pub fn reads_tokens(&self) -> bool {
-        self.design.frozen.is_some() && self.design.trunk.nodes().len() == 1
+        !self.design.frozen.is_empty() && self.design.trunk.nodes().len() == 1
     }
 
     /// Memory `[images, tokens, dim]`; with `training`, batch norms use and follow the batch.

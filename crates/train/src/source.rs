@@ -1,47 +1,24 @@
 //! Where a trial's images come from: cached features of the frozen backbone, or cached pixels.
 
 use crate::error::TrainError;
+use crate::extractor::{BackboneWeights, preprocess, weights_of};
 use crate::network::Input;
 use crate::vision::augment;
-use crate::vision::{FeatureCache, FeatureSpec, Features, FrozenNet, PixelCache, Pixels, Weights};
+use crate::vision::{FeatureCache, FeatureSpec, Features, FrozenNet, PixelCache, Pixels};
 use burn::tensor::{Device, Tensor, TensorData};
 use capwright_blueprint::Design;
 use capwright_blueprint::language::Augment;
 use capwright_caption_data::{ImageRecord, Preprocess};
-use capwright_study::{TrialEvent, WeightsFile};
+use capwright_study::TrialEvent;
 use rand_chacha::ChaCha8Rng;
 use std::path::Path;
 
 /// Inputs of a list of images.
 pub enum Source {
-    /// Features of the frozen part.
-    Features(Features),
+    /// Features of the frozen parts.
+    Features(Vec<Features>),
     /// Normalised images.
     Pixels(Pixels, Preprocess),
-}
-
-/// How images are made ready for a design: its size, and the backbone's normalisation or ImageNet's.
-///
-/// # Errors
-/// [`TrainError::Spec`] for a backbone that is not in the zoo.
-pub fn preprocess(design: &Design) -> Result<Preprocess, TrainError> {
-    let size = design.image_size as u32;
-    let Some(frozen) = &design.frozen else { return Ok(Preprocess::imagenet(size)) };
-    let backbone = capwright_backbones::find(&frozen.name)
-        .ok_or_else(|| TrainError::Spec(format!("there is no backbone {} in the zoo", frozen.name)))?;
-    Ok(Preprocess { size, mean: backbone.normalisation.mean, std: backbone.normalisation.std })
-}
-
-/// Opens the weights of the frozen part.
-///
-/// # Errors
-/// [`TrainError::Spec`] where none are named, [`TrainError::Weights`] where they cannot be used.
-pub fn open_weights(design: &Design, weights: Option<&WeightsFile>) -> Result<Option<Weights>, TrainError> {
-    let Some(frozen) = &design.frozen else { return Ok(None) };
-    let file = weights.ok_or_else(|| {
-        TrainError::Spec(format!("the design uses {} but no weights file is named", frozen.name))
-    })?;
-    Ok(Some(Weights::open(&file.path, &file.sha256)?))
 }
 
 impl Source {
@@ -52,43 +29,48 @@ impl Source {
     pub fn open(
         root: &Path,
         design: &Design,
-        weights: Option<&Weights>,
+        weights: &BackboneWeights,
         images: &[ImageRecord],
         emit: &mut dyn FnMut(TrialEvent),
     ) -> Result<Self, TrainError> {
         let preprocess = preprocess(design)?;
         let mut progress = |done, total| emit(TrialEvent::Features { done, total });
-        match (&design.frozen, weights) {
-            (Some(frozen), Some(weights)) => {
-                let net = FrozenNet::load(&frozen.graph, weights)?;
-                let spec = FeatureSpec {
-                    weights_sha256: weights.sha256().to_string(),
-                    backbone: frozen.name.clone(),
-                    cut: frozen.cut,
-                    cuts: frozen.cuts,
-                    preprocess,
-                };
-                let features = FeatureCache::open_or_compute(root, &spec, images, &net, &mut progress)?;
-                Ok(Self::Features(features))
-            }
-            _ => {
-                let pixels = PixelCache::open_or_compute(root, preprocess.size, images, &mut progress)?;
-                Ok(Self::Pixels(pixels, preprocess))
-            }
+        if design.frozen.is_empty() {
+            let preprocess = preprocess[0];
+            let pixels = PixelCache::open_or_compute(root, preprocess.size, images, &mut progress)?;
+            return Ok(Self::Pixels(pixels, preprocess));
         }
+        let mut all = Vec::with_capacity(design.frozen.len());
+        for (frozen, preprocess) in design.frozen.iter().zip(preprocess) {
+            let weights = weights_of(weights, &frozen.name)?;
+            let net = FrozenNet::load(&frozen.graph, weights)?;
+            let spec = FeatureSpec {
+                weights_sha256: weights.sha256().to_string(),
+                backbone: frozen.name.clone(),
+                cut: frozen.cut,
+                cuts: frozen.cuts,
+                side: frozen.graph.output_shape().h,
+                preprocess,
+            };
+            all.push(FeatureCache::open_or_compute(root, &spec, images, &net, &mut progress)?);
+        }
+        Ok(Self::Features(all))
     }
 
     /// The input for some images, by their places in the list; `tokens`: in token order.
     pub fn input(&self, images: &[usize], tokens: bool, device: &Device) -> Input {
         match self {
             Self::Pixels(pixels, preprocess) => Input::Map(pixels.tensor(images, preprocess, device)),
-            Self::Features(features) if tokens => {
-                let shape = features.shape();
-                let data =
-                    TensorData::new(features.tokens(images), [images.len(), shape.h * shape.w, shape.c]);
-                Input::Tokens(Tensor::from_data(data, device))
+            Self::Features(parts) if tokens => {
+                let part = |features: &Features| {
+                    let shape = [images.len(), features.shape().h * features.shape().w, features.shape().c];
+                    Tensor::<3>::from_data(TensorData::new(features.tokens(images), shape), device)
+                };
+                Input::Tokens(joined(parts.iter().map(part).collect(), 2))
             }
-            Self::Features(features) => Input::Map(features.tensor(images, device)),
+            Self::Features(parts) => {
+                Input::Map(joined(parts.iter().map(|part| part.tensor(images, device)).collect(), 1))
+            }
         }
     }
 
@@ -107,4 +89,9 @@ impl Source {
         let mut vary = |place: usize, image: &[u8]| augment::vary(image, side, kind, sides[place], rng);
         Input::Map(pixels.varied(images, preprocess, device, &mut vary))
     }
+}
+
+/// Parts side by side.
+fn joined<const D: usize>(mut parts: Vec<Tensor<D>>, dim: usize) -> Tensor<D> {
+    if parts.len() == 1 { parts.remove(0) } else { Tensor::cat(parts, dim) }
 }

@@ -2,13 +2,14 @@
 
 use crate::checkpoint::Checkpoint;
 use crate::error::TrainError;
+use crate::extractor::{BackboneWeights, open_weights, weights_of};
 use crate::fit::{self, Lesson};
 use crate::learner::Learner;
 use crate::model_folder;
+use crate::network::Network;
 use crate::score::score;
-use crate::source::{Source, open_weights};
+use crate::source::Source;
 use crate::store;
-use crate::vision::Weights;
 use burn::tensor::Device;
 use capwright_blueprint::Design;
 use capwright_caption_data::{Dataset, ImageRecord, Split, Vocabulary};
@@ -25,7 +26,7 @@ const SAMPLES: usize = 8;
 struct Setting<'a> {
     spec: &'a TrialSpec,
     vocabulary: Vocabulary,
-    weights: Option<Weights>,
+    weights: BackboneWeights,
     source: Source,
     /// Encoded references of the training images.
     references: Vec<Vec<Vec<u32>>>,
@@ -61,7 +62,11 @@ pub fn run_trial(
     // Fails only where the pool is already in use; it then keeps its size.
     let _ = rayon::ThreadPoolBuilder::new().num_threads(spec.threads.max(1)).build_global();
     let setting = Setting::load(spec, design, emit)?;
-    let learner = Learner::new(design, &spec.blueprint.recipe, spec.seed, &Device::flex().autodiff());
+    let mut network = Network::new(design, spec.seed, &Device::flex().autodiff());
+    if let Some(name) = &design.tuned {
+        network.start_from(weights_of(&setting.weights, name)?)?;
+    }
+    let learner = Learner::of(network, &spec.blueprint.recipe);
     let built = learner.network.params.elements();
     assert_eq!(built, spec.cost.params_trainable, "the built network and its cost differ in parameters");
     let mut state = Checkpoint::new(spec, learner);
@@ -106,9 +111,9 @@ impl<'a> Setting<'a> {
             let reason = format!("{} needs training and validation images", spec.data.display());
             return Err(TrainError::Spec(reason));
         }
-        let weights = open_weights(design, spec.weights.as_ref())?;
+        let weights = open_weights(spec)?;
         let images = [training.clone(), validation.clone()].concat();
-        let source = Source::open(&spec.cache, design, weights.as_ref(), &images, emit)?;
+        let source = Source::open(&spec.cache, design, &weights, &images, emit)?;
         let places = (training.len()..images.len()).collect();
         let encode = |caption: &String| vocabulary.encode(caption, design.target.max_words);
         let references = training
@@ -208,14 +213,7 @@ impl<'a> Setting<'a> {
             return Err(TrainError::Spec("it has no epoch to train; give it at least one".into()));
         };
         let folder = self.spec.out.join(MODEL);
-        model_folder::write(
-            &folder,
-            self.spec,
-            &state.best,
-            self.weights.as_ref(),
-            &self.vocabulary,
-            &best.scores,
-        )?;
+        model_folder::write(&folder, self.spec, &state.best, &self.weights, &self.vocabulary, &best.scores)?;
         // A trial that was complete before this run only lacked its result: the time of writing it is not training.
         let trained_now = progress.seconds.max(start.elapsed().as_secs_f64());
         Ok(TrialResult {

@@ -1,14 +1,14 @@
 //! A captioner with random values, for measuring time: its captions mean nothing and have a given length.
 
-use crate::captioner::{batch, frozen_features};
 use crate::error::TrainError;
+use crate::extractor::{FeatureExtractor, preprocess};
 use crate::math::Dropout;
 use crate::network::Network;
 use crate::params::Params;
-use crate::vision::{FrozenNet, Weights, weights::Tensor32};
+use crate::vision::{Weights, weights::Tensor32};
 use burn::tensor::{Device, TensorData};
 use capwright_blueprint::{Design, Graph, Param};
-use capwright_caption_data::{Preprocess, RgbImage, Vocabulary};
+use capwright_caption_data::{RgbImage, Vocabulary};
 use capwright_contract::Decoding;
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
@@ -19,8 +19,7 @@ const NEVER: f32 = -30.0;
 /// A design with random values, run as [`crate::Captioner`] runs a trained one.
 pub struct Untrained {
     network: Network,
-    backbone: Option<FrozenNet>,
-    preprocess: Preprocess,
+    extractor: FeatureExtractor,
 }
 
 impl Untrained {
@@ -30,12 +29,10 @@ impl Untrained {
     /// [`TrainError::Weights`] for a frozen graph that the host engine cannot load.
     pub fn new(design: &Design, seed: u64) -> Result<Self, TrainError> {
         let params = endless(&design.trainable(), seed);
-        let backbone = match &design.frozen {
-            Some(frozen) => Some(FrozenNet::load(&frozen.graph, &random_weights(&frozen.graph, seed))?),
-            None => None,
-        };
-        let preprocess = Preprocess::imagenet(design.image_size as u32);
-        Ok(Self { network: Network::with_params(design, params), backbone, preprocess })
+        let weights: Vec<Weights> =
+            design.frozen.iter().map(|part| random_weights(&part.graph, seed)).collect();
+        let extractor = FeatureExtractor::new(design, &weights, preprocess(design)?)?;
+        Ok(Self { network: Network::with_params(design, params), extractor })
     }
 
     /// Memory of a decoded photo.
@@ -60,11 +57,8 @@ impl Untrained {
     }
 
     fn input(&self, photo: &RgbImage) -> Result<crate::Input, TrainError> {
-        let squashed = photo.squash(self.preprocess.size).map_err(|e| TrainError::Spec(e.to_string()))?;
-        let mut pixels = vec![0.0; self.preprocess.numel()];
-        self.preprocess.to_chw(&squashed, &mut pixels);
-        let features = frozen_features(self.backbone.as_ref(), pixels);
-        Ok(batch(&self.network, self.backbone.as_ref(), &[features]))
+        let squashed = photo.squash(self.extractor.side()).map_err(|e| TrainError::Spec(e.to_string()))?;
+        Ok(self.extractor.batch(&self.network, &[self.extractor.extract(&squashed)]))
     }
 }
 

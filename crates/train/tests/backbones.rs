@@ -171,7 +171,7 @@ fn several_cuts_stand_side_by_side() {
         );
         let target = Target { vocab: 10, max_words: 5 };
         let checked = capwright_blueprint::parse(&text, &Library::default(), target).unwrap();
-        let frozen = checked.design().frozen.clone().unwrap();
+        let frozen = &checked.design().frozen[0];
         let BackboneGraph { graph, cuts } = find(name).unwrap().graph(96).unwrap();
         let weights = formula_weights(&graph);
         let x = image(96, 0);

@@ -4,7 +4,7 @@ use burn::tensor::{Device, Tensor, TensorData};
 use capwright_backbones::Library;
 use capwright_blueprint::language::ImageSize;
 use capwright_blueprint::schema::{self, Narrowing};
-use capwright_blueprint::{Checked, Design, Shape, Target, Zoo, check, read};
+use capwright_blueprint::{Checked, Design, Target, Zoo, check, read};
 use capwright_contract::Decoding;
 use capwright_train::decoder::{CaptionBatch, Session};
 use capwright_train::learner::Learner;
@@ -55,8 +55,7 @@ fn smallest(checked: &Checked) -> Checked {
 
 /// What the trained part reads: the image, or features of the frozen part.
 fn input(network: &Network, design: &Design) -> Input {
-    let side = design.image_size;
-    let shape = design.frozen.as_ref().map_or(Shape::new(3, side, side), |f| f.graph.output_shape());
+    let shape = design.trunk.input_shape();
     let values: Vec<f32> = (0..2 * shape.c * shape.h * shape.w).map(|i| (i as f32 * 0.7).sin()).collect();
     let (device, cells) = (Device::flex(), shape.h * shape.w);
     if network.reads_tokens() {

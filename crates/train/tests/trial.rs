@@ -1,10 +1,11 @@
 //! A whole trial on a few built-in scenes: train, interrupt, go on, load the model, caption.
 #![recursion_limit = "256"]
 
+mod common;
+
 use capwright_blueprint::language::Cut;
-use capwright_blueprint::{Graph, Target, Zoo};
-use capwright_caption_data::{Dataset, SceneOptions, Split, Vocabulary, make_scenes};
-use capwright_contract::Decoding;
+use capwright_blueprint::{Design, Graph, Zoo};
+use capwright_caption_data::{Dataset, Split};
 use capwright_study::{TrialEvent, TrialResult, TrialSpec};
 use capwright_train::{Captioner, TrainError, run_trial};
 use std::path::Path;
@@ -34,8 +35,6 @@ const BLUEPRINT: &str = r#"{
     "recipe": {"lr": 0.003, "schedule": "cosine", "weight_decay": 0.01, "label_smoothing": 0.05, "clip": 1.0, "batch": 8}
 }"#;
 
-const MAX_WORDS: usize = 12;
-
 /// The same network with everything that a recipe can ask for.
 fn full_recipe(lr: &str, optimizer: &str) -> String {
     let more = format!(
@@ -45,37 +44,12 @@ fn full_recipe(lr: &str, optimizer: &str) -> String {
     BLUEPRINT.replace(r#""lr": 0.003,"#, &more)
 }
 
-fn spec(root: &Path, out: &str, epochs: u32) -> (TrialSpec, capwright_blueprint::Design) {
+fn spec(root: &Path, out: &str, epochs: u32) -> (TrialSpec, Design) {
     spec_of(BLUEPRINT, root, out, epochs)
 }
 
-fn spec_of(text: &str, root: &Path, out: &str, epochs: u32) -> (TrialSpec, capwright_blueprint::Design) {
-    let data = root.join("scenes");
-    if !data.exists() {
-        make_scenes(&data, &SceneOptions { train: 24, val: 6, test: 4, size: 32, seed: 1 }).unwrap();
-    }
-    let set = Dataset::load(&data).unwrap();
-    let words = Vocabulary::from_dataset(&set, 1);
-    words.save(root.join("vocabulary.json")).unwrap();
-    let target = Target { vocab: words.len(), max_words: MAX_WORDS };
-    let checked = capwright_blueprint::parse(text, &Empty, target).unwrap();
-    let spec = TrialSpec {
-        trial: 1,
-        blueprint: checked.blueprint().clone(),
-        cost: checked.cost(),
-        data,
-        data_fingerprint: set.fingerprint().to_string(),
-        vocabulary: root.join("vocabulary.json"),
-        weights: None,
-        cache: root.join("cache"),
-        out: root.join(out),
-        seed: 7,
-        epochs,
-        patience: 0,
-        decoding: Decoding { beam: 2, max_words: MAX_WORDS },
-        threads: 1,
-    };
-    (spec, checked.design().clone())
+fn spec_of(text: &str, root: &Path, out: &str, epochs: u32) -> (TrialSpec, Design) {
+    common::spec_of(text, &Empty, Vec::new(), root, out, epochs)
 }
 
 #[test]

@@ -2,8 +2,8 @@
 
 use super::Calibration;
 use crate::bridge::bridge;
-use crate::captioner::frozen_features;
 use crate::error::TrainError;
+use crate::extractor::features;
 use crate::math::Dropout;
 use crate::params::Params;
 use crate::untrained::{photo, random_weights};
@@ -267,7 +267,7 @@ fn frozen(name: String, graph: Graph) -> Result<Calibration, TrainError> {
     let shape = graph.output_shape();
     // The copies of a captioner: its input from the pixels, its output as a tensor.
     let run = Box::new(move || {
-        let features = [frozen_features(Some(&net), image.clone())].concat();
+        let features = [features(&net, &image.clone())].concat();
         let data = TensorData::new(features, [1, shape.c, shape.h, shape.w]);
         std::hint::black_box(Tensor::<4>::from_data(data, &Device::flex()));
     });

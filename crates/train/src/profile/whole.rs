@@ -45,6 +45,7 @@ pub fn calibration_designs() -> Vec<Checked> {
         let small = |c: &Checked| c.cost().macs_image <= MOST.0 && c.cost().params_trainable <= MOST.1;
         // One engine decodes plain recurrences and Transformers; the costs of the other are those of the trunk.
         let plain = |c: &Checked| match &c.design().decoder {
+            _ if c.design().tuned.is_some() => false,
             DecoderSpec::Recurrent(spec) => spec.is_plain(),
             DecoderSpec::Transformer(_) => true,
             DecoderSpec::TopDown(_) | DecoderSpec::Convolution(_) => false,

@@ -31,6 +31,8 @@ pub struct FeatureSpec {
     pub cut: Cut,
     /// How many cuts stand side by side.
     pub cuts: usize,
+    /// Cells on a side of the map, which may be pooled further than the cut.
+    pub side: usize,
     /// Image size and pixel normalisation.
     pub preprocess: Preprocess,
 }
@@ -49,12 +51,11 @@ pub struct Features {
 impl FeatureSpec {
     fn key(&self, images: &[ImageRecord]) -> [u8; 32] {
         let p = self.preprocess;
-        // One byte for a single cut, as ever: caches stay good.
-        let cut = [self.cut as u8, self.cuts as u8];
-        let cut = if self.cuts == 1 { &cut[..1] } else { &cut[..] };
+        let cut = [self.cut as u8, self.cuts as u8, self.side as u8];
         let size = p.size.to_le_bytes();
         let norm: Vec<u8> = p.mean.iter().chain(&p.std).flat_map(|v| v.to_le_bytes()).collect();
-        let head = [VERSION, self.weights_sha256.as_bytes(), self.backbone.as_bytes(), cut, &size, &norm];
+        let head =
+            [VERSION, self.weights_sha256.as_bytes(), self.backbone.as_bytes(), &cut[..], &size, &norm];
         chunks::key(head.into_iter().chain(images.iter().map(|i| &i.sha256[..])))
     }
 }
@@ -200,6 +201,7 @@ mod tests {
             backbone: "tap".into(),
             cut: Cut::S16,
             cuts: 1,
+            side: 2,
             preprocess,
         }
     }

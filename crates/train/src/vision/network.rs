@@ -5,7 +5,7 @@ use crate::macs;
 use crate::params::Params;
 use burn::tensor::ops::ConvOptions;
 use burn::tensor::{Tensor, TensorData, activation, module};
-use capwright_blueprint::{Activation, Conv, Graph, Node, Op, Param};
+use capwright_blueprint::{Activation, Conv, Graph, Node, Op, Param, TUNED};
 use std::collections::HashMap;
 
 /// Weight of a new batch in the running statistics, as in PyTorch.
@@ -52,6 +52,13 @@ impl Stats {
         self.index.get(name).map(|i| &self.entries[*i].2[..])
     }
 
+    /// Replaces the values of a buffer.
+    pub(crate) fn set(&mut self, name: &str, values: Vec<f32>) {
+        if let Some(i) = self.index.get(name) {
+            self.entries[*i].2 = values;
+        }
+    }
+
     /// Moves all statistics towards those of another network of the same graph.
     pub(crate) fn follow(&mut self, other: &Self, share: f32) {
         for (own, (.., values)) in self.entries.iter_mut().zip(other.tensors()) {
@@ -71,7 +78,7 @@ impl Stats {
 /// Runs `graph` on a batch `[n, c, h, w]`.
 ///
 /// With `training`, batch norm uses the statistics of the batch and moves `stats` towards them (momentum 0.1,
-/// unbiased variance, as PyTorch); otherwise it uses `stats`. Parameters come from `params` by name.
+/// unbiased variance, as PyTorch); otherwise, and always in a pretrained backbone ([`TUNED`]), it uses `stats`. Parameters come from `params` by name.
 ///
 /// # Panics
 /// Where `params` lack a parameter of the graph or `x` has another shape: a bug of the caller.
@@ -247,7 +254,7 @@ fn batch_norm(
     let eps = f64::from(eps_micro) * 1e-6;
     let name = |leaf: &str| format!("{}.{leaf}", node.name);
     let (gamma, beta) = (params.get::<1>(&name("weight")), params.get::<1>(&name("bias")));
-    if !training {
+    if !training || node.name.starts_with(TUNED) {
         let device = x.device();
         let running = |leaf: &str| {
             let values = stats.get(&name(leaf)).expect("statistics of this graph").to_vec();

@@ -145,7 +145,8 @@ impl Weights {
         if problems.is_empty() { Ok(()) } else { Err(WeightsError::Mismatch { problems }) }
     }
 
-    fn fault(&self, param: &Param) -> Option<String> {
+    /// What is wrong with the tensor of a parameter or buffer, if anything.
+    pub(crate) fn fault(&self, param: &Param) -> Option<String> {
         match self.tensors.get(&param.name) {
             None => Some(format!("{} {:?} is missing", param.name, param.shape)),
             Some(t) if t.shape != param.shape => {
