@@ -12,6 +12,36 @@ use std::time::Duration;
 
 const TRIALS: usize = 4;
 
+/// A design over 32 pixels that learns something in six epochs.
+fn design(stem: u32, cell: &str, hidden: u32) -> String {
+    format!(
+        r#"{{"encoder": {{"input": 32, "source": {{"kind": "scratch", "stem": {stem},
+  "stages": [{{"kind": "conv", "out": 16, "repeat": 1}}]}}, "blocks": []}},
+"bridge": {{"dim": 64, "dropout_pct": 0}},
+"decoder": {{"family": "recurrent", "cell": "{cell}", "embed": 64, "hidden": {hidden}, "layers": 1,
+  "image": "initial_state", "attention": "additive", "dropout_pct": 0}},
+"recipe": {{"lr": 0.003, "schedule": "cosine", "weight_decay": 0.0, "label_smoothing": 0.0, "clip": 1.0, "batch": 8}}}}"#
+    )
+}
+
+/// A recorded study of four designs. What a random architect would draw changes with the language; these do not.
+fn record(folder: &Path) {
+    use capwright_study::{Event, TrialStore, Verdict, conformance};
+    std::fs::create_dir(folder).unwrap();
+    let mut store = capwright_store::SqliteStore::create(&folder.join("ledger.sqlite")).unwrap();
+    store.append(&conformance::opened()).unwrap();
+    let designs = [(8, "gru", 64), (16, "gru", 96), (8, "lstm", 64), (16, "lstm", 96)];
+    for (trial, (stem, cell, hidden)) in (1..).zip(designs) {
+        let mut verdict = conformance::admitted(trial, "resnet18");
+        if let Verdict::Admitted { hash, .. } = &mut verdict {
+            *hash = format!("recorded {trial}");
+        }
+        let mut draft = conformance::draft(trial, 0, verdict);
+        draft.text = design(stem, cell, hidden);
+        store.append(&Event::Proposed(Box::new(draft))).unwrap();
+    }
+}
+
 fn capwright(home: &Path) -> Command {
     let mut command = Command::new(cargo_bin("capwright"));
     command.env("CAPWRIGHT_CACHE", home.join("cache")).env("CAPWRIGHT_OFFLINE", "1").current_dir(home);
@@ -62,8 +92,9 @@ fn nothing_is_lost_and_nothing_is_trained_twice() {
     let home = tempfile::tempdir().unwrap();
     let args = ["data", "make-scenes", "d", "--train", "96", "--val", "16", "--test", "4", "--size", "32"];
     assert!(capwright(home.path()).args(args).status().unwrap().success());
-    let search = "search small --data d --study s --architect random --trials 4 --epochs 6 --patience 6 \
-                  --image-size 32 --min-count 1 --max-macs 4000000 --seed 5";
+    record(&home.path().join("recorded"));
+    let search = "search small --data d --study s --architect replay:recorded --trials 4 --epochs 6 --patience 6 \
+                  --image-size 32 --min-count 1 --seed 5";
     let mut acknowledged: Vec<i64> = Vec::new();
     // A fixed walk over moments, so that a failure can be met again.
     let mut moment: u64 = 7;

@@ -125,7 +125,7 @@ fn gradients_of_a_trained_backbone_are_those_of_the_loss() {
     let device = Device::flex().autodiff();
     for (name, tune) in [("mobilenet_v2", "all"), ("resnet18", "last_stage"), ("efficientnet_lite0", "all")] {
         let checked = checked(&format!(r#""backbone": "{name}", "cut": "s32", "tune": "{tune}""#));
-        let mut loss = |moved: Option<(&[Vec<f32>], f32)>| {
+        let loss = |moved: Option<(&[Vec<f32>], f32)>| {
             let (mut network, input) = started(&checked, name, &device);
             if let Some((direction, far)) = moved {
                 let shifted: Vec<Vec<f32>> = network
@@ -207,7 +207,7 @@ fn backbones_beside_each_other_caption_as_they_were_scored_in_either_order() {
         assert_eq!(design.frozen.len(), 2);
         assert_eq!(
             design.trunk.input_shape().c,
-            design.frozen.iter().map(|p| p.graph.output_shape().c).sum()
+            design.frozen.iter().map(|p| p.graph.output_shape().c).sum::<usize>()
         );
         let result = run_trial(&spec, &design, &mut |_| ()).unwrap();
         let folder = spec.out.join(&result.model);
