@@ -103,7 +103,7 @@ fn codes_are_explained() {
     assert!(run(home.path(), &["explain"], 0).lines().count() >= 18);
     let all: serde_json::Value = serde_json::from_str(&run(home.path(), &["explain", "--json"], 0)).unwrap();
     assert!(all.as_array().unwrap().iter().any(|e| e["code"] == "CW0008"));
-    let said = run(home.path(), &["explain", "CW0117"], 2);
+    let said = run(home.path(), &["explain", "CW0207"], 2);
     assert!(said.contains("near it:") && said.contains("CW0107"), "{said}");
 }
 
