@@ -1,19 +1,21 @@
-//! Caption metrics over strings: what a generated caption is worth against human references.
-//!
-//! - [`tokenize`]: words as the COCO caption evaluation sees them (an approximation of its PTB tokenizer);
-//! - [`bleu`]: corpus BLEU-1..4, equal to pycocoevalcap's `BleuScorer` with the closest reference length;
-//! - [`bootstrap`]: the interval of any of them over resampled images;
-//! - [`CollapseReport`]: does a model say (nearly) the same sentence for every image?
-//!
-//! Pure: no files, no tensors, no clock; random draws follow a given seed. Nothing here knows about models or token ids:
-//! start and end marks must be gone before a caption comes here.
+//! Caption metrics.
 
 mod bleu;
 mod bootstrap;
+mod cider;
 mod collapse;
+mod error;
+mod frequencies;
+mod rouge;
 mod tokenize;
+mod words;
 
-pub use bleu::{Bleu, BleuError, bleu, bleu_of_captions};
+pub use bleu::{Bleu, BleuStats, bleu, bleu_of_captions};
 pub use bootstrap::{bootstrap, percentile};
+pub use cider::{Cider, CiderScore};
 pub use collapse::CollapseReport;
+pub use error::MetricError;
+pub use frequencies::DocumentFrequencies;
+pub use rouge::{rouge_l, rouge_l_of_corpus};
 pub use tokenize::tokenize;
+pub use words::Interner;
