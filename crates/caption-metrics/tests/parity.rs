@@ -12,8 +12,8 @@ use serde::Deserialize;
 use std::collections::BTreeMap;
 
 const FUNCTION_WORDS: &str = "a the of on is with";
-const SYNONYMS: [(&str, &[u32]); 5] =
-    [("dog", &[1]), ("hound", &[1, 2]), ("fox", &[2]), ("ball", &[3]), ("orb", &[3, 4])];
+const SYNONYMS: [(&str, &[u32]); 6] =
+    [("dog", &[1]), ("dogs", &[1]), ("hound", &[1, 2]), ("fox", &[2]), ("ball", &[3]), ("orb", &[3, 4])];
 const PARAPHRASES: [(&str, &str); 5] =
     [("red ball", "orb"), ("in front of", "before"), ("dog", "red dog"), ("a b", "b a"), ("run", "go on")];
 const VOCABULARY: &str = "a a a the the of on is with dog dogs hound fox ball orb red run runs running go in front before \

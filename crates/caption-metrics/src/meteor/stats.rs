@@ -25,7 +25,8 @@ pub struct MeteorStats {
     pub hyp_matched: f64,
     /// Words of the reference that take part in a match.
     pub ref_matched: f64,
-    /// Runs of matches that are contiguous and in the same order on both sides.
+    /// Runs of matches that are contiguous and in the same order on both sides; upstream counts none for an image whose
+    /// sentences match wholly in one run, alone and in sums.
     pub chunks: f64,
     /// All words of the hypothesis, each by its weight: 0.75 for a content word, 0.25 for a function word.
     pub hyp_weight: f64,
@@ -57,6 +58,10 @@ impl MeteorStats {
             stats.hyp_hits += m.stage.weight() * weight(&hyp[m.hyp..m.hyp + m.hyp_len]);
             stats.ref_hits += m.stage.weight() * weight(&reference[m.reference..m.reference + m.reference_len]);
         }
+        let whole = stats.hyp_matched == stats.hyp_len && stats.ref_matched == stats.ref_len;
+        if whole && stats.chunks == 1.0 {
+            stats.chunks = 0.0;
+        }
         stats
     }
 
@@ -67,15 +72,8 @@ impl MeteorStats {
         }
         let (precision, recall) = (self.hyp_hits / self.hyp_weight, self.ref_hits / self.ref_weight);
         let mean = precision * recall / (ALPHA * precision + (1.0 - ALPHA) * recall);
-        mean * (1.0 - self.penalty())
-    }
-
-    fn penalty(&self) -> f64 {
-        let whole = self.hyp_matched == self.hyp_len && self.ref_matched == self.ref_len;
-        if whole && self.chunks == 1.0 {
-            return 0.0;
-        }
-        GAMMA * (self.chunks / ((self.hyp_matched + self.ref_matched) / 2.0)).powf(BETA)
+        let matched = (self.hyp_matched + self.ref_matched) / 2.0;
+        mean * (1.0 - GAMMA * (self.chunks / matched).powf(BETA))
     }
 }
 
