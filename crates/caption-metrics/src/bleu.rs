@@ -208,7 +208,10 @@ mod tests {
         assert_eq!(bleu(&[words("a")], &none), Err(MetricError::LengthMismatch { hyps: 1, refs: 0 }));
         assert_eq!(bleu::<&str, Vec<&str>, Vec<_>>(&[], &none), Err(MetricError::EmptyCorpus));
         let refs = vec![vec![words("a")], vec![]];
-        assert_eq!(bleu(&[words("a"), words("b")], &refs), Err(MetricError::NoReferences { first: 1, count: 1 }));
+        assert_eq!(
+            bleu(&[words("a"), words("b")], &refs),
+            Err(MetricError::NoReferences { first: 1, count: 1 })
+        );
     }
 
     #[test]

@@ -102,7 +102,10 @@ impl Cider {
     ///
     /// # Errors
     /// [`MetricError`] when there are no images or one has no reference.
-    pub fn with_frequencies<S, R>(mut frequencies: DocumentFrequencies, refs: &[R]) -> Result<Self, MetricError>
+    pub fn with_frequencies<S, R>(
+        mut frequencies: DocumentFrequencies,
+        refs: &[R],
+    ) -> Result<Self, MetricError>
     where
         S: AsRef<[u32]>,
         R: AsRef<[S]> + Sync,

@@ -40,7 +40,9 @@ pub enum MetricError {
         right: usize,
     },
     /// Document frequencies that were read back do not describe n-grams.
-    #[error("document frequencies are damaged at entry {entry}: {problem}; build them again from the references")]
+    #[error(
+        "document frequencies are damaged at entry {entry}: {problem}; build them again from the references"
+    )]
     DamagedFrequencies {
         /// Position in the stored lists, from 0.
         entry: usize,

@@ -223,7 +223,8 @@ mod tests {
         text = text.replace("[1,2]", "[1]");
         assert!(problem(&text).contains("differ in length"));
         assert!(
-            problem(r#"{"images":1,"parents":[0],"words":[1],"counts":[1]}"#).contains("not an earlier entry")
+            problem(r#"{"images":1,"parents":[0],"words":[1],"counts":[1]}"#)
+                .contains("not an earlier entry")
         );
         let twice = r#"{"images":1,"parents":[4294967295,4294967295],"words":[1,1],"counts":[1,1]}"#;
         assert!(problem(twice).contains("there twice"));

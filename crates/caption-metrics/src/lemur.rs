@@ -59,8 +59,11 @@ fn smoothed(stats: &BleuStats) -> f64 {
         matches / (*guesses).max(1) as f64
     };
     let logs = stats.matches.iter().zip(&stats.guesses).map(|counts| 0.25 * precision(counts).ln());
-    let penalty =
-        if stats.hyp_len > stats.ref_len { 1.0 } else { (1.0 - stats.ref_len as f64 / stats.hyp_len as f64).exp() };
+    let penalty = if stats.hyp_len > stats.ref_len {
+        1.0
+    } else {
+        (1.0 - stats.ref_len as f64 / stats.hyp_len as f64).exp()
+    };
     penalty * logs.sum::<f64>().exp()
 }
 

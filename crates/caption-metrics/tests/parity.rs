@@ -104,7 +104,8 @@ fn assert_scores(name: &str, corpus: &Corpus, expected: &Expected) {
     assert_images(&format!("{name}: ROUGE-L"), &images, &expected.rouge_l);
 
     let mut words = Interner::default();
-    let refs_ids: Vec<Vec<Vec<u32>>> = refs.iter().map(|r| r.iter().map(|s| words.ids(s)).collect()).collect();
+    let refs_ids: Vec<Vec<Vec<u32>>> =
+        refs.iter().map(|r| r.iter().map(|s| words.ids(s)).collect()).collect();
     let cider = Cider::new(&refs_ids).unwrap();
     let scores: Vec<_> = (0..hyps.len()).map(|image| cider.score(image, &words.ids(&hyps[image]))).collect();
     let images: Vec<f64> = scores.iter().map(|s| s.cider).collect();

@@ -237,7 +237,13 @@ mod tests {
         let mut candidates = Vec::new();
         for (j, b) in reference.chars().enumerate() {
             for (i, _) in hyp.chars().enumerate().filter(|(_, a)| *a == b) {
-                candidates.push(Match { stage: Stage::Exact, hyp: i, hyp_len: 1, reference: j, reference_len: 1 });
+                candidates.push(Match {
+                    stage: Stage::Exact,
+                    hyp: i,
+                    hyp_len: 1,
+                    reference: j,
+                    reference_len: 1,
+                });
             }
         }
         let short = align(hyp.len(), reference.len(), &candidates);

@@ -156,7 +156,8 @@ impl Lexicon {
         for i in 0..hyp.len() {
             for hyp_len in 1..=self.longest_phrase.min(hyp.len() - i) {
                 for other in self.paraphrases.get(&hyp[i..i + hyp_len]).into_iter().flatten() {
-                    let places = reference.windows(other.len()).enumerate().filter(|(_, at)| *at == &other[..]);
+                    let places =
+                        reference.windows(other.len()).enumerate().filter(|(_, at)| *at == &other[..]);
                     found.extend(places.map(|(j, _)| Match {
                         stage: Stage::Paraphrase,
                         hyp: i,

@@ -56,13 +56,47 @@ impl MeteorStats {
             stats.hyp_matched += m.hyp_len as f64;
             stats.ref_matched += m.reference_len as f64;
             stats.hyp_hits += m.stage.weight() * weight(&hyp[m.hyp..m.hyp + m.hyp_len]);
-            stats.ref_hits += m.stage.weight() * weight(&reference[m.reference..m.reference + m.reference_len]);
+            stats.ref_hits +=
+                m.stage.weight() * weight(&reference[m.reference..m.reference + m.reference_len]);
         }
         let whole = stats.hyp_matched == stats.hyp_len && stats.ref_matched == stats.ref_len;
         if whole && stats.chunks == 1.0 {
             stats.chunks = 0.0;
         }
         stats
+    }
+
+    /// All counts in a fixed order, to be added up.
+    pub(crate) fn numbers(&self) -> [f64; 9] {
+        let Self {
+            hyp_len,
+            ref_len,
+            hyp_matched,
+            ref_matched,
+            chunks,
+            hyp_weight,
+            ref_weight,
+            hyp_hits,
+            ref_hits,
+        } = *self;
+        [hyp_len, ref_len, hyp_matched, ref_matched, chunks, hyp_weight, ref_weight, hyp_hits, ref_hits]
+    }
+
+    /// The inverse of [`MeteorStats::numbers`].
+    pub(crate) fn from_numbers(numbers: [f64; 9]) -> Self {
+        let [hyp_len, ref_len, hyp_matched, ref_matched, chunks, hyp_weight, ref_weight, hyp_hits, ref_hits] =
+            numbers;
+        Self {
+            hyp_len,
+            ref_len,
+            hyp_matched,
+            ref_matched,
+            chunks,
+            hyp_weight,
+            ref_weight,
+            hyp_hits,
+            ref_hits,
+        }
     }
 
     /// The score of these counts, in 0..=1.
@@ -79,14 +113,7 @@ impl MeteorStats {
 
 impl AddAssign for MeteorStats {
     fn add_assign(&mut self, other: Self) {
-        self.hyp_len += other.hyp_len;
-        self.ref_len += other.ref_len;
-        self.hyp_matched += other.hyp_matched;
-        self.ref_matched += other.ref_matched;
-        self.chunks += other.chunks;
-        self.hyp_weight += other.hyp_weight;
-        self.ref_weight += other.ref_weight;
-        self.hyp_hits += other.hyp_hits;
-        self.ref_hits += other.ref_hits;
+        let (left, right) = (self.numbers(), other.numbers());
+        *self = Self::from_numbers(std::array::from_fn(|k| left[k] + right[k]));
     }
 }
