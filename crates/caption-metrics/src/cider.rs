@@ -95,7 +95,8 @@ impl Cider {
         S: AsRef<[u32]>,
         R: AsRef<[S]> + Sync,
     {
-        Ok(Self::weigh(DocumentFrequencies::new(refs)?, refs))
+        let (frequencies, grams) = DocumentFrequencies::with_grams(refs)?;
+        Ok(Self::weigh(frequencies, grams, refs))
     }
 
     /// Prepares references, with document frequencies from elsewhere, such as the training references.
@@ -111,20 +112,26 @@ impl Cider {
         R: AsRef<[S]> + Sync,
     {
         check_references(refs)?;
-        for reference in refs.iter().flat_map(AsRef::as_ref) {
-            frequencies.insert_all(reference.as_ref(), |_, _| ());
+        let mut grams = Vec::with_capacity(refs.len());
+        for references in refs {
+            let mut of_image = Vec::new();
+            for reference in references.as_ref() {
+                frequencies.insert_all(reference.as_ref(), |_, gram| of_image.push(gram));
+            }
+            grams.push(of_image);
         }
-        Ok(Self::weigh(frequencies, refs))
+        Ok(Self::weigh(frequencies, grams, refs))
     }
 
-    /// All n-grams of the references must be known to the frequencies.
-    fn weigh<S, R>(frequencies: DocumentFrequencies, refs: &[R]) -> Self
+    /// `grams`: the n-grams of each image in the order in which the frequencies went through them.
+    fn weigh<S, R>(frequencies: DocumentFrequencies, grams: Vec<Vec<u32>>, refs: &[R]) -> Self
     where
         S: AsRef<[u32]>,
         R: AsRef<[S]> + Sync,
     {
         let inverse = frequencies.inverse();
-        let images = refs.par_iter().map(|r| Image::new(&frequencies, &inverse, r.as_ref())).collect();
+        let images =
+            refs.par_iter().zip(&grams).map(|(r, grams)| Image::new(grams, &inverse, r.as_ref())).collect();
         Self { frequencies, inverse, images }
     }
 
@@ -173,10 +180,14 @@ impl Cider {
 }
 
 impl Image {
-    fn new<S: AsRef<[u32]>>(frequencies: &DocumentFrequencies, inverse: &[f64], captions: &[S]) -> Self {
-        let mut grams: Vec<(u32, u32, u8)> = Vec::new();
+    fn new<S: AsRef<[u32]>>(in_order: &[u32], inverse: &[f64], captions: &[S]) -> Self {
+        let mut grams: Vec<(u32, u32, u8)> = Vec::with_capacity(in_order.len());
+        let mut in_order = in_order.iter();
         for (at, caption) in (0u32..).zip(captions) {
-            frequencies.walk(caption.as_ref(), |n, gram| grams.push((gram, at, n as u8)), |_| ());
+            for left in (1..=caption.as_ref().len()).rev() {
+                let longest = left.min(MAX_N) as u8;
+                grams.extend((0..longest).zip(&mut in_order).map(|(n, gram)| (*gram, at, n)));
+            }
         }
         grams.sort_unstable();
         let reference = |caption: &S| Reference {
@@ -209,8 +220,8 @@ fn mean_over_references(
     for (reference, sums) in references.iter().zip(shared) {
         let apart = bigrams.abs_diff(reference.bigrams) as f64;
         let penalty = (-apart * apart / (2.0 * SIGMA * SIGMA)).exp();
-        for n in 0..MAX_N {
-            let norm = norms[n] * reference.norms[n];
+        for (n, hyp_norm) in norms.iter().enumerate() {
+            let norm = hyp_norm * reference.norms[n];
             if norm > 0.0 {
                 score.cider += sums.plain[n] / norm;
                 score.cider_d += sums.clipped[n] / norm * penalty;

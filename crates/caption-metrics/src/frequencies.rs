@@ -39,13 +39,25 @@ impl DocumentFrequencies {
         S: AsRef<[u32]>,
         R: AsRef<[S]>,
     {
+        Ok(Self::with_grams(refs)?.0)
+    }
+
+    /// As [`DocumentFrequencies::new`], with the n-grams of each image in the order of [`DocumentFrequencies::insert_all`].
+    pub(crate) fn with_grams<S, R>(refs: &[R]) -> Result<(Self, Vec<Vec<u32>>), MetricError>
+    where
+        S: AsRef<[u32]>,
+        R: AsRef<[S]>,
+    {
         check_references(refs)?;
+        let mut grams = Vec::with_capacity(refs.len());
         let mut new = Self { images: refs.len() as u32, index: FxHashMap::default(), counts: Vec::new() };
         // The last image that each n-gram was seen in, so that an image counts once.
         let mut seen_in: Vec<u32> = Vec::new();
         for (image, references) in (0u32..).zip(refs) {
+            let mut of_image = Vec::new();
             for reference in references.as_ref() {
                 new.insert_all(reference.as_ref(), |counts, gram| {
+                    of_image.push(gram);
                     seen_in.resize(seen_in.len().max(counts.len()), ROOT);
                     if seen_in[gram as usize] != image {
                         seen_in[gram as usize] = image;
@@ -53,8 +65,9 @@ impl DocumentFrequencies {
                     }
                 });
             }
+            grams.push(of_image);
         }
-        Ok(new)
+        Ok((new, grams))
     }
 
     /// Number of images that were counted.
@@ -118,7 +131,8 @@ impl DocumentFrequencies {
         }
     }
 
-    /// Makes every n-gram of the caption known, with frequency 0 where it is new, and calls `each(counts, n-gram)`.
+    /// Makes every n-gram of the caption known, with frequency 0 where it is new, and calls `each(counts, n-gram)`:
+    /// for each start in turn the n-grams that begin there, shortest first.
     pub(crate) fn insert_all(&mut self, words: &[u32], mut each: impl FnMut(&mut [u32], u32)) {
         for start in 0..words.len() {
             let mut parent = ROOT;

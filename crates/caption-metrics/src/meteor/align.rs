@@ -7,7 +7,9 @@
 //!
 //! Upstream's jar departs from the papers, as trials with it show: the sum of matched words is a whole number to which
 //! each match adds its words times its stage's weight, rounded down. So a lone word that matches by stem, with a
-//! rival, adds nothing, and is taken only where that makes no chunk more. Here it is the same.
+//! rival, adds nothing, and is taken only where that makes no chunk more. Here it is the same. Upstream also breaks some
+//! remaining ties in a way that trials did not settle: of 20,000 pairs of COCO captions in which words were doubled and dropped,
+//! 11 align otherwise there, and of 10,026 drawn pairs of a few words much repeated, 7.
 
 use super::Stage;
 

@@ -1,5 +1,8 @@
 //! What the tests against upstream share: fixtures, COCO captions, and rules that the scripts beside the fixtures repeat.
 
+// Each test file uses a part of it.
+#![allow(dead_code)]
+
 use serde::Deserialize;
 use sha2::{Digest, Sha256};
 use std::collections::BTreeMap;

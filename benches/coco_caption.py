@@ -1,6 +1,6 @@
 """Times pycocoevalcap on captions in COCO's format, for docs/benchmarks.md.
 
-Usage: python benches/pycocoevalcap.py captions.json results.json
+Usage: python benches/coco_caption.py captions.json results.json
 
 Needs pycocoevalcap==1.2 and Java. Where results.json is absent it is made: each image gets the second half of its first
 caption after the first half of the next image's. At most five references of an image are used.
