@@ -1,1 +1,1 @@
-//! Benchmarks of the checker; see `check.rs`.
+//! Benchmarks of the caption metrics; see `metrics.rs`.

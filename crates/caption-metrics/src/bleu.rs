@@ -1,7 +1,8 @@
 //! Corpus BLEU as the COCO caption evaluation computes it.
 //!
-//! Source of the formula and its constants: pycocoevalcap 1.2, `bleu/bleu_scorer.py`, `compute_score(option="closest")`;
-//! the measure itself: Papineni et al. 2002, "BLEU: a method for automatic evaluation of machine translation".
+//! Source of the formula and its constants: pycocoevalcap 1.2, `bleu/bleu_scorer.py`,
+//! `compute_score(option="closest")`; the measure itself: Papineni et al. 2002, "BLEU: a method for automatic
+//! evaluation of machine translation".
 
 use std::ops::AddAssign;
 
@@ -17,8 +18,8 @@ const TINY: f64 = 1e-15;
 
 /// What one image, or the sum over many, contributes to corpus BLEU.
 ///
-/// Corpus BLEU is a function of sums, so these are kept for each image and added up: over all images for the score, over
-/// drawn images for an interval.
+/// Corpus BLEU is a function of sums, so these are kept for each image and added up: over all images for the score,
+/// over drawn images for an interval.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct BleuStats {
     /// Clipped n-gram matches, for n = 1..=4.

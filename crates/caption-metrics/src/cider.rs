@@ -5,15 +5,15 @@
 //! reference has counts as in one image. With references `r_1..r_m` of an image and hypothesis `h`:
 //!
 //! - CIDEr   = 10 × mean over n and i of `g(h)·g(r_i) / (|g(h)| |g(r_i)|)`, in 0..=10;
-//! - CIDEr-D = 10 × mean over n and i of `min(g(h), g(r_i))·g(r_i) / (|g(h)| |g(r_i)|) × exp(-δ² / 2σ²)`, where δ is the
-//!   difference in length and σ = 6, in 0..=10. Clipping and the length penalty keep a caption from winning by
+//! - CIDEr-D = 10 × mean over n and i of `min(g(h), g(r_i))·g(r_i) / (|g(h)| |g(r_i)|) × exp(-δ² / 2σ²)`, where δ is
+//!   the difference in length and σ = 6, in 0..=10. Clipping and the length penalty keep a caption from winning by
 //!   repetition.
 //!
 //! Upstream: what pycocoevalcap 1.2 (`cider/cider_scorer.py`) and papers since 2015 call "CIDEr" is CIDEr-D;
-//! its lengths are counted in bigrams, which differs only for empty captions and is kept. The original measure is that of
-//! the authors' own code (github.com/vrama91/cider, `pyciderevalcap/cider`), whose factor of 10 is kept; like there, words are not
-//! stemmed, although the paper stems them. With a single image all weights are 0, and so are the scores. Tables in
-//! papers multiply by 100: "CIDEr 110" is 1.10 here.
+//! its lengths are counted in bigrams, which differs only for empty captions and is kept. The original measure is
+//! that of the authors' own code (github.com/vrama91/cider, `pyciderevalcap/cider`), whose factor of 10 is kept; like
+//! there, words are not stemmed, although the paper stems them. With a single image all weights are 0, and so are the
+//! scores. Tables in papers multiply by 100: "CIDEr 110" is 1.10 here.
 
 use rayon::prelude::*;
 
@@ -28,8 +28,8 @@ const SCALE: f64 = 10.0;
 /// The references of a set of images, weighed and ready: scores one hypothesis in a few microseconds.
 ///
 /// Made for rewards in self-critical training as much as for evaluation. Words are numbers, those of the trainer's
-/// vocabulary or of an [`Interner`](crate::Interner). Where CIDEr-D is a reward, let the end mark be a word on both sides:
-/// without it, captions that break off are not punished.
+/// vocabulary or of an [`Interner`](crate::Interner). Where CIDEr-D is a reward, let the end mark be a word on both
+/// sides: without it, captions that break off are not punished.
 ///
 /// ```
 /// use capwright_caption_metrics::Cider;
@@ -163,7 +163,9 @@ impl Cider {
             let inverse = self.inverse[gram as usize];
             let weight = run.len() as f64 * inverse;
             norms[n] += weight * weight;
-            rest = &rest[rest.partition_point(|e| e.gram < gram)..];
+            // Both lists are short and sorted, so walking along beats searching.
+            let smaller = rest.iter().take_while(|e| e.gram < gram).count();
+            rest = &rest[smaller..];
             for entry in rest.iter().take_while(|e| e.gram == gram) {
                 let other = f64::from(entry.count) * inverse;
                 let sums = &mut shared[entry.reference as usize];

@@ -8,11 +8,13 @@ use crate::words::Interner;
 /// Longest n-gram of [`Diversity::distinct`] and of the repetition figures.
 const MAX_N: usize = 4;
 
-/// Statistics of the words of a set of captions. Shares lie in 0..=1 and are 0 where there is nothing to take a share of.
+/// Statistics of the words of a set of captions. Shares lie in 0..=1 and are 0 where there is nothing to take a share
+/// of.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Diversity {
-    /// distinct-n (Li et al. 2016, "A diversity-promoting objective function for neural conversation models"): different n-grams of all
-    /// captions / n-grams of all captions, for n = 1..=4. Compare it between sets of equal size only: it falls with size.
+    /// distinct-n (Li et al. 2016, "A diversity-promoting objective function for neural conversation models"):
+    /// different n-grams of all captions / n-grams of all captions, for n = 1..=4. Compare it between sets of equal
+    /// size only: it falls with size.
     pub distinct: [f64; MAX_N],
     /// Different words in the captions.
     pub vocabulary: usize,
@@ -33,8 +35,8 @@ pub struct Diversity {
 impl Diversity {
     /// Looks at tokenised captions, in any order.
     ///
-    /// `references` are the captions whose vocabulary is to be covered, those of the same images; `training` those against which a
-    /// caption is novel; both may be empty.
+    /// `references` are the captions whose vocabulary is to be covered, those of the same images; `training` those
+    /// against which a caption is novel; both may be empty.
     pub fn new<W, S>(captions: &[S], references: &[S], training: &[S]) -> Self
     where
         W: AsRef<str>,

@@ -51,8 +51,8 @@ pub enum MetricError {
     },
 }
 
-/// Checks what every corpus metric demands: as many hypotheses as lists of references, at least one of each, and no list
-/// that is empty.
+/// Checks what every corpus metric demands: as many hypotheses as lists of references, at least one of each, and no
+/// list that is empty.
 pub(crate) fn check_corpus<S, R: AsRef<[S]>>(hyps: usize, refs: &[R]) -> Result<(), MetricError> {
     if hyps != refs.len() {
         return Err(MetricError::LengthMismatch { hyps, refs: refs.len() });

@@ -27,7 +27,8 @@ pub struct Figures<T> {
     pub cider_d: T,
     /// METEOR with the stages that `meteor_name` says, 0..=1; see [`Meteor`](crate::Meteor).
     pub meteor: T,
-    /// LEMUR's mean smoothed sentence BLEU-4, 0..=1; see [`lemur_bleu`](crate::lemur_bleu()). Not to be compared with `bleu4`.
+    /// LEMUR's mean smoothed sentence BLEU-4, 0..=1; see [`lemur_bleu`](crate::lemur_bleu()). Not to be compared with
+    /// `bleu4`.
     pub lemur_bleu: T,
     /// `meteor`, or a name that says which stages ran; see [`Meteor::name`](crate::Meteor::name).
     pub meteor_name: &'static str,
@@ -39,8 +40,8 @@ impl<T> Figures<T> {
         Self { bleu1, bleu2, bleu3, bleu4, rouge_l, cider, cider_d, meteor, lemur_bleu, meteor_name }
     }
 
-    /// Name and value of each metric: `bleu1` to `bleu4`, `rouge_l`, `cider`, `cider_d`, `meteor` (or what `meteor_name`
-    /// says) and `lemur_bleu`.
+    /// Name and value of each metric: `bleu1` to `bleu4`, `rouge_l`, `cider`, `cider_d`, `meteor` (or what
+    /// `meteor_name` says) and `lemur_bleu`.
     pub fn entries(&self) -> [(&'static str, &T); METRICS] {
         [
             ("bleu1", &self.bleu1),

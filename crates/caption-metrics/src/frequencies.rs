@@ -1,9 +1,9 @@
 //! In how many images each n-gram of the references occurs.
 //!
-//! CIDEr weighs an n-gram by its inverse document frequency, where a document is the set of all references of one image.
-//! n-grams are kept as a tree: a bigram is a child of its first word, a trigram of its first bigram. One integer key
-//! (parent, word) then serves every length, and a walk along a caption stops at the first unknown n-gram, because no
-//! longer one from there can be known.
+//! CIDEr weighs an n-gram by its inverse document frequency, where a document is the set of all references of one
+//! image. n-grams are kept as a tree: a bigram is a child of its first word, a trigram of its first bigram. One
+//! integer key (parent, word) then serves every length, and a walk along a caption stops at the first unknown n-gram,
+//! because no longer one from there can be known.
 
 use rustc_hash::FxHashMap;
 use serde::{Deserialize, Serialize};
@@ -18,8 +18,8 @@ const ROOT: u32 = u32::MAX;
 /// For each n-gram (n = 1..=4) of a set of references: the number of images that have it in any reference.
 ///
 /// Build it once, from the references of the training images for reinforcement or from the evaluated ones for the
-/// published measure (pycocoevalcap's only mode), and hand it to [`Cider`](crate::Cider). It can be stored with serde; what is read
-/// back is checked.
+/// published measure (pycocoevalcap's only mode), and hand it to [`Cider`](crate::Cider). It can be stored with
+/// serde; what is read back is checked.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(try_from = "Stored", into = "Stored")]
 pub struct DocumentFrequencies {
@@ -42,7 +42,8 @@ impl DocumentFrequencies {
         Ok(Self::with_grams(refs)?.0)
     }
 
-    /// As [`DocumentFrequencies::new`], with the n-grams of each image in the order of [`DocumentFrequencies::insert_all`].
+    /// As [`DocumentFrequencies::new`], with the n-grams of each image in the order of
+    /// [`DocumentFrequencies::insert_all`].
     pub(crate) fn with_grams<S, R>(refs: &[R]) -> Result<(Self, Vec<Vec<u32>>), MetricError>
     where
         S: AsRef<[u32]>,
@@ -80,7 +81,8 @@ impl DocumentFrequencies {
         self.counts.iter().filter(|c| **c > 0).count()
     }
 
-    /// Number of images that have this n-gram in a reference; 0 for one that was never seen or is longer than four words.
+    /// Number of images that have this n-gram in a reference; 0 for one that was never seen or is longer than four
+    /// words.
     pub fn of(&self, n_gram: &[u32]) -> usize {
         let mut gram = ROOT;
         for word in n_gram {
@@ -113,21 +115,20 @@ impl DocumentFrequencies {
         mut each: impl FnMut(usize, u32),
         mut unknown: impl FnMut(&'a [u32]),
     ) {
-        for start in 0..words.len() {
-            let rest = &words[start..words.len().min(start + MAX_N)];
-            let mut parent = ROOT;
-            for (n, word) in rest.iter().enumerate() {
-                match self.index.get(&key(parent, *word)) {
-                    Some(gram) => {
-                        each(n, *gram);
-                        parent = *gram;
-                    }
-                    None => {
-                        (n..rest.len()).for_each(|longer| unknown(&rest[..=longer]));
-                        break;
-                    }
-                }
-            }
+        // Length by length: lookups that do not wait for each other overlap, and they are most of the time.
+        let mut open: Vec<(usize, u32)> = (0..words.len()).map(|start| (start, ROOT)).collect();
+        for n in 0..MAX_N {
+            open.retain_mut(|(start, parent)| {
+                let Some(word) = words.get(*start + n) else { return false };
+                let Some(gram) = self.index.get(&key(*parent, *word)) else {
+                    let end = words.len().min(*start + MAX_N);
+                    (*start + n..end).for_each(|last| unknown(&words[*start..=last]));
+                    return false;
+                };
+                each(n, *gram);
+                *parent = *gram;
+                true
+            });
         }
     }
 
@@ -153,7 +154,8 @@ fn key(parent: u32, word: u32) -> u64 {
     u64::from(parent) << 32 | u64::from(word)
 }
 
-/// As stored: entry `i` is the n-gram of entry `parents[i]` followed by `words[i]`; a single word has parent `u32::MAX`.
+/// As stored: entry `i` is the n-gram of entry `parents[i]` followed by `words[i]`; a single word has parent
+/// `u32::MAX`.
 #[derive(Serialize, Deserialize)]
 struct Stored {
     images: u32,

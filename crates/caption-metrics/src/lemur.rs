@@ -1,8 +1,10 @@
-//! The "BLEU" of the LEMUR dataset, so that its published figures can be compared. It is not the BLEU of the COCO evaluation.
+//! The "BLEU" of the LEMUR dataset, so that its published figures can be compared. It is not the BLEU of the COCO
+//! evaluation.
 //!
-//! Source: `ab/nn/metric/bleu.py` of nn-dataset (github.com/ABrain-One/nn-dataset), which calls NLTK's `sentence_bleu` with uniform
-//! weights for n = 1..=4 and `SmoothingFunction().method1`, and takes the mean over images. It runs over token ids from
-//! which padding alone was taken, so that start and end marks count as words: every hypothesis that ends gets n-grams right for nothing.
+//! Source: `ab/nn/metric/bleu.py` of nn-dataset (github.com/ABrain-One/nn-dataset), which calls NLTK's
+//! `sentence_bleu` with uniform weights for n = 1..=4 and `SmoothingFunction().method1`, and takes the mean over
+//! images. It runs over token ids from which padding alone was taken, so that start and end marks count as words:
+//! every hypothesis that ends gets n-grams right for nothing.
 //!
 //! For one image, with the clipped matches and n-grams of [`BleuStats`]:
 //! `exp(Σ ¼ ln p_n) × brevity penalty`, where `p_n = matches / max(1, n-grams)`, with 0.1 in place of 0 matches

@@ -1,8 +1,8 @@
 //! Caption metrics over words: what a generated caption is worth against human references.
 //!
-//! Everything at once: [`score`] takes one tokenised hypothesis and any number of references for each image ([`score_captions`]
-//! plain sentences) and gives [`Scores`]: the figures of the corpus, bootstrap intervals, and what each image contributed, from which
-//! [`Scores::compare`] tests two models against each other.
+//! Everything at once: [`score`] takes one tokenised hypothesis and any number of references for each image
+//! ([`score_captions`] plain sentences) and gives [`Scores`]: the figures of the corpus, bootstrap intervals, and
+//! what each image contributed, from which [`Scores::compare`] tests two models against each other.
 //!
 //! | metric | alone | equal to |
 //! | --- | --- | --- |
@@ -12,12 +12,13 @@
 //! | METEOR | [`Meteor`] | METEOR 1.5 with the same stages and word lists; as shipped, exact and stem only |
 //! | LEMUR's "BLEU" | [`lemur_bleu`](lemur_bleu()) | nn-dataset, for comparison with its figures |
 //!
-//! Beside them: [`tokenize`], words as the COCO evaluation sees them; [`CollapseReport`], does a model say (nearly) the same for
-//! every image; [`Diversity`], distinct n-grams, vocabulary, novelty, lengths, repetition; [`bootstrap`], [`bootstrap_sums`] and
-//! [`paired_test`] for other statistics. [`Cider`] over token ids is quick enough to be a reward in training.
+//! Beside them: [`tokenize`], words as the COCO evaluation sees them; [`CollapseReport`], does a model say (nearly)
+//! the same for every image; [`Diversity`], distinct n-grams, vocabulary, novelty, lengths, repetition;
+//! [`bootstrap`], [`bootstrap_sums`] and [`paired_test`] for other statistics. [`Cider`] over token ids is quick
+//! enough to be a reward in training.
 //!
-//! Pure: no files, no tensors, no clock; random draws follow a given seed, and no result depends on the number of threads. Nothing
-//! here knows about models: start and end marks must be gone before a caption comes here.
+//! Pure: no files, no tensors, no clock; random draws follow a given seed, and no result depends on the number of
+//! threads. Nothing here knows about models: start and end marks must be gone before a caption comes here.
 
 mod bleu;
 mod bootstrap;

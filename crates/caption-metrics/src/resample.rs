@@ -1,8 +1,9 @@
 //! Intervals and paired tests for metrics that are functions of sums over images.
 //!
-//! Corpus BLEU, corpus METEOR and every mean depend on their images only through a sum of rows of numbers. A resampled corpus is then a
-//! sum of drawn rows, at the cost of an addition for each number, and several metrics share the same draws. Draw `i` of a
-//! seed has a random stream of its own, so that results do not depend on the number of threads.
+//! Corpus BLEU, corpus METEOR and every mean depend on their images only through a sum of rows of numbers. A
+//! resampled corpus is then a sum of drawn rows, at the cost of an addition for each number, and several metrics
+//! share the same draws. Draw `i` of a seed has a random stream of its own, so that results do not depend on the
+//! number of threads.
 
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
@@ -40,7 +41,8 @@ pub struct PairedTest {
 /// Percentile bootstrap intervals (Efron 1979) of several metrics at once.
 ///
 /// `rows` has one row for each image; `metrics` turns the sum of as many rows into metrics. As
-/// [`bootstrap`](crate::bootstrap), for sums: `None` where there is nothing to draw, or the confidence does not lie between 0 and 1.
+/// [`bootstrap`](crate::bootstrap), for sums: `None` where there is nothing to draw, or the confidence does not lie
+/// between 0 and 1.
 pub fn bootstrap_sums<const K: usize, const M: usize>(
     rows: &[[f64; K]],
     resamples: usize,
@@ -68,11 +70,13 @@ pub fn bootstrap_sums<const K: usize, const M: usize>(
     }))
 }
 
-/// Paired permutation test (approximate randomisation, Noreen 1989) of several metrics at once: are two models different?
+/// Paired permutation test (approximate randomisation, Noreen 1989) of several metrics at once: are two models
+/// different?
 ///
-/// If the models were alike, it would not matter which of the two made which caption of an image. So their rows of an image are swapped
-/// or not, and the p-value is the share of swaps whose difference is at least as large as the real one. Up to 14 images all
-/// swaps are counted; above, `swaps` of them are drawn and the p-value is `(1 + as large) / (1 + drawn)`, which is never 0.
+/// If the models were alike, it would not matter which of the two made which caption of an image. So their rows of an
+/// image are swapped or not, and the p-value is the share of swaps whose difference is at least as large as the real
+/// one. Up to 14 images all swaps are counted; above, `swaps` of them are drawn and the p-value is `(1 + as large) /
+/// (1 + drawn)`, which is never 0.
 ///
 /// # Errors
 /// [`MetricError`] when the models were scored on different numbers of images, or on none.

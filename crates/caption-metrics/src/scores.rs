@@ -63,8 +63,8 @@ pub struct Scores {
     pub images: Vec<ImageStats>,
 }
 
-/// Scores tokenised hypotheses, one for each image, with all metrics. The result depends on the options' seed and not on the number of
-/// threads.
+/// Scores tokenised hypotheses, one for each image, with all metrics. The result depends on the options' seed and not
+/// on the number of threads.
 ///
 /// ```
 /// use capwright_caption_metrics::{ScoreOptions, score};
@@ -132,7 +132,8 @@ fn local_stats(hyp: &[u32], refs: &[Vec<u32>], meteor: &Meteor) -> ImageStats {
 }
 
 impl ImageStats {
-    /// The metrics of this image alone. Its BLEU is the corpus formula on one image: next to 0 where an n-gram length has no match.
+    /// The metrics of this image alone. Its BLEU is the corpus formula on one image: next to 0 where an n-gram length
+    /// has no match.
     pub fn figures(&self, meteor_name: &'static str) -> Figures<f64> {
         Figures::new(figures(&self.row()), meteor_name)
     }

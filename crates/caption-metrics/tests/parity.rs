@@ -1,5 +1,6 @@
-//! Every metric equals its upstream: pycocoevalcap 1.2 (BLEU, ROUGE-L, CIDEr-D), METEOR 1.5's jar with the same stages and
-//! word lists, NLTK (LEMUR's BLEU), and the original CIDEr as computed from the paper by an independent script.
+//! Every metric equals its upstream: pycocoevalcap 1.2 (BLEU, ROUGE-L, CIDEr-D), METEOR 1.5's jar with the same
+//! stages and word lists, NLTK (LEMUR's BLEU), and the original CIDEr as computed from the paper by an independent
+//! script.
 //!
 //! The expected numbers come from `tests/fixtures/metrics/make.py`; the rules here repeat the ones there.
 
@@ -81,8 +82,8 @@ fn coco_val2017_scores_as_upstream() {
     swapped.rotate_left(1);
     let truncated = first.iter().enumerate().map(|(i, s)| s[..s.len().min(1 + i % 9)].to_vec()).collect();
     let damaged = first.iter().enumerate().map(|(i, s)| corrupted(i, s)).collect();
-    let cases: [(&str, Vec<Sentence>, &[Vec<Sentence>]); 5] = [
-        ("swapped", swapped, &rest),
+    let cases = [
+        ("swapped", swapped, rest.as_slice()),
         ("truncated", truncated, &rest),
         ("corrupted", damaged, &rest),
         ("mixed", mixed(&groups), &groups),
@@ -90,7 +91,9 @@ fn coco_val2017_scores_as_upstream() {
     ];
     assert_eq!(fixture.expected.len(), cases.len());
     for (name, hyps, refs) in cases {
-        assert_scores(name, &Corpus { hyps, refs: refs.to_vec() }, &fixture.expected[name], 5e-5);
+        // Doubled words make many equally good alignments.
+        let meteor_tolerance = if name == "corrupted" { 5e-5 } else { 1e-9 };
+        assert_scores(name, &Corpus { hyps, refs: refs.to_vec() }, &fixture.expected[name], meteor_tolerance);
     }
 }
 

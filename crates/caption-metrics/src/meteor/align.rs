@@ -3,13 +3,14 @@
 //! Each word takes part in one match at most. Of all such alignments METEOR wants the one with the most matched words
 //! on both sides; then the one with the fewest chunks (runs that are contiguous and in the same order on both sides);
 //! then the one with the least sum of distances between the starts of matches. It goes through the reference from left
-//! to right and keeps the best [`BEAM`] partial alignments by the same order. Matches without a rival are settled first.
+//! to right and keeps the best [`BEAM`] partial alignments by the same order. Matches without a rival are settled
+//! first.
 //!
 //! Upstream's jar departs from the papers, as trials with it show: the sum of matched words is a whole number to which
 //! each match adds its words times its stage's weight, rounded down. So a lone word that matches by stem, with a
-//! rival, adds nothing, and is taken only where that makes no chunk more. Here it is the same. Upstream also breaks some
-//! remaining ties in a way that trials did not settle: of 20,000 pairs of COCO captions in which words were doubled and dropped,
-//! 11 align otherwise there, and of 10,026 drawn pairs of a few words much repeated, 7.
+//! rival, adds nothing, and is taken only where that makes no chunk more. Here it is the same. Upstream also breaks
+//! some remaining ties in a way that trials did not settle: of 20,000 pairs of COCO captions in which words were
+//! doubled and dropped, 11 align otherwise there, and of 10,026 drawn pairs of a few words much repeated, 7.
 
 use super::Stage;
 

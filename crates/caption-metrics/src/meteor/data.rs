@@ -13,8 +13,8 @@ use crate::words::Interner;
 /// English words that make up more than one in a thousand words of running text, METEOR's rule for function words.
 ///
 /// Counted by the frequencies of the Python package wordfreq 3.1 (`large`), words of letters only, and the Penn
-/// Treebank's `'s` and `n't`. Upstream's list was counted in news text; it lacks words of speech (`me`, `your`, `like`) and has
-/// punctuation, which captions lose before they come here.
+/// Treebank's `'s` and `n't`. Upstream's list was counted in news text; it lacks words of speech (`me`, `your`,
+/// `like`) and has punctuation, which captions lose before they come here.
 const FUNCTION_WORDS: &str = "a about after all also an and any are as at back be because been but by can could do first \
     for from get go good had has have he her him his how i if in into is it its just know like make me more my new no \
     not now of on one only or other our out over people said see she so some than that the their them then there these \
@@ -22,14 +22,15 @@ const FUNCTION_WORDS: &str = "a about after all also an and any are as at back b
 
 /// The word lists of METEOR. What is empty runs without its stage.
 ///
-/// The default has function words and neither synonyms nor paraphrases. For upstream's own figures, fill it from upstream's files:
+/// The default has function words and neither synonyms nor paraphrases. For upstream's own figures, fill it from
+/// upstream's files:
 /// `function/english.words` and `synonym/` inside `meteor-1.5.jar`, `data/paraphrase-en.gz` beside it.
 #[derive(Debug, Clone, PartialEq)]
 pub struct MeteorData {
     /// Frequent words, which count a third of others.
     pub function_words: Vec<String>,
-    /// For a word, the numbers of the sets of synonyms that it belongs to; two words match when they share one. Inflected
-    /// forms need entries of their own.
+    /// For a word, the numbers of the sets of synonyms that it belongs to; two words match when they share one.
+    /// Inflected forms need entries of their own.
     pub synonyms: BTreeMap<String, Vec<u32>>,
     /// Pairs of phrases, words separated by spaces, that match each other in both directions.
     pub paraphrases: Vec<(String, String)>,

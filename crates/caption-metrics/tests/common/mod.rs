@@ -1,4 +1,5 @@
-//! What the tests against upstream share: fixtures, COCO captions, and rules that the scripts beside the fixtures repeat.
+//! What the tests against upstream share: fixtures, COCO captions, and rules that the scripts beside the fixtures
+//! repeat.
 
 // Each test file uses a part of it.
 #![allow(dead_code)]
