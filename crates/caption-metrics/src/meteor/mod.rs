@@ -2,17 +2,15 @@
 //!
 //! The measure: Denkowski and Lavie 2014, "Meteor Universal: language specific translation evaluation for any target
 //! language", with the aligner of their 2011 paper (Meteor 1.3). Upstream: `meteor-1.5.jar`, which pycocoevalcap 1.2
-//! runs as
-//! `-l en -norm`. With English parameters α = 0.85, β = 0.2, γ = 0.6, δ = 0.75 and stage weights `w` of 1 (exact),
-//! 0.6 (stem), 0.8 (synonym) and 0.6 (paraphrase):
+//! runs as `-l en -norm`. With English parameters α = 0.85, β = 0.2, γ = 0.6, δ = 0.75 and stage weights `w` of
+//! 1 (exact), 0.6 (stem), 0.8 (synonym) and 0.6 (paraphrase):
 //!
 //! - matched content and function words count δ and 1 - δ times their stage's weight:
 //!   `P = Σ w (δ content + (1-δ) function) / (δ content words + (1-δ) function words)` over the hypothesis, `R` over
-//! the reference;
+//!   the reference;
 //! - `F = P R / (α P + (1-α) R)`;
 //! - `chunks` runs of matches are contiguous on both sides; with `m` the mean of matched words of both sides the
-//!   penalty is
-//!   `γ (chunks / m)^β`, and 0 where two sentences match wholly in one chunk;
+//!   penalty is `γ (chunks / m)^β`, and 0 where two sentences match wholly in one chunk;
 //! - score `F (1 - penalty)`, in 0..=1. Of several references the best scoring counts. A corpus is scored from the sums
 //!   of all these counts over images, not by a mean of scores.
 //!
