@@ -1,11 +1,13 @@
 //! Corpus BLEU as the COCO caption evaluation computes it.
 //!
-//! Source of the formula and its constants: pycocoevalcap 1.2, `bleu/bleu_scorer.py`, `compute_score(option="closest")`;
-//! the measure itself: Papineni et al. 2002, "BLEU: a method for automatic evaluation of machine translation".
+//! Source of the formula and its constants: pycocoevalcap 1.2, `bleu/bleu_scorer.py`,
+//! `compute_score(option="closest")`; the measure itself: Papineni et al. 2002, "BLEU: a method for automatic
+//! evaluation of machine translation".
 
-use std::collections::HashMap;
+use std::ops::AddAssign;
 
-use thiserror::Error;
+use crate::error::{MetricError, check_corpus};
+use crate::words::Interner;
 
 /// Longest n-gram that is counted.
 const MAX_N: usize = 4;
@@ -13,6 +15,64 @@ const MAX_N: usize = 4;
 const SMALL: f64 = 1e-9;
 /// Upstream's `tiny`: keeps numerators away from zero.
 const TINY: f64 = 1e-15;
+
+/// What one image, or the sum over many, contributes to corpus BLEU.
+///
+/// Corpus BLEU is a function of sums, so these are kept for each image and added up: over all images for the score,
+/// over drawn images for an interval.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct BleuStats {
+    /// Clipped n-gram matches, for n = 1..=4.
+    pub matches: [u64; MAX_N],
+    /// n-grams of the hypothesis, for n = 1..=4.
+    pub guesses: [u64; MAX_N],
+    /// Words of the hypothesis.
+    pub hyp_len: u64,
+    /// Length of the reference closest in length (the shorter one on a tie); 0 where there is none.
+    pub ref_len: u64,
+}
+
+impl BleuStats {
+    /// Counts one hypothesis against its references. Words are anything that can be ordered: strings or token ids.
+    pub fn new<W: Ord, S: AsRef<[W]>>(hyp: &[W], references: &[S]) -> Self {
+        let lengths = references.iter().map(|r| r.as_ref().len());
+        let closest = lengths.map(|length| (length.abs_diff(hyp.len()), length)).min().unwrap_or_default().1;
+        let n_grams = |n: usize| (hyp.len() + 1).saturating_sub(n) as u64;
+        BleuStats {
+            matches: [1, 2, 3, 4].map(|n| clipped_matches(hyp, references, n)),
+            guesses: [1, 2, 3, 4].map(n_grams),
+            hyp_len: hyp.len() as u64,
+            ref_len: closest as u64,
+        }
+    }
+
+    /// The factor in 0..=1 by which too short hypotheses are punished (1 = not punished).
+    pub fn brevity_penalty(&self) -> f64 {
+        let ratio = (self.hyp_len as f64 + TINY) / (self.ref_len as f64 + SMALL);
+        if ratio < 1.0 { (1.0 - 1.0 / ratio).exp() } else { 1.0 }
+    }
+
+    /// BLEU-1, BLEU-2, BLEU-3, BLEU-4 of these counts, each in 0..=1.
+    pub fn scores(&self) -> [f64; MAX_N] {
+        let brevity_penalty = self.brevity_penalty();
+        let mut product = 1.0;
+        std::array::from_fn(|k| {
+            product *= (self.matches[k] as f64 + TINY) / (self.guesses[k] as f64 + SMALL);
+            product.powf(1.0 / (k + 1) as f64) * brevity_penalty
+        })
+    }
+}
+
+impl AddAssign for BleuStats {
+    fn add_assign(&mut self, other: Self) {
+        for n in 0..MAX_N {
+            self.matches[n] += other.matches[n];
+            self.guesses[n] += other.guesses[n];
+        }
+        self.hyp_len += other.hyp_len;
+        self.ref_len += other.ref_len;
+    }
+}
 
 /// Corpus BLEU with the counts it was computed from.
 #[derive(Debug, Clone, PartialEq)]
@@ -31,32 +91,6 @@ pub struct Bleu {
     pub brevity_penalty: f64,
 }
 
-/// Why no BLEU can be computed.
-#[derive(Debug, Clone, PartialEq, Eq, Error)]
-pub enum BleuError {
-    /// The two sides do not describe the same images.
-    #[error(
-        "{hyps} hypotheses but references for {refs} images: give exactly one hypothesis and one list of references for each image, in the same order"
-    )]
-    LengthMismatch {
-        /// Number of hypotheses.
-        hyps: usize,
-        /// Number of reference lists.
-        refs: usize,
-    },
-    /// There is nothing to score.
-    #[error("no captions to score: BLEU of an empty corpus is undefined")]
-    EmptyCorpus,
-    /// An image has nothing to be compared with.
-    #[error(
-        "image number {image} (counted from 0) has no reference caption: leave it out or add a reference"
-    )]
-    NoReferences {
-        /// Position of the image in both lists, from 0.
-        image: usize,
-    },
-}
-
 /// Corpus BLEU-1..4 of tokenised hypotheses, one for each image, against any number of references for each image.
 ///
 /// `hyps[i]` and each element of `refs[i]` are lists of words, e.g. `Vec<String>` or `Vec<&str>`. Words are compared
@@ -70,34 +104,31 @@ pub enum BleuError {
 /// ```
 ///
 /// # Errors
-/// [`BleuError`] when the sides differ in length, are empty, or an image has no reference.
-pub fn bleu<W, S, R>(hyps: &[S], refs: &[R]) -> Result<Bleu, BleuError>
+/// [`MetricError`] when the sides differ in length, are empty, or an image has no reference.
+pub fn bleu<W, S, R>(hyps: &[S], refs: &[R]) -> Result<Bleu, MetricError>
 where
     W: AsRef<str>,
     S: AsRef<[W]>,
     R: AsRef<[S]>,
 {
-    if hyps.len() != refs.len() {
-        return Err(BleuError::LengthMismatch { hyps: hyps.len(), refs: refs.len() });
-    }
-    if hyps.is_empty() {
-        return Err(BleuError::EmptyCorpus);
-    }
+    check_corpus(hyps.len(), refs)?;
     let mut words = Interner::default();
-    let mut totals = Totals::default();
-    for (image, (hyp, references)) in hyps.iter().zip(refs).enumerate() {
+    let mut sum = BleuStats::default();
+    for (hyp, references) in hyps.iter().zip(refs) {
         let hyp = words.ids(hyp.as_ref());
         let references: Vec<Vec<u32>> = references.as_ref().iter().map(|r| words.ids(r.as_ref())).collect();
-        totals.add(&hyp, &references).ok_or(BleuError::NoReferences { image })?;
+        sum += BleuStats::new(&hyp, &references);
     }
-    Ok(totals.finish())
+    let (scores, brevity_penalty) = (sum.scores(), sum.brevity_penalty());
+    let BleuStats { matches, guesses, hyp_len, ref_len } = sum;
+    Ok(Bleu { scores, matches, guesses, hyp_len, ref_len, brevity_penalty })
 }
 
 /// [`bleu`] of plain sentences: both sides go through [`tokenize`](crate::tokenize) first.
 ///
 /// # Errors
 /// As [`bleu`].
-pub fn bleu_of_captions<S, R>(hyps: &[S], refs: &[R]) -> Result<Bleu, BleuError>
+pub fn bleu_of_captions<S, R>(hyps: &[S], refs: &[R]) -> Result<Bleu, MetricError>
 where
     S: AsRef<str>,
     R: AsRef<[S]>,
@@ -108,63 +139,12 @@ where
     bleu(&hyps, &refs)
 }
 
-/// Gives each distinct word a small number, so that n-grams compare as integers.
-#[derive(Default)]
-struct Interner<'a> {
-    ids: HashMap<&'a str, u32>,
-}
-
-impl<'a> Interner<'a> {
-    fn ids<W: AsRef<str>>(&mut self, words: &'a [W]) -> Vec<u32> {
-        let mut id = |word: &'a W| {
-            let next = self.ids.len() as u32;
-            *self.ids.entry(word.as_ref()).or_insert(next)
-        };
-        words.iter().map(&mut id).collect()
-    }
-}
-
-#[derive(Default)]
-struct Totals {
-    matches: [u64; MAX_N],
-    guesses: [u64; MAX_N],
-    hyp_len: u64,
-    ref_len: u64,
-}
-
-impl Totals {
-    /// Adds one image; `None` when it has no reference.
-    fn add(&mut self, hyp: &[u32], references: &[Vec<u32>]) -> Option<()> {
-        let closest = references.iter().map(|r| (r.len().abs_diff(hyp.len()), r.len())).min()?.1;
-        self.hyp_len += hyp.len() as u64;
-        self.ref_len += closest as u64;
-        for n in 1..=MAX_N {
-            self.guesses[n - 1] += (hyp.len() + 1).saturating_sub(n) as u64;
-            self.matches[n - 1] += clipped_matches(hyp, references, n);
-        }
-        Some(())
-    }
-
-    fn finish(self) -> Bleu {
-        let ratio = (self.hyp_len as f64 + TINY) / (self.ref_len as f64 + SMALL);
-        let brevity_penalty = if ratio < 1.0 { (1.0 - 1.0 / ratio).exp() } else { 1.0 };
-        let mut product = 1.0;
-        let mut scores = [0.0; MAX_N];
-        for (k, score) in scores.iter_mut().enumerate() {
-            product *= (self.matches[k] as f64 + TINY) / (self.guesses[k] as f64 + SMALL);
-            *score = product.powf(1.0 / (k + 1) as f64) * brevity_penalty;
-        }
-        let Totals { matches, guesses, hyp_len, ref_len } = self;
-        Bleu { scores, matches, guesses, hyp_len, ref_len, brevity_penalty }
-    }
-}
-
 /// n-grams of the hypothesis found in a reference, each at most as often as in the reference that has it most often.
-fn clipped_matches(hyp: &[u32], references: &[Vec<u32>], n: usize) -> u64 {
-    let mut grams: Vec<&[u32]> = hyp.windows(n).collect();
+pub(crate) fn clipped_matches<W: Ord, S: AsRef<[W]>>(hyp: &[W], references: &[S], n: usize) -> u64 {
+    let mut grams: Vec<&[W]> = hyp.windows(n).collect();
     grams.sort_unstable();
     // Distinct n-grams in order; for each: count in the hypothesis, in the current reference, and the best so far.
-    let mut distinct: Vec<(&[u32], [u64; 3])> = Vec::with_capacity(grams.len());
+    let mut distinct: Vec<(&[W], [u64; 3])> = Vec::with_capacity(grams.len());
     for gram in grams {
         match distinct.last_mut() {
             Some((last, counts)) if *last == gram => counts[0] += 1,
@@ -172,7 +152,7 @@ fn clipped_matches(hyp: &[u32], references: &[Vec<u32>], n: usize) -> u64 {
         }
     }
     for reference in references {
-        for gram in reference.windows(n) {
+        for gram in reference.as_ref().windows(n) {
             if let Ok(at) = distinct.binary_search_by(|(g, _)| (*g).cmp(gram)) {
                 distinct[at].1[1] += 1;
             }
@@ -226,10 +206,13 @@ mod tests {
     #[test]
     fn bad_shapes_are_errors() {
         let none: Vec<Vec<Vec<&str>>> = vec![];
-        assert_eq!(bleu(&[words("a")], &none), Err(BleuError::LengthMismatch { hyps: 1, refs: 0 }));
-        assert_eq!(bleu::<&str, Vec<&str>, Vec<_>>(&[], &none), Err(BleuError::EmptyCorpus));
+        assert_eq!(bleu(&[words("a")], &none), Err(MetricError::LengthMismatch { hyps: 1, refs: 0 }));
+        assert_eq!(bleu::<&str, Vec<&str>, Vec<_>>(&[], &none), Err(MetricError::EmptyCorpus));
         let refs = vec![vec![words("a")], vec![]];
-        assert_eq!(bleu(&[words("a"), words("b")], &refs), Err(BleuError::NoReferences { image: 1 }));
+        assert_eq!(
+            bleu(&[words("a"), words("b")], &refs),
+            Err(MetricError::NoReferences { first: 1, count: 1 })
+        );
     }
 
     #[test]

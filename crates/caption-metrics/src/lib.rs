@@ -1,19 +1,53 @@
-//! Caption metrics over strings: what a generated caption is worth against human references.
+//! Caption metrics over words: what a generated caption is worth against human references.
 //!
-//! - [`tokenize`]: words as the COCO caption evaluation sees them (an approximation of its PTB tokenizer);
-//! - [`bleu`]: corpus BLEU-1..4, equal to pycocoevalcap's `BleuScorer` with the closest reference length;
-//! - [`bootstrap`]: the interval of any of them over resampled images;
-//! - [`CollapseReport`]: does a model say (nearly) the same sentence for every image?
+//! Everything at once: [`score`] takes one tokenised hypothesis and any number of references for each image
+//! ([`score_captions`] plain sentences) and gives [`Scores`]: the figures of the corpus, bootstrap intervals, and
+//! what each image contributed, from which [`Scores::compare`] tests two models against each other.
 //!
-//! Pure: no files, no tensors, no clock; random draws follow a given seed. Nothing here knows about models or token ids:
-//! start and end marks must be gone before a caption comes here.
+//! | metric | alone | equal to |
+//! | --- | --- | --- |
+//! | corpus BLEU-1..4 | [`bleu`] | pycocoevalcap 1.2 |
+//! | ROUGE-L | [`rouge_l`] | pycocoevalcap 1.2 |
+//! | CIDEr-D, original CIDEr | [`Cider`] | pycocoevalcap 1.2 (which says CIDEr for CIDEr-D); the paper |
+//! | METEOR | [`Meteor`] | METEOR 1.5 with the same stages and word lists; as shipped, exact and stem only |
+//! | LEMUR's "BLEU" | [`lemur_bleu`](lemur_bleu()) | nn-dataset, for comparison with its figures |
+//!
+//! Beside them: [`tokenize`], words as the COCO evaluation sees them; [`CollapseReport`], does a model say (nearly)
+//! the same for every image; [`Diversity`], distinct n-grams, vocabulary, novelty, lengths, repetition;
+//! [`bootstrap`], [`bootstrap_sums`] and [`paired_test`] for other statistics. [`Cider`] over token ids is quick
+//! enough to be a reward in training.
+//!
+//! Pure: no files, no tensors, no clock; random draws follow a given seed, and no result depends on the number of
+//! threads. Nothing here knows about models: start and end marks must be gone before a caption comes here.
 
 mod bleu;
 mod bootstrap;
+mod cider;
 mod collapse;
+mod diversity;
+mod error;
+mod figures;
+mod frequencies;
+mod lemur;
+mod meteor;
+mod resample;
+mod rouge;
+mod scores;
 mod tokenize;
+mod words;
 
-pub use bleu::{Bleu, BleuError, bleu, bleu_of_captions};
+pub use bleu::{Bleu, BleuStats, bleu, bleu_of_captions};
 pub use bootstrap::{bootstrap, percentile};
+pub use cider::{Cider, CiderScore};
 pub use collapse::CollapseReport;
+pub use diversity::Diversity;
+pub use error::MetricError;
+pub use figures::Figures;
+pub use frequencies::DocumentFrequencies;
+pub use lemur::{lemur_bleu, lemur_bleu_of_corpus};
+pub use meteor::{Meteor, MeteorData, MeteorStats};
+pub use resample::{Interval, PairedTest, bootstrap_sums, paired_test};
+pub use rouge::{rouge_l, rouge_l_of_corpus};
+pub use scores::{ImageStats, ScoreOptions, Scores, score, score_captions};
 pub use tokenize::tokenize;
+pub use words::Interner;

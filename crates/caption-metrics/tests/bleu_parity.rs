@@ -2,14 +2,12 @@
 //!
 //! The expected numbers come from `tests/fixtures/bleu/make.py`; the rules here repeat the ones there.
 
-use std::collections::BTreeMap;
-use std::path::PathBuf;
+mod common;
 
 use capwright_caption_metrics::bleu;
+use common::{Sentence, coco_groups, corrupted, fixture};
 use serde::Deserialize;
-use sha2::{Digest, Sha256};
-
-type Sentence = Vec<String>;
+use std::collections::BTreeMap;
 
 #[derive(Deserialize)]
 struct Case {
@@ -27,31 +25,6 @@ struct CocoFixture {
     expected: BTreeMap<String, [f64; 4]>,
 }
 
-#[derive(Deserialize)]
-struct CocoFile {
-    images: Vec<CocoImage>,
-    annotations: Vec<CocoCaption>,
-}
-
-#[derive(Deserialize)]
-struct CocoImage {
-    id: u64,
-}
-
-#[derive(Deserialize)]
-struct CocoCaption {
-    image_id: u64,
-    caption: String,
-}
-
-fn root() -> PathBuf {
-    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../..")
-}
-
-fn fixture(name: &str) -> String {
-    std::fs::read_to_string(root().join("tests/fixtures/bleu").join(name)).unwrap()
-}
-
 fn assert_scores(name: &str, hyps: &[Sentence], refs: &[Vec<Sentence>], expected: [f64; 4]) {
     let scores = bleu(hyps, refs).unwrap().scores;
     for (n, (ours, theirs)) in scores.iter().zip(expected).enumerate() {
@@ -61,7 +34,7 @@ fn assert_scores(name: &str, hyps: &[Sentence], refs: &[Vec<Sentence>], expected
 
 #[test]
 fn equals_pycocoevalcap_on_generated_sentences() {
-    let cases: Vec<Case> = serde_json::from_str(&fixture("synthetic.json")).unwrap();
+    let cases: Vec<Case> = serde_json::from_str(&fixture("bleu/synthetic.json")).unwrap();
     assert!(cases.len() >= 10);
     let words = |s: &String| s.split_whitespace().map(str::to_owned).collect::<Sentence>();
     for case in cases {
@@ -73,15 +46,8 @@ fn equals_pycocoevalcap_on_generated_sentences() {
 
 #[test]
 fn equals_pycocoevalcap_on_coco_val2017() {
-    let path = root().join("../shared/data/coco-val2017-captions/captions_val2017.json");
-    let Ok(raw) = std::fs::read(&path) else {
-        println!("skipped: the COCO captions are absent at {}", path.display());
-        return;
-    };
-    let fixture: CocoFixture = serde_json::from_str(&fixture("coco.json")).unwrap();
-    let sha256: String = Sha256::digest(&raw).iter().map(|b| format!("{b:02x}")).collect();
-    assert_eq!(sha256, fixture.sha256, "the captions differ from those that the fixture was made of");
-    let groups = captions_by_image(&raw);
+    let fixture: CocoFixture = serde_json::from_str(&fixture("bleu/coco.json")).unwrap();
+    let Some(groups) = coco_groups(&fixture.sha256) else { return };
     assert_eq!(groups.len(), fixture.images);
 
     let first: Vec<Sentence> = groups.iter().map(|g| g[0].clone()).collect();
@@ -100,33 +66,6 @@ fn equals_pycocoevalcap_on_coco_val2017() {
     assert_scores("swapped", &swapped, &rest, fixture.expected["swapped"]);
     assert_scores("truncated", &truncated, &rest, fixture.expected["truncated"]);
     assert_scores("corrupted", &damaged, &rest, fixture.expected["corrupted"]);
-}
-
-/// Captions as words (lower case, runs of letters, digits and apostrophes), images in the order of their ids.
-fn captions_by_image(raw: &[u8]) -> Vec<Vec<Sentence>> {
-    let file: CocoFile = serde_json::from_slice(raw).unwrap();
-    let mut images: BTreeMap<u64, Vec<Sentence>> = file.images.iter().map(|i| (i.id, Vec::new())).collect();
-    for annotation in file.annotations {
-        let words = annotation.caption.to_lowercase();
-        let words = words
-            .split(|c: char| !(c.is_ascii_lowercase() || c.is_ascii_digit() || c == '\''))
-            .filter(|w| !w.is_empty());
-        images.get_mut(&annotation.image_id).unwrap().push(words.map(str::to_owned).collect());
-    }
-    images.into_values().collect()
-}
-
-fn corrupted(i: usize, words: &[String]) -> Sentence {
-    let mut out = Vec::new();
-    for (j, word) in words.iter().enumerate() {
-        if !(i + j).is_multiple_of(4) {
-            out.push(word.clone());
-        }
-        if (i + j).is_multiple_of(7) {
-            out.push(word.clone());
-        }
-    }
-    out
 }
 
 /// Every caption once as the hypothesis, with the other captions of its image as references.

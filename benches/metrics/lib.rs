@@ -1,0 +1,1 @@
+//! Benchmarks of the caption metrics; see `metrics.rs`.
