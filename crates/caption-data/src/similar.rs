@@ -16,7 +16,7 @@ const HEIGHT: usize = 8;
 /// Most bits, of 64, in which the hashes of near duplicates differ.
 pub(crate) const MAX_BITS: u32 = 4;
 /// Most levels, of 256, by which the colours of near duplicates differ in the mean.
-pub(crate) const MAX_LEVELS: u32 = 6;
+pub(crate) const MAX_LEVELS: u32 = 3;
 /// Parts of the hash: with more parts than differing bits, one part is equal.
 const PARTS: u32 = MAX_BITS + 1;
 

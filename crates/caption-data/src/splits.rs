@@ -108,7 +108,7 @@ impl Ratios {
 
 /// Splits all images of a data set, whatever splits it has, by a hash of their content and `seed`.
 ///
-/// File names and their order play no part. Near duplicates (difference hashes at most 4 bits of 64 apart, and small versions at most 6
+/// File names and their order play no part. Near duplicates (difference hashes at most 4 bits of 64 apart, and small versions at most 3
 /// levels of 256) stay together in one split, and so do chains of them. The counts follow the ratios to within the largest such group.
 ///
 /// # Errors

@@ -54,7 +54,7 @@ pub(crate) fn read(
             }
         };
         let Some(part) = Part::new(&shard, &entry, problems) else { continue };
-        if part.key != sample.key {
+        if part.key != sample.key || sample.has(&part) {
             finish(std::mem::take(&mut sample), id, path, problems, take)?;
             sample.key = part.key.clone();
         }
@@ -97,6 +97,15 @@ impl Part {
 }
 
 impl Sample {
+    /// True when a second such part has come, which begins another sample of the same name.
+    fn has(&self, part: &Part) -> bool {
+        match part.extension.as_str() {
+            "txt" => self.text.is_some(),
+            "json" => self.json.is_some(),
+            _ => self.image.is_some(),
+        }
+    }
+
     /// Reads an entry; its size is checked first.
     fn add(&mut self, part: Part, entry: &mut impl Read) -> std::io::Result<()> {
         let image = IMAGES.contains(&part.extension.as_str());
