@@ -219,7 +219,6 @@ fn reads_shards() {
         ("./x/001.json", br#"{"captions": ["one", "two"], "caption": null}"#),
     ]);
     let val = tar_of(&[("000.png", &png(3)), ("000.txt", b"val")]);
-    folder.write("in/train-000000.tar", train);
     folder.write("in/train-000000.tar", train).write("in/val-000000.tar", val);
     convert(folder.path("in"), folder.path("out"), &ConvertOptions::to(Format::Folder)).unwrap();
     let dataset = Dataset::load(folder.path("out")).unwrap();
