@@ -56,14 +56,19 @@ fn refuse_non_empty(dir: &Path) -> Result<(), DataError> {
     }
 }
 
-/// Writes a new file and waits for the disk.
-pub(crate) fn write_synced(path: &Path, bytes: &[u8]) -> Result<(), DataError> {
+/// Writes a new file.
+pub(crate) fn write_new(path: &Path, bytes: &[u8]) -> Result<File, DataError> {
     let write = || {
         let mut file = File::create_new(path)?;
         file.write_all(bytes)?;
-        file.sync_all()
+        Ok(file)
     };
     write().map_err(|e| DataError::write(path, e))
+}
+
+/// Writes a new file and waits for the disk.
+pub(crate) fn write_synced(path: &Path, bytes: &[u8]) -> Result<(), DataError> {
+    write_new(path, bytes)?.sync_all().map_err(|e| DataError::write(path, e))
 }
 
 /// Replaces a file, or makes it; a reader sees the old content or the new.
@@ -94,7 +99,7 @@ fn allow_reading(_: &File) -> std::io::Result<()> {
 }
 
 /// Makes names durable where the system can; elsewhere this does nothing.
-fn sync_folder(dir: &Path) {
+pub(crate) fn sync_folder(dir: &Path) {
     if let Ok(folder) = File::open(dir) {
         let _ = folder.sync_all();
     }

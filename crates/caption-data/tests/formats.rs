@@ -53,7 +53,7 @@ fn shards_and_files_are_split_when_they_are_long() {
     // More images than a row group of Parquet has; the pictures may be the same, their names differ.
     let folder = Folder::new();
     let mut lines = String::new();
-    for at in 0..600 {
+    for at in 0..300 {
         folder.write(&format!("data set/images/{at}.png"), png(at % 7));
         let split = ["train", "val"][(at % 7 == 0) as usize];
         lines +=

@@ -87,12 +87,12 @@ impl Output {
 pub(crate) struct ImageFolder(PathBuf);
 
 impl ImageFolder {
-    /// Writes an image under a name that was checked: plain, relative, not there yet.
+    /// Writes an image under a name that was checked: plain, relative, not there yet. The disk is waited for at the end.
     pub fn put(&self, name: &str, bytes: &[u8]) -> Result<(), DataError> {
         let path = self.0.join(name);
         if let Some(parent) = path.parent().filter(|p| *p != self.0) {
             std::fs::create_dir_all(parent).map_err(|e| DataError::write(parent, e))?;
         }
-        staging::write_synced(&path, bytes)
+        staging::write_new(&path, bytes).map(drop)
     }
 }
