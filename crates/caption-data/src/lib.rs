@@ -13,6 +13,7 @@
 
 mod convert;
 mod dataset;
+mod downloads;
 mod error;
 mod formats;
 mod image_file;
@@ -30,6 +31,7 @@ mod write;
 
 pub use convert::{ConvertOptions, Converted, convert};
 pub use dataset::{Dataset, ImageRecord, LoadOptions, Split};
+pub use downloads::{Archive, DOWNLOADS, Download};
 pub use error::{DataError, ImageError};
 pub use formats::Format;
 pub use image_file::{ImageLimits, RgbImage, decode, load_batch, load_rgb};
