@@ -1,18 +1,19 @@
 //! A data set: a folder that was read and checked as a whole.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::fmt;
-use std::path::{Component, Path, PathBuf};
+use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
-use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
-use crate::coco::{self, CaptionsFile, Entry, SplitsFile};
-use crate::error::read_limited;
-use crate::image_file::MAX_FILE_BYTES;
-use crate::{DataError, Problem, Problems};
+use crate::formats::entry::Entry;
+use crate::formats::{self, Format, Located};
+use crate::quarantine::Tally;
+use crate::splits::Splits;
+use crate::visit::{Seen, visit};
+use crate::{DataError, ImageError, ImageLimits, Problem, Quarantine, decode};
 
 /// A part of a data set.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
@@ -59,9 +60,9 @@ impl FromStr for Split {
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct ImageRecord {
-    /// Id in `captions.json`.
+    /// Id in the file of captions, or a number from 1 where it has none.
     pub id: u64,
-    /// Name in `captions.json`, relative to `images/`.
+    /// Name inside the folder of images; `splits.json` names the image by it.
     pub file_name: String,
     /// Where the file is; links are resolved.
     pub path: PathBuf,
@@ -78,52 +79,102 @@ impl ImageRecord {
     }
 }
 
+/// How strictly a data set is read.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct LoadOptions {
+    /// The format; [`Format::detect`] finds it when absent.
+    pub format: Option<Format>,
+    /// Share of bad items (0..=1) that are left out and reported; absent, every bad item is an error.
+    pub max_bad_share: Option<f64>,
+    /// Decodes every image, so that damaged ones are found now. Otherwise they are hashed only.
+    pub decode: bool,
+    /// Images must be in splits, and train and val must not be empty.
+    pub need_splits: bool,
+}
+
+impl Default for LoadOptions {
+    /// Strict, without decoding, splits needed.
+    fn default() -> Self {
+        LoadOptions { format: None, max_bad_share: None, decode: false, need_splits: true }
+    }
+}
+
 /// A captioned image data set: every image exists, has captions, and lies in at most one split.
 ///
 /// Images are hashed, not decoded: a damaged image is found when it is loaded.
 #[derive(Debug, Clone)]
 pub struct Dataset {
     dir: PathBuf,
+    format: Format,
     images: Vec<ImageRecord>,
     splits: [Vec<usize>; 3],
     fingerprint: String,
 }
 
 impl Dataset {
-    /// Reads the folder `dir` with `captions.json`, `splits.json` and `images/`.
+    /// Reads a data set of plain image files, in any [`Format`] but the packed ones, strictly.
+    ///
+    /// `path` is the folder, or the file of captions in it. `splits.json` in the folder, if there is one, wins over splits that the
+    /// format names.
     ///
     /// # Errors
-    /// [`DataError::Problems`] with everything that is wrong; [`DataError::Read`] when `dir` is no folder.
-    pub fn load(dir: impl AsRef<Path>) -> Result<Dataset, DataError> {
-        let dir = dir.as_ref();
-        std::fs::read_dir(dir).map_err(|e| DataError::read(dir, e))?;
-        let mut problems = Vec::new();
-        let entries = read_captions(dir, &mut problems);
-        let splits_file = read_splits(dir, &mut problems);
-        let resolved = entries.zip(splits_file).map(|(entries, splits)| {
-            let images = find_images(dir, entries, &mut problems);
-            let splits = resolve_splits(&splits, &images, &mut problems);
-            (images, splits)
-        });
-        let (Some((images, splits)), []) = (resolved, problems.as_slice()) else {
-            return Err(Problems { dir: dir.to_owned(), list: problems }.into());
-        };
-        let images: Vec<ImageRecord> = images.into_iter().map(|(_, image)| image).collect();
-        let fingerprint = fingerprint(&images, &splits);
-        Ok(Dataset { dir: dir.to_owned(), images, splits, fingerprint })
+    /// [`DataError::Problems`] with everything that is wrong; [`DataError::UnknownFormat`] or [`DataError::Ambiguous`] when it is not
+    /// clear what to read; [`DataError::Packed`] when it must be converted first; [`DataError::Read`] when there is no such path.
+    pub fn load(path: impl AsRef<Path>) -> Result<Dataset, DataError> {
+        Dataset::load_with(path, &LoadOptions::default()).map(|(dataset, _)| dataset)
     }
 
-    /// The folder, as it was given.
+    /// Reads a data set, decodes every image, and leaves out what is bad, at most `max_bad_share` (0..=1) of all items.
+    ///
+    /// # Errors
+    /// As [`load`](Self::load), with [`DataError::TooManyBad`] for bad items.
+    pub fn load_lenient(
+        path: impl AsRef<Path>,
+        max_bad_share: f64,
+    ) -> Result<(Dataset, Quarantine), DataError> {
+        let max_bad_share = Some(max_bad_share);
+        Dataset::load_with(path, &LoadOptions { max_bad_share, decode: true, ..LoadOptions::default() })
+    }
+
+    /// Reads a data set as the options say; the quarantine lists what was left out.
+    ///
+    /// # Errors
+    /// As [`load`](Self::load) and [`load_lenient`](Self::load_lenient).
+    pub fn load_with(
+        path: impl AsRef<Path>,
+        options: &LoadOptions,
+    ) -> Result<(Dataset, Quarantine), DataError> {
+        let path = path.as_ref();
+        let located = formats::locate(path, options.format)?;
+        if located.format.is_packed() {
+            return Err(DataError::Packed { path: path.to_owned(), format: located.format });
+        }
+        let gathered = gather(Tally::new(path), &located, options, |entry, seen| {
+            check_image(entry, seen, options.decode)
+        })?;
+        let Gathered { images, splits, quarantine, .. } = gathered;
+        let images: Vec<ImageRecord> = images.into_iter().map(|(image, ())| image).collect();
+        let fingerprint = fingerprint_of(&images, &splits);
+        let Located { dir, format, .. } = located;
+        Ok((Dataset { dir, format, images, splits, fingerprint }, quarantine))
+    }
+
+    /// The format that was read.
+    pub fn format(&self) -> Format {
+        self.format
+    }
+
+    /// The folder that `splits.json` belongs into.
     pub fn dir(&self) -> &Path {
         &self.dir
     }
 
-    /// All images, in the order of `captions.json`; some may be in no split.
+    /// All images, in the order of the captions; some may be in no split.
     pub fn images(&self) -> &[ImageRecord] {
         &self.images
     }
 
-    /// Places in [`images`](Self::images), in the order of `splits.json`. Empty for a missing test split only.
+    /// Places in [`images`](Self::images), in the order of the split. Empty for a missing test split only.
     pub fn split(&self, split: Split) -> &[usize] {
         &self.splits[split as usize]
     }
@@ -133,7 +184,7 @@ impl Dataset {
         !self.split(split).is_empty()
     }
 
-    /// The images of a split, in the order of `splits.json`.
+    /// The images of a split, in its order.
     pub fn records(&self, split: Split) -> impl ExactSizeIterator<Item = &ImageRecord> {
         self.split(split).iter().map(|&at| &self.images[at])
     }
@@ -146,147 +197,166 @@ impl Dataset {
     }
 }
 
-fn read_captions(dir: &Path, problems: &mut Vec<Problem>) -> Option<Vec<Entry>> {
-    match coco::read_json::<CaptionsFile>(&dir.join("captions.json")) {
-        Ok(file) => Some(coco::join(file, problems)),
-        Err(error) => {
-            problems.push(Problem::File(error.to_string()));
-            None
+/// Decodes an image if that is wanted.
+pub(crate) fn check_image(entry: &Entry, seen: &Seen, wanted: bool) -> Result<(), Problem> {
+    if !wanted {
+        return Ok(());
+    }
+    let bad = |e: ImageError| Problem::BadImage { file_name: entry.file_name.clone(), reason: e.to_string() };
+    decode(&seen.bytes, &ImageLimits::default()).map(|_| ()).map_err(bad)
+}
+
+/// The usable images of a data set, each with what was computed from its bytes.
+pub(crate) struct Gathered<T> {
+    pub images: Vec<(ImageRecord, T)>,
+    pub splits: [Vec<usize>; 3],
+    /// Overlaps of splits, if the tally collects them apart.
+    pub overlap: Vec<Problem>,
+    pub quarantine: Quarantine,
+}
+
+/// Reads a data set of any format.
+pub(crate) fn gather<T: Send>(
+    mut tally: Tally,
+    located: &Located,
+    options: &LoadOptions,
+    work: impl Fn(&Entry, &Seen) -> Result<T, Problem> + Sync,
+) -> Result<Gathered<T>, DataError> {
+    let (mut images, mut named, mut bad) = (Vec::new(), Splits::default(), HashSet::new());
+    let hash = |entry: &Entry, seen: Seen| {
+        let done = work(entry, &seen)?;
+        Ok((seen.path, <[u8; 32]>::from(Sha256::digest(&seen.bytes)), done))
+    };
+    let problems = visit(located, hash, |mut entry, seen| {
+        let usable = entry.is_usable();
+        tally.entry(&mut entry);
+        let Entry { id, file_name, captions, split, .. } = entry;
+        if let Some(split) = split {
+            named.push(split, file_name.clone());
         }
-    }
-}
-
-fn read_splits(dir: &Path, problems: &mut Vec<Problem>) -> Option<SplitsFile> {
-    let path = dir.join("splits.json");
-    if !path.exists() {
-        problems.push(Problem::NoSplits);
-        return None;
-    }
-    coco::read_json(&path).map_err(|error| problems.push(Problem::File(error.to_string()))).ok()
-}
-
-/// Checks and hashes the image files. The first of each pair is false when the record's hash is not known.
-fn find_images(dir: &Path, entries: Vec<Entry>, problems: &mut Vec<Problem>) -> Vec<(bool, ImageRecord)> {
-    let root = dir.join("images");
-    let canonical_root = root.canonicalize().unwrap_or_else(|_| root.clone());
-    let found: Vec<_> = entries
-        .into_par_iter()
-        .map(|Entry { id, file_name, captions }| {
-            let found = find_image(id, &file_name, &root, &canonical_root);
-            let (path, sha256, problem) = match found {
-                Ok((path, sha256)) => (path, Some(sha256), None),
-                Err(problem) => (PathBuf::new(), None, Some(problem)),
-            };
-            let known = sha256.is_some();
-            let record = ImageRecord { id, file_name, path, captions, sha256: sha256.unwrap_or_default() };
-            ((known, record), problem)
-        })
-        .collect();
-    let (images, found_problems): (Vec<_>, Vec<_>) = found.into_iter().unzip();
-    problems.extend(found_problems.into_iter().flatten());
-    images
-}
-
-fn find_image(
-    id: u64,
-    name: &str,
-    root: &Path,
-    canonical_root: &Path,
-) -> Result<(PathBuf, [u8; 32]), Problem> {
-    let unsafe_name = || Problem::UnsafeFileName { id, file_name: name.to_owned() };
-    // A backslash separates folders on Windows only: refused everywhere, so that a data set means the same everywhere.
-    let plain = Path::new(name).components().all(|c| matches!(c, Component::Normal(_)));
-    if name.is_empty() || !plain || name.contains(['\\', '\0']) {
-        return Err(unsafe_name());
-    }
-    let path = root.join(name);
-    let unreadable = |reason: String| Problem::UnreadableImage { id, path: path.clone(), reason };
-    let real = path.canonicalize().map_err(|e| unreadable(e.to_string()))?;
-    if !real.starts_with(canonical_root) {
-        return Err(unsafe_name());
-    }
-    if !real.is_file() {
-        return Err(unreadable("not a file".into()));
-    }
-    let bytes = read_limited(&real, MAX_FILE_BYTES).map_err(|e| match e {
-        DataError::Read { source, .. } => unreadable(source.to_string()),
-        DataError::TooLarge { limit, .. } => unreadable(format!("it has more than {limit} bytes")),
-        other => unreadable(other.to_string()),
+        match seen {
+            Some((path, sha256, done)) if usable => {
+                images.push((ImageRecord { id, file_name, path, captions, sha256 }, done));
+            }
+            _ => _ = bad.insert(file_name),
+        }
+        Ok(())
     })?;
-    Ok((real, Sha256::digest(&bytes).into()))
+    problems.into_iter().for_each(|problem| tally.push(problem));
+    let file = Splits::read(&located.dir).map_err(|error| tally.push(error.into())).unwrap_or_default();
+    let names = file.or((!named.is_empty()).then_some(named));
+    let mut splits = Default::default();
+    if !tally.is_fatal() {
+        match names {
+            Some(names) => splits = Resolver::new(&images, &bad, options).resolve(&names, &mut tally),
+            None if options.need_splits => tally.push(Problem::NoSplits),
+            None => {}
+        }
+    }
+    let overlap = tally.take_overlap();
+    let quarantine = tally.verdict(options.max_bad_share)?;
+    Ok(Gathered { images, splits, overlap, quarantine })
 }
 
-fn resolve_splits(
-    file: &SplitsFile,
-    images: &[(bool, ImageRecord)],
-    problems: &mut Vec<Problem>,
-) -> [Vec<usize>; 3] {
-    let by_name: HashMap<&str, usize> =
-        images.iter().enumerate().map(|(at, (_, i))| (i.file_name.as_str(), at)).collect();
-    let mut owner_by_place: HashMap<usize, Split> = HashMap::new();
-    let mut owner_by_content: HashMap<[u8; 32], (Split, &str)> = HashMap::new();
-    Split::ALL.map(|split| {
-        let names = file.names(split).unwrap_or(&[]);
-        if names.is_empty() && split != Split::Test {
-            problems.push(Problem::MissingSplit(split));
-        }
-        let mut places = Vec::with_capacity(names.len());
-        for name in names {
-            let Some(&at) = by_name.get(name.as_str()) else {
-                problems.push(Problem::UnknownInSplit { split, file_name: name.clone() });
-                continue;
-            };
-            places.push(at);
-            let same = |first, first_file: &str| Problem::Overlap {
-                first,
-                first_file: first_file.to_owned(),
-                second: split,
-                second_file: name.clone(),
-            };
-            match owner_by_place.insert(at, split) {
-                Some(first) if first == split => {
-                    problems.push(Problem::TwiceInSplit { split, file_name: name.clone() });
-                    continue;
-                }
-                Some(first) => {
-                    problems.push(same(first, name));
-                    continue;
-                }
-                None => {}
-            }
-            let (known, image) = &images[at];
-            let owner = owner_by_content.entry(image.sha256).or_insert((split, name));
-            if *known && owner.0 != split {
-                problems.push(same(owner.0, owner.1));
-            }
-        }
-        places
-    })
+/// Finds the images that splits name, and sees that no two splits share one.
+struct Resolver<'a> {
+    by_name: HashMap<&'a str, (usize, [u8; 32])>,
+    bad: &'a HashSet<String>,
+    options: &'a LoadOptions,
+    owner_by_place: HashMap<usize, Split>,
+    owner_by_content: HashMap<[u8; 32], (Split, &'a str)>,
 }
 
-fn fingerprint(images: &[ImageRecord], splits: &[Vec<usize>; 3]) -> String {
-    let mut items: Vec<[u8; 32]> = Vec::new();
+impl<'a> Resolver<'a> {
+    fn new<T>(
+        images: &'a [(ImageRecord, T)],
+        bad: &'a HashSet<String>,
+        options: &'a LoadOptions,
+    ) -> Resolver<'a> {
+        let place =
+            |(at, (image, _)): (usize, &'a (ImageRecord, T))| (image.file_name.as_str(), (at, image.sha256));
+        let by_name = images.iter().enumerate().map(place).collect();
+        Resolver { by_name, bad, options, owner_by_place: HashMap::new(), owner_by_content: HashMap::new() }
+    }
+
+    fn resolve(mut self, names: &'a Splits, tally: &mut Tally) -> [Vec<usize>; 3] {
+        Split::ALL.map(|split| {
+            let names = names.names(split);
+            let places: Vec<usize> = names.iter().filter_map(|name| self.place(split, name, tally)).collect();
+            let lenient = self.options.max_bad_share.is_some();
+            let empty = names.is_empty() || lenient && places.is_empty();
+            if empty && split != Split::Test && self.options.need_splits {
+                tally.push(Problem::MissingSplit(split));
+            }
+            places
+        })
+    }
+
+    fn place(&mut self, split: Split, name: &'a str, tally: &mut Tally) -> Option<usize> {
+        let Some(&(at, sha256)) = self.by_name.get(name) else {
+            if !self.bad.contains(name) {
+                let file = "splits.json".to_owned();
+                tally.push(Problem::UnknownInSplit { file, split, file_name: name.to_owned() });
+            }
+            return None;
+        };
+        let mut same = |first, first_file: &str| {
+            let (first_file, second_file) = (first_file.to_owned(), name.to_owned());
+            tally.push(Problem::Overlap { first, first_file, second: split, second_file });
+        };
+        match self.owner_by_place.insert(at, split) {
+            Some(first) if first == split => {
+                tally.push(Problem::TwiceInSplit { split, file_name: name.to_owned() });
+                return None;
+            }
+            Some(first) => same(first, name),
+            None => {
+                let owner = self.owner_by_content.entry(sha256).or_insert((split, name));
+                if owner.0 != split {
+                    same(owner.0, owner.1);
+                }
+            }
+        }
+        Some(at)
+    }
+}
+
+fn fingerprint_of(images: &[ImageRecord], splits: &[Vec<usize>; 3]) -> String {
+    let mut fingerprint = Fingerprint::default();
     for split in Split::ALL {
         for &at in &splits[split as usize] {
-            let image = &images[at];
-            let mut item = Sha256::new();
-            item.update(image.sha256);
-            item.update([split as u8]);
-            for caption in &image.captions {
-                // The length keeps ["ab", "c"] apart from ["a", "bc"].
-                item.update((caption.len() as u64).to_le_bytes());
-                item.update(caption);
-            }
-            items.push(item.finalize().into());
+            fingerprint.add(&images[at].sha256, split, &images[at].captions);
         }
     }
-    items.sort_unstable();
-    let mut all = Sha256::new();
-    all.update(b"capwright data set 1\n");
-    items.iter().for_each(|item| all.update(item));
-    hex(&all.finalize())
+    fingerprint.finish()
 }
 
-fn hex(bytes: &[u8]) -> String {
+/// The name of a data set, from its images in any order.
+#[derive(Default)]
+pub(crate) struct Fingerprint(Vec<[u8; 32]>);
+
+impl Fingerprint {
+    pub fn add(&mut self, sha256: &[u8; 32], split: Split, captions: &[String]) {
+        let mut item = Sha256::new();
+        item.update(sha256);
+        item.update([split as u8]);
+        for caption in captions {
+            // The length keeps ["ab", "c"] apart from ["a", "bc"].
+            item.update((caption.len() as u64).to_le_bytes());
+            item.update(caption);
+        }
+        self.0.push(item.finalize().into());
+    }
+
+    pub fn finish(mut self) -> String {
+        self.0.sort_unstable();
+        let mut all = Sha256::new();
+        all.update(b"capwright data set 1\n");
+        self.0.iter().for_each(|item| all.update(item));
+        hex(&all.finalize())
+    }
+}
+
+pub(crate) fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|b| format!("{b:02x}")).collect()
 }

@@ -5,7 +5,8 @@ use std::path::{Path, PathBuf};
 
 use thiserror::Error;
 
-use crate::Problems;
+use crate::formats::Format;
+use crate::{Problems, Quarantine};
 
 /// An error about a file or folder of a data set; the message always names it.
 #[derive(Debug, Error)]
@@ -50,6 +51,59 @@ pub enum DataError {
     /// The data set has problems; all of them are listed.
     #[error(transparent)]
     Problems(#[from] Problems),
+    /// More items are bad than the caller allows.
+    #[error(transparent)]
+    TooManyBad(Box<Quarantine>),
+    /// Nothing in a folder or file looks like a data set.
+    #[error("{} holds no data set that is known: found {found}; understood are {}", path.display(), Format::listing())]
+    UnknownFormat {
+        /// The folder or file.
+        path: PathBuf,
+        /// Some of what is there.
+        found: String,
+    },
+    /// A folder holds data sets of several formats.
+    #[error("{} holds several data sets ({candidates}): name the file to read, or its format", path.display())]
+    Ambiguous {
+        /// The folder.
+        path: PathBuf,
+        /// The formats and a file of each.
+        candidates: String,
+    },
+    /// The images of a data set are packed in archives, not plain files.
+    #[error("{} is packed as {format}: unpack it with `capwright data convert`", path.display())]
+    Packed {
+        /// The folder or file.
+        path: PathBuf,
+        /// Its format.
+        format: Format,
+    },
+    /// A format that is read but not written.
+    #[error("the format {0} is read, not written: choose another")]
+    NotWritable(Format),
+    /// A format cannot hold an image's name or captions.
+    #[error("the format {format} cannot hold {file_name:?}: {reason}")]
+    Inexpressible {
+        /// The format.
+        format: Format,
+        /// The image.
+        file_name: String,
+        /// What does not fit.
+        reason: &'static str,
+    },
+    /// A data set has more images or bytes than are handled.
+    #[error("{} has more than {limit} {unit}, the most that is converted", path.display())]
+    Total {
+        /// The data set.
+        path: PathBuf,
+        /// The limit.
+        limit: u64,
+        /// What is counted.
+        unit: &'static str,
+    },
+    /// Splits cannot be made as asked.
+    #[error("cannot make splits: {0}")]
+    Splits(String),
     /// An image cannot be used.
     #[error("image {}: {source}", path.display())]
     Image {

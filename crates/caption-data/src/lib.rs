@@ -1,6 +1,9 @@
-//! Captioned image data sets: reading them strictly, words, pixels, and a set that draws itself.
+//! Captioned image data sets: reading many formats strictly or leniently, converting them, splits, words, pixels, and a set that draws
+//! itself.
 //!
-//! - [`Dataset`]: a folder with `captions.json` (COCO captions), `splits.json` and `images/`, checked as a whole;
+//! - [`Dataset`]: images with captions and splits in a folder of any [`Format`] with plain image files, checked as a whole;
+//! - [`convert`]: from any format to another, the way in for shards and Parquet;
+//! - [`make_splits`], [`inspect`]: splits that keep near duplicates together, and what is in a data set;
 //! - [`Vocabulary`]: words of the training captions as token ids;
 //! - [`decode`], [`load_rgb`], [`load_batch`], [`Preprocess`]: from image files to normalised pixels;
 //! - [`make_scenes`]: the procedural data set `scenes`, so that a first run needs no download.
@@ -8,19 +11,34 @@
 //! Everything read from disk is untrusted: sizes are limited before memory is taken, and errors name the file. This crate
 //! knows nothing about models, tensors or training.
 
-mod coco;
+mod convert;
 mod dataset;
+mod downloads;
 mod error;
+mod formats;
 mod image_file;
+mod inspect;
 mod preprocess;
 mod problems;
+mod quarantine;
 mod scenes;
+mod similar;
+mod splits;
+mod staging;
+mod visit;
 mod vocabulary;
+mod write;
 
-pub use dataset::{Dataset, ImageRecord, Split};
+pub use convert::{ConvertOptions, Converted, convert};
+pub use dataset::{Dataset, ImageRecord, LoadOptions, Split};
+pub use downloads::{Archive, DOWNLOADS, Download};
 pub use error::{DataError, ImageError};
+pub use formats::Format;
 pub use image_file::{ImageLimits, RgbImage, decode, load_batch, load_rgb};
+pub use inspect::{Captions, ImageKinds, Inspection, Spread, inspect};
 pub use preprocess::Preprocess;
 pub use problems::{Problem, Problems};
+pub use quarantine::{DEFAULT_BAD_SHARE, Quarantine, Quarantined};
 pub use scenes::{SceneOptions, make_scenes};
+pub use splits::{Ratios, Splits, make_splits};
 pub use vocabulary::Vocabulary;

@@ -5,61 +5,118 @@ use std::path::PathBuf;
 
 use thiserror::Error;
 
-use crate::dataset::Split;
+use crate::{DataError, Split};
 
 /// One thing that is wrong with a data set.
+///
+/// [`Problem::is_of_item`] says whether it concerns one image or caption, which can be left out, or the data set as a whole.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 #[non_exhaustive]
 pub enum Problem {
-    /// `captions.json` or `splits.json` cannot be used at all.
-    #[error("{0}")]
-    File(String),
-    /// No `splits.json`.
+    /// A file of captions or splits cannot be read.
+    #[error("cannot read {}: {reason}", path.display())]
+    Unreadable {
+        /// The file.
+        path: PathBuf,
+        /// Why not.
+        reason: String,
+    },
+    /// A file of captions or splits is larger than is read of such a file.
+    #[error("{} has more than {limit} bytes, the most that is read of such a file", path.display())]
+    TooLarge {
+        /// The file.
+        path: PathBuf,
+        /// The limit in bytes.
+        limit: u64,
+    },
+    /// A file is not what its format says, from some place on.
+    #[error("{place}: {message}")]
+    Malformed {
+        /// The file and, where known, line and column.
+        place: String,
+        /// What is wrong there.
+        message: String,
+    },
+    /// The captions name no split, and there is no `splits.json`.
     #[error(
-        "splits.json is missing: add one that lists the image files of each split, {{\"train\": [\"a.jpg\", ...], \"val\": [...]}}"
+        "splits.json is missing: run `capwright data split`, or add one that lists the image files of each split, {{\"train\": [\"a.jpg\", ...], \"val\": [...]}}"
     )]
     NoSplits,
     /// A split that is needed is missing or empty.
-    #[error("splits.json: the split \"{0}\" is missing or empty; \"train\" and \"val\" are needed")]
+    #[error("the split \"{0}\" is missing or empty; \"train\" and \"val\" are needed")]
     MissingSplit(Split),
+    /// A line or row that holds no image with captions.
+    #[error("{place}: {message}")]
+    BadRow {
+        /// The file and the line, row or entry.
+        place: String,
+        /// What is wrong there.
+        message: String,
+    },
+    /// A split has a name that is not known.
+    #[error("{place}: the split {name:?} is none of train (restval), val (dev, validation), test")]
+    UnknownSplitName {
+        /// The file and the line, row or entry.
+        place: String,
+        /// The name there.
+        name: String,
+    },
     /// Two images have the same id.
-    #[error("captions.json: two images have the id {0}")]
+    #[error("two images have the id {0}")]
     DuplicateImageId(u64),
     /// Two images have the same file.
-    #[error("captions.json: two images have the file name {0:?}")]
+    #[error("two images have the file name {0:?}")]
     DuplicateFileName(String),
     /// Two annotations have the same id.
-    #[error("captions.json: two annotations have the id {0}")]
+    #[error("two annotations have the id {0}")]
     DuplicateAnnotationId(u64),
     /// A caption belongs to no image.
-    #[error("captions.json: annotation {annotation} names image {image_id}, which is not in \"images\"")]
+    #[error("{annotation} names image {image_id}, which is not in \"images\"")]
     UnknownImageId {
-        /// The annotation, by its id or its place in the list.
+        /// File and annotation, by its id or its place in the list.
         annotation: String,
         /// The id that no image has.
         image_id: u64,
     },
     /// A caption is empty or too long.
-    #[error("captions.json: annotation {annotation} has {chars} characters; a caption has 1 to {limit}")]
+    #[error("{annotation} has {chars} characters; a caption has 1 to {limit}")]
     CaptionLength {
-        /// The annotation, by its id or its place in the list.
+        /// The file and the annotation, line, row or entry.
         annotation: String,
         /// Characters it has, without white space around it.
         chars: usize,
         /// Most characters a caption may have.
         limit: usize,
     },
+    /// A caption holds a character that no text has.
+    #[error("{annotation} holds the control character U+{code:04X}: remove it")]
+    ControlCharacter {
+        /// The file and the annotation, line, row or entry.
+        annotation: String,
+        /// The character.
+        code: u32,
+    },
     /// An image has no caption.
-    #[error("captions.json: image {id} ({file_name}) has no caption")]
+    #[error("image {id} ({file_name}) has no caption")]
     NoCaptions {
         /// Id of the image.
         id: u64,
         /// Its file name.
         file_name: String,
     },
-    /// A file name leads out of the folder `images`.
+    /// An image has more captions than are read of one.
+    #[error("image {id} ({file_name}) has more than {limit} captions")]
+    TooManyCaptions {
+        /// Id of the image.
+        id: u64,
+        /// Its file name.
+        file_name: String,
+        /// The limit.
+        limit: usize,
+    },
+    /// A file name leads out of the folder of images.
     #[error(
-        "image {id}: the file name {file_name:?} does not stay inside images/: use a plain relative name"
+        "image {id}: the file name {file_name:?} does not stay inside the folder of images: use a plain relative name"
     )]
     UnsafeFileName {
         /// Id of the image.
@@ -67,7 +124,15 @@ pub enum Problem {
         /// Its file name.
         file_name: String,
     },
-    /// The image file is absent or cannot be read.
+    /// The image file is absent.
+    #[error("image {id}: {} is missing", path.display())]
+    MissingImage {
+        /// Id of the image.
+        id: u64,
+        /// Where its file should be.
+        path: PathBuf,
+    },
+    /// The image file cannot be read.
     #[error("image {id}: cannot read {}: {reason}", path.display())]
     UnreadableImage {
         /// Id of the image.
@@ -77,16 +142,42 @@ pub enum Problem {
         /// Why it cannot be used.
         reason: String,
     },
-    /// A split names an image that `captions.json` does not have.
-    #[error("splits.json: \"{split}\" names {file_name:?}, which no image in captions.json has")]
+    /// A file or entry is larger than is read of such a one.
+    #[error("{place} has more than {limit} bytes, the most that is read of such a file")]
+    EntryTooLarge {
+        /// The image file, entry or row.
+        place: String,
+        /// The limit in bytes.
+        limit: u64,
+    },
+    /// An entry of an archive is a link or a device, which are not followed.
+    #[error("{place} is no plain file ({kind}): links and devices in archives are not followed")]
+    NotAFile {
+        /// The archive and the entry.
+        place: String,
+        /// What it is.
+        kind: String,
+    },
+    /// The image is there but cannot be decoded.
+    #[error("image {file_name} {reason}")]
+    BadImage {
+        /// Its file name.
+        file_name: String,
+        /// What [`ImageError`](crate::ImageError) says.
+        reason: String,
+    },
+    /// A split names an image that the captions do not have.
+    #[error("{file}: \"{split}\" names {file_name:?}, which no image with captions has")]
     UnknownInSplit {
+        /// The file of splits.
+        file: String,
         /// The split.
         split: Split,
         /// The file name there.
         file_name: String,
     },
     /// A split names an image twice.
-    #[error("splits.json: \"{split}\" names {file_name:?} more than once")]
+    #[error("\"{split}\" names {file_name:?} more than once")]
     TwiceInSplit {
         /// The split.
         split: Split,
@@ -107,6 +198,67 @@ pub enum Problem {
         /// File name in the second split.
         second_file: String,
     },
+}
+
+impl Problem {
+    /// The kind of problem as a stable word, for counts and reports.
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Problem::Unreadable { .. } => "unreadable",
+            Problem::TooLarge { .. } => "too_large",
+            Problem::Malformed { .. } => "malformed",
+            Problem::NoSplits => "no_splits",
+            Problem::MissingSplit(_) => "missing_split",
+            Problem::BadRow { .. } => "bad_row",
+            Problem::UnknownSplitName { .. } => "unknown_split_name",
+            Problem::DuplicateImageId(_) => "duplicate_image_id",
+            Problem::DuplicateFileName(_) => "duplicate_file_name",
+            Problem::DuplicateAnnotationId(_) => "duplicate_annotation_id",
+            Problem::UnknownImageId { .. } => "unknown_image_id",
+            Problem::CaptionLength { .. } => "caption_length",
+            Problem::ControlCharacter { .. } => "control_character",
+            Problem::NoCaptions { .. } => "no_captions",
+            Problem::TooManyCaptions { .. } => "too_many_captions",
+            Problem::UnsafeFileName { .. } => "unsafe_file_name",
+            Problem::MissingImage { .. } => "missing_image",
+            Problem::UnreadableImage { .. } => "unreadable_image",
+            Problem::EntryTooLarge { .. } => "entry_too_large",
+            Problem::NotAFile { .. } => "not_a_file",
+            Problem::BadImage { .. } => "bad_image",
+            Problem::UnknownInSplit { .. } => "unknown_in_split",
+            Problem::TwiceInSplit { .. } => "twice_in_split",
+            Problem::Overlap { .. } => "overlap",
+        }
+    }
+
+    /// True when leaving out one image, caption or row removes the problem.
+    ///
+    /// An overlap of splits is none: which side keeps the image is for a person to say.
+    pub fn is_of_item(&self) -> bool {
+        !matches!(
+            self,
+            Problem::Unreadable { .. }
+                | Problem::TooLarge { .. }
+                | Problem::Malformed { .. }
+                | Problem::NoSplits
+                | Problem::MissingSplit(_)
+                | Problem::Overlap { .. }
+        )
+    }
+}
+
+impl From<DataError> for Problem {
+    fn from(error: DataError) -> Self {
+        match error {
+            DataError::Read { path, source } => Problem::Unreadable { path, reason: source.to_string() },
+            DataError::TooLarge { path, limit } => Problem::TooLarge { path, limit },
+            DataError::Json { path, line, column, message } => {
+                let place = format!("{}, line {line}, column {column}", path.display());
+                Problem::Malformed { place, message }
+            }
+            other => Problem::Malformed { place: "the data set".into(), message: other.to_string() },
+        }
+    }
 }
 
 /// A non-empty list of problems of one data set.

@@ -15,6 +15,7 @@ use rayon::prelude::*;
 use serde_json::{Value, json};
 
 use self::content::Scene;
+use crate::staging::Staging;
 use crate::{DataError, Split};
 
 /// Reference sentences of each image.
@@ -89,28 +90,9 @@ struct Item {
 pub fn make_scenes(dir: impl AsRef<Path>, options: &SceneOptions) -> Result<(), DataError> {
     let dir = dir.as_ref();
     options.check()?;
-    let target = std::path::absolute(dir).map_err(|e| DataError::write(dir, e))?;
-    refuse_non_empty(&target)?;
-    let parent = target.parent().unwrap_or(&target).to_owned();
-    std::fs::create_dir_all(&parent).map_err(|e| DataError::write(&parent, e))?;
-    let staging = tempfile::Builder::new().prefix(".scenes-").tempdir_in(&parent);
-    let staging = staging.map_err(|e| DataError::write(&parent, e))?;
-    // The temporary folder is private to its owner; one inside it has the usual permissions.
-    let made = staging.path().join("scenes");
-    write_all(&made, &items(options), options)?;
-    if target.exists() {
-        // Removes an empty folder only, so nothing that came meanwhile is lost.
-        std::fs::remove_dir(&target).map_err(|_| DataError::NotEmpty(dir.to_owned()))?;
-    }
-    std::fs::rename(&made, &target).map_err(|e| DataError::write(dir, e))
-}
-
-fn refuse_non_empty(dir: &Path) -> Result<(), DataError> {
-    match std::fs::read_dir(dir).map(|mut entries| entries.next().is_none()) {
-        Ok(true) => Ok(()),
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(()),
-        _ => Err(DataError::NotEmpty(dir.to_owned())),
-    }
+    let staging = Staging::new(dir)?;
+    write_all(staging.path(), &items(options), options)?;
+    staging.finish()
 }
 
 /// All scenes with their sentences: one stream of random numbers, so that the order of work does not matter later.

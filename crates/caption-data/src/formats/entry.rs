@@ -1,0 +1,149 @@
+//! What every reader makes: images with captions, and what is wrong with them, before a file of pixels is looked at.
+
+use std::path::{Component, Path, PathBuf};
+
+use crate::{Problem, Split};
+
+/// Most characters of a caption (the longest of COCO val2017 has about 250).
+pub(crate) const MAX_CAPTION_CHARS: usize = 2000;
+/// Most captions of an image.
+pub(crate) const MAX_CAPTIONS: usize = 1000;
+
+/// An image and its captions.
+#[derive(Debug, Default)]
+pub(crate) struct Entry {
+    /// Id in the file, or a number from 1 where it has none.
+    pub id: u64,
+    /// Name inside the folder of images; names the image in `splits.json`.
+    pub file_name: String,
+    /// A shorter name that the file may have instead, where collections are unpacked in different ways.
+    pub other_name: Option<String>,
+    /// Captions that may be used, white space around them removed.
+    pub captions: Vec<String>,
+    /// The split that the file names.
+    pub split: Option<Split>,
+    /// What is wrong with this image and its captions.
+    pub faults: Vec<Problem>,
+}
+
+impl Entry {
+    pub(crate) fn new(id: u64, file_name: impl Into<String>) -> Self {
+        Entry { id, file_name: file_name.into(), ..Entry::default() }
+    }
+
+    /// Adds a caption, or the fault that it has; `place` names it.
+    pub(crate) fn push_caption(&mut self, caption: String, place: impl FnOnce() -> String) {
+        if self.captions.len() >= MAX_CAPTIONS {
+            if !self.faults.iter().any(|f| matches!(f, Problem::TooManyCaptions { .. })) {
+                let (id, file_name) = (self.id, self.file_name.clone());
+                self.faults.push(Problem::TooManyCaptions { id, file_name, limit: MAX_CAPTIONS });
+            }
+            return;
+        }
+        let trimmed = caption.trim();
+        // Bytes bound characters, so most captions need no count.
+        let chars = if trimmed.len() <= MAX_CAPTION_CHARS { trimmed.len() } else { trimmed.chars().count() };
+        let forbidden = |c: &char| c.is_control() && !matches!(c, '\n' | '\r' | '\t');
+        if !(1..=MAX_CAPTION_CHARS).contains(&chars) {
+            let limit = MAX_CAPTION_CHARS;
+            self.faults.push(Problem::CaptionLength { annotation: place(), chars, limit });
+        } else if let Some(control) = trimmed.chars().find(forbidden) {
+            self.faults.push(Problem::ControlCharacter { annotation: place(), code: control as u32 });
+        } else if trimmed.len() == caption.len() {
+            self.captions.push(caption);
+        } else {
+            self.captions.push(trimmed.to_owned());
+        }
+    }
+
+    /// Notes that no caption was given at all; bad ones are faults already.
+    pub(crate) fn finish(&mut self) {
+        if self.captions.is_empty() && self.faults.is_empty() {
+            self.faults.push(Problem::NoCaptions { id: self.id, file_name: self.file_name.clone() });
+        }
+    }
+
+    /// Sets the split by a name that data sets use.
+    pub(crate) fn set_split(&mut self, name: &str, place: impl FnOnce() -> String) {
+        match split_named(name) {
+            Some(split) => self.split = Some(split),
+            None => self.faults.push(Problem::UnknownSplitName { place: place(), name: name.to_owned() }),
+        }
+    }
+
+    /// The problem of a name that does not stay inside the folder.
+    pub(crate) fn check_name(&self) -> Option<Problem> {
+        let safe = |name: &str| is_plain_name(name);
+        let unsafe_name = !safe(&self.file_name) || !self.other_name.as_deref().is_none_or(safe);
+        unsafe_name.then(|| Problem::UnsafeFileName { id: self.id, file_name: self.file_name.clone() })
+    }
+}
+
+/// The images of a data set whose images are plain files.
+#[derive(Debug, Default)]
+pub(crate) struct Listing {
+    pub entries: Vec<Entry>,
+    /// Folders that image files may be in.
+    pub roots: Vec<PathBuf>,
+    /// What concerns no single image.
+    pub problems: Vec<Problem>,
+}
+
+/// True for a relative name of plain parts.
+///
+/// A backslash separates folders on Windows only: refused everywhere, so that a data set means the same everywhere.
+pub(crate) fn is_plain_name(name: &str) -> bool {
+    let plain = Path::new(name).components().all(|c| matches!(c, Component::Normal(_)));
+    !name.is_empty() && plain && !name.contains(|c: char| c == '\\' || c.is_control())
+}
+
+/// The split that data sets give this name; `restval` of Karpathy's splits is training data.
+pub(crate) fn split_named(name: &str) -> Option<Split> {
+    match name.trim().to_ascii_lowercase().as_str() {
+        "train" | "restval" | "training" => Some(Split::Train),
+        "val" | "dev" | "valid" | "validation" => Some(Split::Val),
+        "test" => Some(Split::Test),
+        _ => None,
+    }
+}
+
+/// The split that a file's name says, as in `captions_val2017.json` and `train-00000-of-00004.parquet`.
+pub(crate) fn split_of_file(path: &Path) -> Option<Split> {
+    let name = path.file_name()?.to_str()?;
+    name.split(|c: char| !c.is_ascii_alphabetic()).find_map(split_named)
+}
+
+/// The file's name without folders, for messages.
+pub(crate) fn short(path: &Path) -> String {
+    path.file_name().unwrap_or(path.as_os_str()).to_string_lossy().into_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn file_names_say_the_split() {
+        for (name, split) in [
+            ("captions_val2017.json", Some(Split::Val)),
+            ("train-00000-of-00004.parquet", Some(Split::Train)),
+            ("data/Flickr_8k.devImages.txt", None),
+            ("captions.jsonl", None),
+            ("contest.tar", None),
+            ("test.csv", Some(Split::Test)),
+        ] {
+            assert_eq!(split_of_file(Path::new(name)), split, "{name}");
+        }
+    }
+
+    #[test]
+    fn captions_are_trimmed_and_checked() {
+        let mut entry = Entry::new(1, "a.jpg");
+        for caption in [" a dog ", "two\nlines", "", "bell \u{7}", &"x".repeat(2001)] {
+            entry.push_caption(caption.to_owned(), || "here".into());
+        }
+        assert_eq!(entry.captions, ["a dog", "two\nlines"]);
+        let kinds: Vec<&str> = entry.faults.iter().map(Problem::kind).collect();
+        assert_eq!(kinds, ["caption_length", "control_character", "caption_length"]);
+    }
+}

@@ -1,0 +1,223 @@
+//! Parquet files with images inside, as Hugging Face lays them out.
+//!
+//! The column `image` is a binary or a structure of `bytes` and `path`; captions are a text or a list of texts. Columns are read leaf by
+//! leaf, some rows at a time, so that no row group needs to fit in memory.
+
+use std::fs::File;
+use std::path::Path;
+
+use parquet::basic::Type as Physical;
+use parquet::column::reader::{ColumnReader, ColumnReaderImpl};
+use parquet::data_type::{ByteArray, ByteArrayType};
+use parquet::errors::ParquetError;
+use parquet::file::reader::{FileReader, SerializedFileReader};
+use parquet::schema::types::SchemaDescriptor;
+
+use super::entry::{Entry, short, split_of_file};
+use super::webdataset::Take;
+use crate::image_file::MAX_FILE_BYTES;
+use crate::{DataError, Problem};
+
+/// Rows that are read at a time.
+const ROWS: usize = 16;
+/// Most bytes of a column in a row group, unpacked (row groups of Hugging Face have about 500 MB).
+pub(crate) const MAX_COLUMN_BYTES: i64 = 8 << 30;
+/// Names of the column of images, and of a column with file names.
+const IMAGE: [&str; 2] = ["image", "img"];
+const NAMES: [&str; 3] = ["file_name", "filename", "image_path"];
+/// Names of the column of captions.
+const CAPTIONS: [&str; 6] = ["caption", "captions", "text", "sentences", "raw", "sentences_raw"];
+
+/// Reads a file; ids go on from `id`.
+pub(crate) fn read(
+    path: &Path,
+    id: &mut u64,
+    problems: &mut Vec<Problem>,
+    take: Take,
+) -> Result<(), DataError> {
+    let mut passed_on = None;
+    // The decoder of a foreign library must not end the program when a file is damaged in a way that it did not expect.
+    let outcome = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
+        rows(path, id, &mut |entry, bytes| {
+            take(entry, bytes).map_err(|error| {
+                passed_on = Some(error);
+                ParquetError::General("stopped".into())
+            })
+        })
+    }));
+    let message = match outcome {
+        _ if passed_on.is_some() => return passed_on.map_or(Ok(()), Err),
+        Ok(Ok(())) => return Ok(()),
+        Ok(Err(error)) => error.to_string(),
+        Err(_) => "the content is damaged".into(),
+    };
+    problems.push(Problem::Malformed { place: short(path), message });
+    Ok(())
+}
+
+/// The leaves that are read.
+#[derive(Clone, Copy)]
+struct Leaves {
+    image: usize,
+    /// A name inside the structure `image`, or a column with file names.
+    name: Option<usize>,
+    captions: usize,
+    split: Option<usize>,
+}
+
+impl Leaves {
+    fn find(schema: &SchemaDescriptor) -> Result<Leaves, ParquetError> {
+        let leaves: Vec<(usize, Vec<&str>)> = (0..schema.num_columns())
+            .filter(|&at| schema.column(at).physical_type() == Physical::BYTE_ARRAY)
+            .map(|at| (at, schema.columns()[at].path().parts().iter().map(String::as_str).collect()))
+            .collect();
+        let find = |wanted: &dyn Fn(&[&str]) -> bool| {
+            leaves.iter().find(|(_, parts)| wanted(parts)).map(|(at, _)| *at)
+        };
+        let root = |names: &[&str], parts: &[&str]| names.contains(&parts[0]);
+        let image = find(&|p| root(&IMAGE, p) && (p.len() == 1 || p[1..] == ["bytes"]));
+        let name = find(&|p| root(&NAMES, p) && p.len() == 1)
+            .or_else(|| find(&|p| root(&IMAGE, p) && p[1..] == ["path"]));
+        // Of a list of structures the text is the leaf `raw`.
+        let captions = CAPTIONS.iter().find_map(|name| {
+            find(&|p| p[0] == *name && p.last() == Some(&"raw")).or_else(|| find(&|p| p[0] == *name))
+        });
+        let split = find(&|p| p == ["split"]);
+        match (image, captions) {
+            (Some(image), Some(captions)) if schema.column(captions).max_rep_level() <= 1 => {
+                Ok(Leaves { image, name, captions, split })
+            }
+            _ => Err(ParquetError::General(format!(
+                "no column image (a binary, or a structure with bytes), or none of {} with texts or lists of them; \
+                 there are {}",
+                CAPTIONS.join(", "),
+                schema.root_schema().get_fields().iter().map(|f| f.name()).collect::<Vec<_>>().join(", ")
+            ))),
+        }
+    }
+}
+
+type TakeRow<'a> = &'a mut dyn FnMut(Entry, Vec<u8>) -> Result<(), ParquetError>;
+
+fn rows(path: &Path, id: &mut u64, take: TakeRow) -> Result<(), ParquetError> {
+    let reader = SerializedFileReader::new(File::open(path)?)?;
+    let schema = reader.metadata().file_metadata().schema_descr_ptr();
+    let leaves = Leaves::find(&schema)?;
+    for group in 0..reader.num_row_groups() {
+        let group = reader.get_row_group(group)?;
+        for at in [Some(leaves.image), leaves.name, Some(leaves.captions), leaves.split].into_iter().flatten()
+        {
+            let bytes = group.metadata().column(at).uncompressed_size();
+            if !(0..=MAX_COLUMN_BYTES).contains(&bytes) {
+                return Err(ParquetError::General(format!("a column of {bytes} bytes is too large")));
+            }
+        }
+        let open = |at: usize| Leaf::open(&schema, at, group.get_column_reader(at)?);
+        let (mut images, mut captions) = (open(leaves.image)?, open(leaves.captions)?);
+        let mut names = leaves.name.map(open).transpose()?;
+        let mut splits = leaves.split.map(open).transpose()?;
+        loop {
+            let image_rows = images.next()?;
+            if image_rows.is_empty() {
+                break;
+            }
+            let caption_rows = captions.next()?;
+            let name_rows = names.as_mut().map(Leaf::next).transpose()?;
+            let split_rows = splits.as_mut().map(Leaf::next).transpose()?;
+            for (at, image) in image_rows.into_iter().enumerate() {
+                *id += 1;
+                let cell = |rows: &Option<Vec<Vec<ByteArray>>>| rows.as_ref()?.get(at)?.first().cloned();
+                let captions = caption_rows.get(at).map_or(&[][..], Vec::as_slice);
+                let row = Row { image: image.into_iter().next(), captions };
+                let (entry, bytes) = row.entry(path, *id, cell(&name_rows), cell(&split_rows));
+                take(entry, bytes)?;
+            }
+        }
+    }
+    Ok(())
+}
+
+struct Row<'a> {
+    image: Option<ByteArray>,
+    captions: &'a [ByteArray],
+}
+
+impl Row<'_> {
+    fn entry(
+        self,
+        path: &Path,
+        id: u64,
+        name: Option<ByteArray>,
+        split: Option<ByteArray>,
+    ) -> (Entry, Vec<u8>) {
+        let place = || format!("{}, row {id}", short(path));
+        let bytes = self.image.as_ref().map_or(&[][..], ByteArray::data);
+        let text = |b: &ByteArray| std::str::from_utf8(b.data()).ok().map(str::to_owned);
+        let extension = if bytes.starts_with(b"\x89PNG") { "png" } else { "jpg" };
+        let name = name.as_ref().and_then(text).filter(|name| !name.is_empty());
+        let mut entry = Entry::new(id, name.unwrap_or_else(|| format!("{id:08}.{extension}")));
+        entry.split = split_of_file(path);
+        if let Some(split) = split.as_ref().and_then(text).filter(|s| !s.is_empty()) {
+            entry.set_split(&split, place);
+        }
+        for caption in self.captions {
+            match text(caption) {
+                Some(caption) => entry.push_caption(caption, place),
+                None => {
+                    entry.faults.push(Problem::BadRow { place: place(), message: "it is not UTF-8".into() })
+                }
+            }
+        }
+        entry.finish();
+        if bytes.is_empty() {
+            entry.faults.push(Problem::BadRow { place: place(), message: "it has no image".into() });
+        }
+        if bytes.len() as u64 > MAX_FILE_BYTES {
+            entry.faults.push(Problem::EntryTooLarge { place: place(), limit: MAX_FILE_BYTES });
+            return (entry, Vec::new());
+        }
+        (entry, bytes.to_vec())
+    }
+}
+
+/// A column of texts or bytes, or of lists of them.
+struct Leaf {
+    reader: ColumnReaderImpl<ByteArrayType>,
+    defined: i16,
+    repeated: bool,
+}
+
+impl Leaf {
+    fn open(schema: &SchemaDescriptor, at: usize, reader: ColumnReader) -> Result<Leaf, ParquetError> {
+        let column = schema.column(at);
+        match reader {
+            ColumnReader::ByteArrayColumnReader(reader) => {
+                Ok(Leaf { reader, defined: column.max_def_level(), repeated: column.max_rep_level() > 0 })
+            }
+            _ => Err(ParquetError::General(format!("{} holds no bytes", column.path()))),
+        }
+    }
+
+    /// The values of the next [`ROWS`] rows, fewer at the end.
+    fn next(&mut self) -> Result<Vec<Vec<ByteArray>>, ParquetError> {
+        let (mut defined, mut repeated, mut values) = (Vec::new(), Vec::new(), Vec::new());
+        let (records, count, levels) =
+            self.reader.read_records(ROWS, Some(&mut defined), Some(&mut repeated), &mut values)?;
+        let mut rows = vec![Vec::new(); records];
+        let mut values = values.into_iter().take(count);
+        let mut row = 0;
+        for level in 0..levels {
+            let begins_row = !self.repeated || repeated.get(level) == Some(&0);
+            row += usize::from(level > 0 && begins_row);
+            // A required column has no levels: each of its values is there.
+            if self.defined == 0 || defined.get(level) == Some(&self.defined) {
+                let value =
+                    values.next().ok_or_else(|| ParquetError::General("values are missing".into()))?;
+                if let Some(row) = rows.get_mut(row) {
+                    row.push(value);
+                }
+            }
+        }
+        Ok(rows)
+    }
+}

@@ -1,0 +1,172 @@
+//! WebDataset shards: tar files in which entries of the same key belong together.
+//!
+//! Format: <https://github.com/webdataset/webdataset>. The key of an entry is its name up to the first dot of the last part. `key.jpg`
+//! (or jpeg, png, webp) is the image; `key.json` with `caption` or `captions`, or else `key.txt`, is its text.
+
+use std::fs::File;
+use std::io::{BufReader, Read};
+use std::path::Path;
+
+use serde_json::{Map, Value};
+
+use super::entry::{Entry, short, split_named, split_of_file};
+use super::table::{CAPTION_COLUMNS, captions_of, first};
+use crate::image_file::MAX_FILE_BYTES;
+use crate::{DataError, Problem};
+
+/// Most bytes of a caption or of the JSON of an image.
+pub(crate) const MAX_SIDE_BYTES: u64 = 1 << 20;
+/// Extensions of images.
+const IMAGES: [&str; 4] = ["jpg", "jpeg", "png", "webp"];
+
+/// Receives an image with its captions.
+pub(crate) type Take<'a> = &'a mut dyn FnMut(Entry, Vec<u8>) -> Result<(), DataError>;
+
+/// What entries with the same key have given so far.
+#[derive(Default)]
+struct Sample {
+    key: String,
+    image: Option<(String, Vec<u8>)>,
+    text: Option<String>,
+    json: Option<Map<String, Value>>,
+    faults: Vec<Problem>,
+}
+
+/// Reads a shard from its beginning to its end; ids go on from `id`.
+pub(crate) fn read(
+    path: &Path,
+    id: &mut u64,
+    problems: &mut Vec<Problem>,
+    take: Take,
+) -> Result<(), DataError> {
+    let file = File::open(path).map_err(|e| DataError::read(path, e))?;
+    let mut archive = tar::Archive::new(BufReader::with_capacity(1 << 18, file));
+    let shard = short(path);
+    let malformed = |e: std::io::Error| Problem::Malformed { place: shard.clone(), message: e.to_string() };
+    let mut sample = Sample::default();
+    let entries = archive.entries().map_err(|e| DataError::read(path, e))?;
+    for entry in entries {
+        let mut entry = match entry {
+            Ok(entry) => entry,
+            Err(error) => {
+                problems.push(malformed(error));
+                break;
+            }
+        };
+        let Some(part) = Part::new(&shard, &entry, problems) else { continue };
+        if part.key != sample.key || sample.has(&part) {
+            finish(std::mem::take(&mut sample), id, path, problems, take)?;
+            sample.key = part.key.clone();
+        }
+        if let Err(error) = sample.add(part, &mut entry) {
+            problems.push(malformed(error));
+            return Ok(());
+        }
+    }
+    finish(sample, id, path, problems, take)
+}
+
+/// An entry that is of interest.
+struct Part {
+    place: String,
+    key: String,
+    extension: String,
+    bytes: u64,
+}
+
+impl Part {
+    fn new(shard: &str, entry: &tar::Entry<impl Read>, problems: &mut Vec<Problem>) -> Option<Part> {
+        let name = String::from_utf8_lossy(&entry.path_bytes()).into_owned();
+        let place = format!("{shard}: {name}");
+        let kind = entry.header().entry_type();
+        if kind.is_dir() || kind.is_pax_global_extensions() {
+            return None;
+        }
+        if !kind.is_file() && kind != tar::EntryType::Continuous {
+            problems.push(Problem::NotAFile { place, kind: format!("{kind:?}") });
+            return None;
+        }
+        let name = name.strip_prefix("./").unwrap_or(&name);
+        let (folder, last) = name.rsplit_once('/').map_or(("", name), |(folder, last)| (folder, last));
+        let (stem, extension) = last.split_once('.')?;
+        let key = if folder.is_empty() { stem.to_owned() } else { format!("{folder}/{stem}") };
+        let extension = extension.to_ascii_lowercase();
+        let wanted = IMAGES.contains(&extension.as_str()) || ["txt", "json"].contains(&extension.as_str());
+        wanted.then(|| Part { place, key, extension, bytes: entry.size() })
+    }
+}
+
+impl Sample {
+    /// True when a second such part has come, which begins another sample of the same name.
+    fn has(&self, part: &Part) -> bool {
+        match part.extension.as_str() {
+            "txt" => self.text.is_some(),
+            "json" => self.json.is_some(),
+            _ => self.image.is_some(),
+        }
+    }
+
+    /// Reads an entry; its size is checked first.
+    fn add(&mut self, part: Part, entry: &mut impl Read) -> std::io::Result<()> {
+        let image = IMAGES.contains(&part.extension.as_str());
+        let limit = if image { MAX_FILE_BYTES } else { MAX_SIDE_BYTES };
+        if part.bytes > limit {
+            self.faults.push(Problem::EntryTooLarge { place: part.place, limit });
+            return Ok(());
+        }
+        let mut bytes = Vec::with_capacity(part.bytes as usize);
+        entry.take(limit).read_to_end(&mut bytes)?;
+        if bytes.len() as u64 != part.bytes {
+            return Err(std::io::Error::other(format!("{} is cut off", part.place)));
+        }
+        let bad = |message: String| Problem::BadRow { place: part.place, message };
+        match part.extension.as_str() {
+            "txt" => match String::from_utf8(bytes) {
+                Ok(text) => self.text = Some(text),
+                Err(error) => self.faults.push(bad(error.to_string())),
+            },
+            "json" => match serde_json::from_slice(&bytes) {
+                Ok(json) => self.json = Some(json),
+                Err(error) => self.faults.push(bad(error.to_string())),
+            },
+            _ => self.image = Some((part.extension, bytes)),
+        }
+        Ok(())
+    }
+}
+
+fn finish(
+    sample: Sample,
+    id: &mut u64,
+    path: &Path,
+    problems: &mut Vec<Problem>,
+    take: Take,
+) -> Result<(), DataError> {
+    if sample.key.is_empty() {
+        return Ok(());
+    }
+    let shard = short(path);
+    let place = || format!("{shard}: {}", sample.key);
+    let Some((extension, bytes)) = sample.image else {
+        let message = "no image of this key".to_owned();
+        let missing = [Problem::BadRow { place: place(), message }];
+        problems.extend(if sample.faults.is_empty() { missing.to_vec() } else { sample.faults });
+        return Ok(());
+    };
+    *id += 1;
+    let json = sample.json.unwrap_or_default();
+    let own_name = json.get("file_name").and_then(Value::as_str);
+    let name = own_name.map_or_else(|| format!("{}.{extension}", sample.key), str::to_owned);
+    let mut entry = Entry::new(json.get("id").and_then(Value::as_u64).unwrap_or(*id), name);
+    entry.faults = sample.faults;
+    entry.split = split_of_file(path);
+    if let Some(split) = json.get("split").and_then(Value::as_str) {
+        entry.split = split_named(split).or(entry.split);
+    }
+    let captions = first(&json, &CAPTION_COLUMNS).and_then(captions_of);
+    for caption in captions.or(sample.text.map(|text| vec![text])).unwrap_or_default() {
+        entry.push_caption(caption, place);
+    }
+    entry.finish();
+    take(entry, bytes)
+}

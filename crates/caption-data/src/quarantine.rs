@@ -1,0 +1,149 @@
+//! Items that were left out, and whether there are too many of them.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::path::{Path, PathBuf};
+
+use serde::ser::SerializeStruct;
+use serde::{Serialize, Serializer};
+use thiserror::Error;
+
+use crate::formats::entry::Entry;
+use crate::{DataError, Problem, Problems};
+
+/// Share of bad items that a lenient reader puts up with unless told otherwise.
+pub const DEFAULT_BAD_SHARE: f64 = 0.05;
+
+/// One item that was left out.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Quarantined {
+    /// The image, where it is known.
+    pub file_name: Option<String>,
+    /// Why; for a caption the image stays as long as it has others.
+    pub problem: Problem,
+}
+
+impl Serialize for Quarantined {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut fields = serializer.serialize_struct("Quarantined", 3)?;
+        fields.serialize_field("file_name", &self.file_name)?;
+        fields.serialize_field("kind", self.problem.kind())?;
+        fields.serialize_field("message", &self.problem.to_string())?;
+        fields.end()
+    }
+}
+
+/// What a lenient reader left out. Displays as counts by kind and the first [`Problems::SHOWN`] items.
+#[derive(Debug, Clone, Default, PartialEq, Error, Serialize)]
+pub struct Quarantine {
+    /// The data set.
+    pub path: PathBuf,
+    /// Images and stray rows or captions that were looked at.
+    pub total: usize,
+    /// How many of them have a problem.
+    pub bad: usize,
+    /// All that is wrong with them.
+    pub items: Vec<Quarantined>,
+}
+
+impl Quarantine {
+    /// `bad / total`, 0 for an empty data set.
+    pub fn share(&self) -> f64 {
+        if self.total == 0 { 0.0 } else { self.bad as f64 / self.total as f64 }
+    }
+
+    /// How often each kind of problem occurs.
+    pub fn counts(&self) -> BTreeMap<&'static str, usize> {
+        let mut counts = BTreeMap::new();
+        self.items.iter().for_each(|item| *counts.entry(item.problem.kind()).or_default() += 1);
+        counts
+    }
+}
+
+impl fmt::Display for Quarantine {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let percent = 100.0 * self.share();
+        write!(f, "{}: {} of {} items are bad ({percent:.1} %)", self.path.display(), self.bad, self.total)?;
+        for (kind, count) in self.counts() {
+            write!(f, "\n  {kind}: {count}")?;
+        }
+        for item in self.items.iter().take(Problems::SHOWN) {
+            write!(f, "\n  - {}", item.problem)?;
+        }
+        match self.items.len().saturating_sub(Problems::SHOWN) {
+            0 => Ok(()),
+            more => write!(f, "\n  and {more} more"),
+        }
+    }
+}
+
+/// Collects problems while a data set is read.
+#[derive(Debug, Default)]
+pub(crate) struct Tally {
+    quarantine: Quarantine,
+    fatal: Vec<Problem>,
+    /// Where splits share an image: as bad as `fatal`, unless that is just what is asked about.
+    overlap: Option<Vec<Problem>>,
+}
+
+impl Tally {
+    pub fn new(path: &Path) -> Self {
+        let quarantine = Quarantine { path: path.to_owned(), ..Quarantine::default() };
+        Tally { quarantine, ..Tally::default() }
+    }
+
+    /// Collects overlaps of splits apart, for [`take_overlap`](Self::take_overlap).
+    pub fn with_overlap(path: &Path) -> Self {
+        Tally { overlap: Some(Vec::new()), ..Tally::new(path) }
+    }
+
+    pub fn take_overlap(&mut self) -> Vec<Problem> {
+        self.overlap.take().unwrap_or_default()
+    }
+
+    /// Counts an image and takes its faults.
+    pub fn entry(&mut self, entry: &mut Entry) {
+        self.quarantine.total += 1;
+        self.quarantine.bad += usize::from(!entry.faults.is_empty());
+        for problem in entry.faults.drain(..) {
+            self.quarantine.items.push(Quarantined { file_name: Some(entry.file_name.clone()), problem });
+        }
+    }
+
+    /// Takes a problem that belongs to no image.
+    pub fn push(&mut self, problem: Problem) {
+        if problem.is_of_item() {
+            self.quarantine.total += 1;
+            self.quarantine.bad += 1;
+            self.quarantine.items.push(Quarantined { file_name: None, problem });
+            return;
+        }
+        match (&problem, &mut self.overlap) {
+            (Problem::Overlap { .. }, Some(overlap)) => overlap.push(problem),
+            _ => self.fatal.push(problem),
+        }
+    }
+
+    /// True when something is wrong that no quarantine cures.
+    pub fn is_fatal(&self) -> bool {
+        !self.fatal.is_empty()
+    }
+
+    /// Without `max_share` every problem is an error, all of them at once.
+    pub fn verdict(self, max_share: Option<f64>) -> Result<Quarantine, DataError> {
+        let Tally { quarantine, mut fatal, .. } = self;
+        let dir = quarantine.path.clone();
+        if max_share.is_none() && !quarantine.items.is_empty() {
+            let items = quarantine.items.into_iter().map(|item| item.problem);
+            return Err(Problems { dir, list: items.chain(fatal).collect() }.into());
+        }
+        if !fatal.is_empty() {
+            fatal.dedup();
+            return Err(Problems { dir, list: fatal }.into());
+        }
+        if quarantine.share() > max_share.unwrap_or(0.0) {
+            return Err(DataError::TooManyBad(Box::new(quarantine)));
+        }
+        Ok(quarantine)
+    }
+}

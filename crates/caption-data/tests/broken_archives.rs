@@ -1,0 +1,139 @@
+//! Broken and hostile shards and Parquet files: each gives the error that names what is wrong, nothing panics, nothing is written
+//! elsewhere.
+
+mod common;
+
+use std::path::Path;
+
+use capwright_caption_data::{ConvertOptions, DataError, Format, Problem, convert, inspect};
+use common::{Folder, jpeg};
+
+/// Entries that a careful library would not write.
+struct Tar(Vec<u8>);
+
+impl Tar {
+    fn new() -> Tar {
+        Tar(Vec::new()).file("ok.jpg", &jpeg(1)).file("ok.txt", b"fine")
+    }
+
+    fn entry(mut self, name: &str, kind: u8, size: u64, link: &str, bytes: &[u8]) -> Tar {
+        let mut header = [0u8; 512];
+        header[..name.len()].copy_from_slice(name.as_bytes());
+        header[100..107].copy_from_slice(b"0000644");
+        header[124..135].copy_from_slice(format!("{size:011o}").as_bytes());
+        header[136..147].copy_from_slice(b"00000000000");
+        header[156] = kind;
+        header[157..157 + link.len()].copy_from_slice(link.as_bytes());
+        header[257..265].copy_from_slice(b"ustar\x0000");
+        header[148..156].copy_from_slice(b"        ");
+        let sum: u32 = header.iter().map(|&b| u32::from(b)).sum();
+        header[148..156].copy_from_slice(format!("{sum:06o}\0 ").as_bytes());
+        self.0.extend(header);
+        self.0.extend(bytes);
+        self.0.resize(self.0.len().next_multiple_of(512), 0);
+        self
+    }
+
+    fn file(self, name: &str, bytes: &[u8]) -> Tar {
+        self.entry(name, b'0', bytes.len() as u64, "", bytes)
+    }
+
+    fn end(mut self) -> Vec<u8> {
+        self.0.extend([0; 1024]);
+        self.0
+    }
+}
+
+/// The problems of unpacking strictly; nothing may appear beside the data set.
+fn unpacking(name: &str, content: &[u8]) -> Vec<Problem> {
+    let folder = Folder::new();
+    folder.write(&format!("in/{name}"), content);
+    let options = ConvertOptions { max_bad_share: None, ..ConvertOptions::to(Format::Folder) };
+    let outcome = convert(folder.path("in"), folder.path("out"), &options);
+    let left: Vec<_> = std::fs::read_dir(folder.root()).unwrap().map(|e| e.unwrap().file_name()).collect();
+    assert_eq!(left, ["in"], "written outside, or left behind: {outcome:?}");
+    match outcome {
+        Err(DataError::Problems(problems)) => problems.list,
+        other => panic!("{name}: expected problems, got {other:?}"),
+    }
+}
+
+fn unpacking_kinds(name: &str, content: &[u8]) -> Vec<&'static str> {
+    unpacking(name, content).iter().map(Problem::kind).collect()
+}
+
+#[test]
+fn shards_that_attack() {
+    let kinds = |tar: Tar| unpacking_kinds("train.tar", &tar.end());
+    let image = jpeg(2);
+    for name in ["../evil.jpg", "/tmp/evil.jpg", "a/../../evil.jpg"] {
+        let text = name.replace("jpg", "txt");
+        assert_eq!(kinds(Tar::new().file(name, &image).file(&text, b"x")), ["unsafe_file_name"], "{name}");
+    }
+    let escape = br#"{"file_name": "../../evil.jpg", "caption": "x"}"#;
+    assert_eq!(kinds(Tar::new().file("b.jpg", &image).file("b.json", escape)), ["unsafe_file_name"]);
+    for (kind, word) in [(b'1', "a hard link"), (b'2', "a link"), (b'3', "a device"), (b'6', "a pipe")] {
+        let tar = Tar::new().entry("b.jpg", kind, 0, "/etc/passwd", b"");
+        assert_eq!(kinds(tar), ["not_a_file"], "{word}");
+    }
+    // The size is refused before it is read, whether or not the bytes are there.
+    for size in [(64 << 20) + 1, 8_u64 << 30 >> 1] {
+        let tar = Tar::new().entry("b.jpg", b'0', size, "", b"few");
+        assert!(kinds(tar).contains(&"entry_too_large"), "{size}");
+    }
+    let long = vec![b'x'; (1 << 20) + 1];
+    assert_eq!(kinds(Tar::new().file("b.jpg", &image).file("b.txt", &long)), ["entry_too_large"]);
+    let deep = format!("{}1{}", "[".repeat(3000), "]".repeat(3000));
+    assert_eq!(kinds(Tar::new().file("b.jpg", &image).file("b.json", deep.as_bytes())), ["bad_row"]);
+    assert_eq!(kinds(Tar::new().file("b.jpg", &image).file("b.txt", b"\xff")), ["bad_row"]);
+    assert_eq!(kinds(Tar::new().file("b.jpg", &image)), ["no_captions"]);
+    assert_eq!(kinds(Tar::new().file("b.txt", b"no image")), ["bad_row"]);
+    assert_eq!(kinds(Tar::new().file("b.jpg", &image[..300]).file("b.txt", b"x")), ["bad_image"]);
+    assert_eq!(kinds(Tar::new().file("b.jpg", b"").file("b.txt", b"x")), ["bad_image"]);
+    assert_eq!(kinds(Tar::new().file("b.png", b"GIF89a").file("b.txt", b"x")), ["bad_image"]);
+    assert_eq!(kinds(Tar::new().file("ok.jpg", &image).file("ok.txt", b"x")), ["duplicate_file_name"]);
+    assert_eq!(kinds(Tar::new().file("b.jpg", &image).file("b.txt", b"a\x07b")), ["control_character"]);
+}
+
+#[test]
+fn shards_that_are_none() {
+    let whole = Tar::new().file("b.jpg", &jpeg(2)).file("b.txt", b"x").end();
+    for part in [100, 700, 1100, whole.len() / 2 + 13] {
+        let found = unpacking_kinds("train.tar", &whole[..part]);
+        assert!(found.contains(&"malformed"), "{part} of {}: {found:?}", whole.len());
+    }
+    assert_eq!(unpacking_kinds("train.tar", &[b'x'; 2048]), ["malformed"]);
+    let mut checksum = whole;
+    checksum[0] ^= 1;
+    assert_eq!(unpacking_kinds("train.tar", &checksum), ["malformed"]);
+}
+
+#[test]
+fn parquet_that_is_none() {
+    let fixture = Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("tests/fixtures/parquet/struct-lists-snappy/data/all.parquet");
+    let whole = std::fs::read(fixture).unwrap();
+    for content in
+        [&b""[..], b"PAR1", b"PAR1PAR1", &[7; 4096], &whole[..whole.len() / 2], &whole[..whole.len() - 1]]
+    {
+        assert_eq!(unpacking_kinds("train.parquet", content), ["malformed"]);
+    }
+    // The length of the footer lies.
+    for length in [0, 1, i32::MAX, -1] {
+        let mut bytes = whole.clone();
+        let at = bytes.len() - 8;
+        bytes[at..at + 4].copy_from_slice(&length.to_le_bytes());
+        assert_eq!(unpacking_kinds("train.parquet", &bytes), ["malformed"], "{length}");
+    }
+    // Every damage is found, or does no harm.
+    for at in (0..whole.len()).step_by(3) {
+        let folder = Folder::new();
+        let mut bytes = whole.clone();
+        bytes[at] ^= 0xa5;
+        folder.write("all.parquet", &bytes);
+        match inspect(folder.root(), None) {
+            Ok(_) | Err(DataError::Problems(_)) => {}
+            Err(other) => panic!("byte {at}: {other}"),
+        }
+    }
+}
