@@ -19,7 +19,7 @@ mod vocabulary;
 
 pub use dataset::{Dataset, ImageRecord, Split};
 pub use error::{DataError, ImageError};
-pub use image_file::{ImageLimits, RgbImage, decode, load_batch, load_rgb};
+pub use image_file::{Filter, Framing, ImageLimits, RgbImage, decode, load_batch, load_rgb};
 pub use preprocess::Preprocess;
 pub use problems::{Problem, Problems};
 pub use scenes::{SceneOptions, make_scenes};

@@ -29,7 +29,7 @@ pub fn preprocess(design: &Design) -> Result<Preprocess, TrainError> {
     let Some(frozen) = &design.frozen else { return Ok(Preprocess::imagenet(size)) };
     let backbone = capwright_backbones::find(&frozen.name)
         .ok_or_else(|| TrainError::Spec(format!("there is no backbone {} in the zoo", frozen.name)))?;
-    Ok(Preprocess { size, mean: backbone.normalisation.mean, std: backbone.normalisation.std })
+    Ok(Preprocess::new(size, backbone.normalisation.mean, backbone.normalisation.std))
 }
 
 /// Opens the weights of the frozen part.

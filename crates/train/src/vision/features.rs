@@ -194,7 +194,7 @@ mod tests {
     }
 
     fn spec() -> FeatureSpec {
-        let preprocess = Preprocess { size: 32, mean: [0.0; 3], std: [1.0; 3] };
+        let preprocess = Preprocess::new(32, [0.0; 3], [1.0; 3]);
         FeatureSpec {
             weights_sha256: "ab".into(),
             backbone: "tap".into(),
