@@ -27,7 +27,9 @@ fn main() -> Result<(), Failure> {
     {
         let best = (0..rounds.max(1)).map(|_| round(&files, &preprocess)).collect::<Result<Vec<_>, _>>()?;
         // The fastest round is the one that other programs disturbed least.
-        let Some(best) = best.into_iter().min_by_key(|parts| parts.iter().sum::<Duration>()) else { continue };
+        let Some(best) = best.into_iter().min_by_key(|parts| parts.iter().sum::<Duration>()) else {
+            continue;
+        };
         let ms = best.map(|part| part.as_secs_f64() * 1e3 / files.len() as f64);
         let total: f64 = ms.iter().sum();
         println!(

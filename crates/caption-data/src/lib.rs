@@ -3,7 +3,7 @@
 //! - [`Dataset`]: a folder with `captions.json` (COCO captions), `splits.json` and `images/`, checked as a whole;
 //! - [`Vocabulary`]: words of the training captions as token ids;
 //! - [`decode`], [`load_rgb`], [`load_batch`], [`Preprocess`]: from image files to normalised pixels;
-//! - [`make_scenes`]: the procedural data set `scenes`, so that a first run needs no download.
+//! - [`make_scenes`]: the procedural data set `scenes`, so that a first run needs no download; [`scenes`]: it as a benchmark.
 //!
 //! Everything read from disk is untrusted: sizes are limited before memory is taken, and errors name the file. This crate
 //! knows nothing about models, tensors or training.
@@ -14,7 +14,7 @@ mod error;
 mod image_file;
 mod preprocess;
 mod problems;
-mod scenes;
+pub mod scenes;
 mod vocabulary;
 
 pub use dataset::{Dataset, ImageRecord, Split};
