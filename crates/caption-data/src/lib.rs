@@ -1,7 +1,7 @@
 //! Captioned image data sets: reading them strictly, words, pixels, and a set that draws itself.
 //!
 //! - [`Dataset`]: a folder with `captions.json` (COCO captions), `splits.json` and `images/`, checked as a whole;
-//! - [`Vocabulary`]: words of the training captions as token ids;
+//! - [`Vocabulary`]: words of the training captions as token ids, whole or in pieces;
 //! - [`decode`], [`load_rgb`], [`load_batch`], [`Preprocess`]: from image files to normalised pixels;
 //! - [`make_scenes`]: the procedural data set `scenes`, so that a first run needs no download; [`scenes`]: it as a benchmark.
 //!
@@ -23,4 +23,4 @@ pub use image_file::{Filter, Framing, ImageLimits, RgbImage, decode, load_batch,
 pub use preprocess::Preprocess;
 pub use problems::{Problem, Problems};
 pub use scenes::{SceneOptions, make_scenes};
-pub use vocabulary::Vocabulary;
+pub use vocabulary::{Vocabulary, segment};
