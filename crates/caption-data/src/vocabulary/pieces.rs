@@ -45,7 +45,6 @@ impl Merges {
         &self.list
     }
 
-
     /// Drops the merges of pieces from this id on.
     pub(super) fn keep_below(&mut self, ids: u32) {
         let gone = |pair: &Pair| self.ranks.get(pair).is_none_or(|(_, made)| *made >= ids);
