@@ -143,8 +143,8 @@ impl DataError {
 #[derive(Debug, Error)]
 #[non_exhaustive]
 pub enum ImageError {
-    /// Neither JPEG nor PNG.
-    #[error("is neither a JPEG nor a PNG file: convert it, or leave it out")]
+    /// None of JPEG, PNG, WebP and GIF.
+    #[error("is no JPEG, PNG, WebP or GIF file: convert it, or leave it out")]
     UnknownFormat,
     /// The header announces more pixels than the limit.
     #[error("has {width} x {height} pixels, more than the limit of {limit} pixels")]
@@ -162,6 +162,14 @@ pub enum ImageError {
     /// The wanted size is not one that images can have.
     #[error("cannot be resized to {0} x {0} pixels")]
     Size(u32),
+    /// The shorter side is resized to less than what is cut out of it.
+    #[error("cannot be cut to {size} x {size} pixels after its shorter side is resized to {shorter_side}")]
+    Crop {
+        /// Pixels that the shorter side gets.
+        shorter_side: u32,
+        /// Side of the square that is cut out.
+        size: u32,
+    },
 }
 
 /// Reads a file of at most `limit` bytes.

@@ -30,7 +30,7 @@ pub fn preprocess(design: &Design) -> Result<Vec<Preprocess>, TrainError> {
     let of = |name: &str| {
         let backbone = capwright_backbones::find(name)
             .ok_or_else(|| TrainError::Spec(format!("there is no backbone {name} in the zoo")))?;
-        Ok(Preprocess { size, mean: backbone.normalisation.mean, std: backbone.normalisation.std })
+        Ok(Preprocess::new(size, backbone.normalisation.mean, backbone.normalisation.std))
     };
     if !design.frozen.is_empty() {
         return design.frozen.iter().map(|part| of(&part.name)).collect();

@@ -3,17 +3,22 @@
 use rand::Rng;
 use rand::seq::IndexedRandom;
 
-use super::content::{Group, Layout, Scene};
+use super::content::{Group, Layout, Scene, Size, Texture};
 
-/// Shortest and longest sentence in words.
-const WORDS: std::ops::RangeInclusive<usize> = 5..=16;
+/// Fewest words of a sentence.
+const SHORTEST: usize = 5;
 
-/// `count` different sentences of 5 to 16 words.
-pub(super) fn sentences(scene: &Scene, count: usize, rng: &mut impl Rng) -> Vec<String> {
+/// Most words of a sentence of a level: beyond the first there are more groups and more to say of each.
+pub(super) fn longest(level: u8) -> usize {
+    if level == 1 { 16 } else { 28 }
+}
+
+/// `count` different sentences of 5 to `longest` words.
+pub(super) fn sentences(scene: &Scene, count: usize, longest: usize, rng: &mut impl Rng) -> Vec<String> {
     let mut sentences: Vec<String> = Vec::with_capacity(count);
     while sentences.len() < count {
         let sentence = sentence(scene, rng);
-        if WORDS.contains(&sentence.split(' ').count()) && !sentences.contains(&sentence) {
+        if (SHORTEST..=longest).contains(&sentence.split(' ').count()) && !sentences.contains(&sentence) {
             sentences.push(sentence);
         }
     }
@@ -24,7 +29,8 @@ fn sentence(scene: &Scene, rng: &mut impl Rng) -> String {
     match scene.groups.as_slice() {
         [only] => about_one(scene, only, rng),
         [first, second] => about_two(scene, [first, second], rng),
-        groups => about_many(scene, groups, rng),
+        [first, second, third] => about_three(scene, [first, second, third], rng),
+        groups => about_four(scene, groups, rng),
     }
 }
 
@@ -77,9 +83,8 @@ fn about_two(scene: &Scene, [first, second]: [&Group; 2], rng: &mut impl Rng) ->
     }
 }
 
-fn about_many(scene: &Scene, groups: &[Group], rng: &mut impl Rng) -> String {
-    let all: Vec<String> = groups.iter().map(|g| phrase(g, scene, rng)).collect();
-    let (Some((a, b)), Some(c)) = (all.first().zip(all.get(1)), all.last()) else { return String::new() };
+fn about_three(scene: &Scene, groups: [&Group; 3], rng: &mut impl Rng) -> String {
+    let [a, b, c] = groups.map(|g| phrase(g, scene, rng));
     let picture = pick(rng, &["picture", "image", "drawing"]);
     let row = scene.layout == Layout::Row;
     let (start, end) = if row { ("on the left", "on the right") } else { ("at the top", "at the bottom") };
@@ -93,7 +98,27 @@ fn about_many(scene: &Scene, groups: &[Group], rng: &mut impl Rng) -> String {
         4 => format!("{b} in the middle with {c} {end}"),
         5 => format!("{a} {start} and {c} {end}"),
         6 => format!("the {picture} shows {a} , {b} and {c}"),
-        _ => format!("{b} {} in the middle of the {picture}", be(&groups[1])),
+        _ => format!("{b} {} in the middle of the {picture}", be(groups[1])),
+    }
+}
+
+fn about_four(scene: &Scene, groups: &[Group], rng: &mut impl Rng) -> String {
+    let all: Vec<String> = groups.iter().map(|g| phrase(g, scene, rng)).collect();
+    let [a, b, c, d] = all.as_slice() else { return String::new() };
+    let picture = pick(rng, &["picture", "image", "drawing"]);
+    let row = scene.layout == Layout::Row;
+    let (start, end) = if row { ("on the left", "on the right") } else { ("at the top", "at the bottom") };
+    let line = if row { "row" } else { "column" };
+    let before = if row { "left of" } else { "above" };
+    match rng.random_range(0..7) {
+        0 if row => format!("from left to right {a} , {b} , {c} and {d}"),
+        0 => format!("from top to bottom {a} , {b} , {c} and {d}"),
+        1 => format!("{a} , {b} , {c} and {d} in a {line}"),
+        2 => format!("the {picture} shows {a} , {b} , {c} and {d}"),
+        3 => format!("{a} {start} and {d} {end}"),
+        4 => format!("{b} {before} {c}"),
+        5 => format!("{c} between {a} and {d}"),
+        _ => format!("{a} {before} {d}"),
     }
 }
 
@@ -112,10 +137,11 @@ fn phrase(group: &Group, scene: &Scene, rng: &mut impl Rng) -> String {
     let shape_tells = others().all(|g| g.shape != group.shape);
     let colour_tells = others().all(|g| g.colour != group.colour);
     let one = group.count == 1;
-    let size = match (rng.random_bool(0.45), group.large) {
+    let size = match (rng.random_bool(0.45), group.size) {
         (false, _) => None,
-        (true, true) => Some(pick(rng, &["large", "large", "big"])),
-        (true, false) => Some(pick(rng, &["small", "small", "little"])),
+        (true, Size::Large) => Some(pick(rng, &["large", "large", "big"])),
+        (true, Size::Small) => Some(pick(rng, &["small", "small", "little"])),
+        (true, Size::Tiny) => Some("tiny"),
     };
     let (colour, shape) = (group.colour.look().0, group.shape.names());
     let noun = |(single, plural): (&'static str, &'static str)| if one { single } else { plural };
@@ -124,7 +150,14 @@ fn phrase(group: &Group, scene: &Scene, rng: &mut impl Rng) -> String {
         1 if colour_tells => (Some(colour), noun(("shape", "shapes"))),
         _ => (Some(colour), noun(shape)),
     };
-    let rest: Vec<&str> = size.into_iter().chain(colour).chain([noun]).collect();
+    // A plain filling is not mentioned, and nothing is drawn for it: sentences of level 1 stay what they were.
+    let texture = match group.texture {
+        Texture::Plain => None,
+        _ if rng.random_bool(0.4) => None,
+        Texture::Striped => Some("striped"),
+        Texture::Dotted => Some("dotted"),
+    };
+    let rest: Vec<&str> = size.into_iter().chain(texture).chain(colour).chain([noun]).collect();
     format!("{} {}", number(group.count, rest[0], rng), rest.join(" "))
 }
 
@@ -138,7 +171,9 @@ fn number(count: usize, next: &str, rng: &mut impl Rng) -> &'static str {
         1 => article(next),
         2 => pick(rng, &["two", "two", "two", "a pair of"]),
         3 => "three",
-        _ => "four",
+        4 => "four",
+        5 => "five",
+        _ => "six",
     }
 }
 
@@ -157,8 +192,8 @@ mod tests {
         let mut rng = ChaCha8Rng::seed_from_u64(3);
         let mut words = HashSet::new();
         for _ in 0..3000 {
-            let scene = Scene::random(&mut rng);
-            let sentences = sentences(&scene, 5, &mut rng);
+            let scene = Scene::random(1, &mut rng);
+            let sentences = sentences(&scene, 5, longest(1), &mut rng);
             assert_eq!(sentences.iter().collect::<HashSet<_>>().len(), 5);
             for sentence in sentences {
                 let list = capwright_caption_metrics::tokenize(&sentence);
@@ -173,7 +208,13 @@ mod tests {
 
     #[test]
     fn sides_are_told_rightly() {
-        let group = |colour| Group { shape: Shape::Circle, colour, large: true, count: 1 };
+        let group = |colour| Group {
+            shape: Shape::Circle,
+            colour,
+            size: Size::Large,
+            count: 1,
+            texture: Texture::Plain,
+        };
         let scene = Scene { layout: Layout::Row, groups: vec![group(Colour::Red), group(Colour::Blue)] };
         let mut rng = ChaCha8Rng::seed_from_u64(5);
         let mut told = 0;
@@ -197,7 +238,13 @@ mod tests {
 
     #[test]
     fn colours_stay_when_shapes_are_equal() {
-        let group = |colour| Group { shape: Shape::Star, colour, large: false, count: 2 };
+        let group = |colour| Group {
+            shape: Shape::Star,
+            colour,
+            size: Size::Small,
+            count: 2,
+            texture: Texture::Plain,
+        };
         let scene = Scene { layout: Layout::Column, groups: vec![group(Colour::Pink), group(Colour::Brown)] };
         let mut rng = ChaCha8Rng::seed_from_u64(6);
         for _ in 0..300 {

@@ -16,7 +16,7 @@ use rayon::prelude::*;
 use std::path::Path;
 
 /// Changes whenever pixels or features would come out differently for the same inputs.
-const VERSION: &[u8] = b"features 1: squash, antialiased bilinear";
+const VERSION: &[u8] = b"features 2: orientation applied";
 /// Images between two progress reports.
 const GROUP: usize = 16;
 
@@ -195,7 +195,7 @@ mod tests {
     }
 
     fn spec() -> FeatureSpec {
-        let preprocess = Preprocess { size: 32, mean: [0.0; 3], std: [1.0; 3] };
+        let preprocess = Preprocess::new(32, [0.0; 3], [1.0; 3]);
         FeatureSpec {
             weights_sha256: "ab".into(),
             backbone: "tap".into(),

@@ -5,7 +5,7 @@ use burn::tensor::{Device, Tensor, TensorData};
 use capwright_caption_data::{ImageRecord, Preprocess, load_batch};
 use std::path::Path;
 
-const VERSION: &[u8] = b"pixels 1: squash, antialiased bilinear";
+const VERSION: &[u8] = b"pixels 2: squash, antialiased bilinear, orientation applied";
 /// Images between two progress reports.
 const GROUP: usize = 64;
 

@@ -1,0 +1,425 @@
+//! Words of captions as token ids, whole or cut into pieces.
+
+mod pieces;
+mod segment;
+
+use std::collections::{BTreeMap, HashMap};
+use std::io::Write;
+use std::path::Path;
+
+use capwright_caption_metrics::tokenize;
+use serde::{Deserialize, Serialize};
+
+use self::pieces::Merges;
+pub use self::segment::segment;
+use self::segment::stands_alone;
+use crate::error::read_limited;
+use crate::{DataError, Dataset, Split};
+
+/// Names of the special tokens, in the order of their ids. No word of a caption can look like them.
+const SPECIALS: [&str; 4] = ["<pad>", "<bos>", "<eos>", "<unk>"];
+/// Most bytes of a vocabulary file.
+const MAX_FILE_BYTES: u64 = 64 << 20;
+
+/// Form of the file that also holds merges.
+const PIECES_VERSION: u32 = 2;
+
+/// The words that a model can read and say, each with its id; ids 0..4 are special.
+///
+/// Words are those of [`tokenize`]: lower case, without punctuation, numbers as they are written; each Han character and
+/// each kana is a word ([`segment`]). What is not in the vocabulary is [`UNK`](Self::UNK).
+///
+/// As JSON: `{"words": ["<pad>", "<bos>", "<eos>", "<unk>", "a", ...]}`, the id being the place in the list. A vocabulary of
+/// pieces ([`build_pieces`](Self::build_pieces)) adds `"version": 2` and `"merges": [[ID, ID], ...]`, in the order learned.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(into = "WordList", try_from = "WordList")]
+pub struct Vocabulary {
+    words: Vec<String>,
+    ids: HashMap<String, u32>,
+    /// None for whole words.
+    merges: Option<Merges>,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct WordList {
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    version: Option<u32>,
+    words: Vec<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    merges: Option<Vec<(u32, u32)>>,
+}
+
+impl From<Vocabulary> for WordList {
+    fn from(vocabulary: Vocabulary) -> Self {
+        let merges = vocabulary.merges.map(|merges| merges.list().to_vec());
+        WordList { version: merges.is_some().then_some(PIECES_VERSION), words: vocabulary.words, merges }
+    }
+}
+
+impl TryFrom<WordList> for Vocabulary {
+    type Error = String;
+
+    fn try_from(WordList { version, words, merges }: WordList) -> Result<Self, String> {
+        match (version, &merges) {
+            (None | Some(1), None) | (Some(PIECES_VERSION), Some(_)) => {}
+            (None | Some(1 | PIECES_VERSION), _) => {
+                return Err(format!("merges and version {PIECES_VERSION} come together or not at all"));
+            }
+            (Some(version), _) => {
+                return Err(format!("it has version {version}, this program reads up to {PIECES_VERSION}"));
+            }
+        }
+        if words.len() < SPECIALS.len() || words.iter().zip(SPECIALS).any(|(word, special)| word != special) {
+            return Err(format!("a vocabulary starts with the words {}", SPECIALS.join(" ")));
+        }
+        if u32::try_from(words.len()).is_err() {
+            return Err("too many words".into());
+        }
+        let mut ids = HashMap::with_capacity(words.len());
+        for (id, word) in words.iter().enumerate() {
+            if word.is_empty() || word.contains(char::is_whitespace) {
+                return Err(format!("word {id} ({word:?}) is empty or holds white space"));
+            }
+            if let Some(earlier) = ids.insert(word.clone(), id as u32) {
+                return Err(format!("words {earlier} and {id} are both {word:?}"));
+            }
+        }
+        let merges = merges.map(|list| Merges::new(list, &words, &ids)).transpose()?;
+        Ok(Vocabulary { words, ids, merges })
+    }
+}
+
+fn specials() -> Vec<String> {
+    SPECIALS.map(str::to_owned).to_vec()
+}
+
+impl Vocabulary {
+    /// Id of the filler after the end of a sentence.
+    pub const PAD: u32 = 0;
+    /// Id of the mark that a sentence begins with.
+    pub const BOS: u32 = 1;
+    /// Id of the mark that a sentence ends with.
+    pub const EOS: u32 = 2;
+    /// Id of every word that is not in the vocabulary.
+    pub const UNK: u32 = 3;
+
+    /// The words that occur at least `min_count` times in the captions, the most frequent first, then by alphabet.
+    pub fn build<S: AsRef<str>>(captions: impl IntoIterator<Item = S>, min_count: usize) -> Self {
+        let mut frequent: Vec<(String, u64)> =
+            counted(captions).into_iter().filter(|&(_, count)| count >= min_count as u64).collect();
+        frequent.sort_unstable_by(|a, b| b.1.cmp(&a.1).then_with(|| a.0.cmp(&b.0)));
+        let words: Vec<String> =
+            specials().into_iter().chain(frequent.into_iter().map(|(word, _)| word)).collect();
+        Self::of(words, None)
+    }
+
+    /// A vocabulary of pieces of words with at most `size` ids, the four special ones included, learned from the captions
+    /// by byte pair encoding (Sennrich et al. 2016).
+    ///
+    /// Frequent words are one piece, rare ones several; only characters that the captions do not hold are unknown. Where
+    /// `size` is too small for all characters, the rarest are unknown too. The same captions give the same pieces.
+    pub fn build_pieces<S: AsRef<str>>(captions: impl IntoIterator<Item = S>, size: usize) -> Self {
+        let (words, merges) = pieces::learn(&counted(captions), specials(), size);
+        Self::of(words, Some(merges))
+    }
+
+    fn of(words: Vec<String>, merges: Option<Vec<(u32, u32)>>) -> Self {
+        let ids: HashMap<String, u32> = words.iter().cloned().zip(0..).collect();
+        // Merges that were just learned make what they should.
+        let merges = merges.map(|list| Merges::new(list, &words, &ids).unwrap_or_default());
+        Vocabulary { words, ids, merges }
+    }
+
+    /// [`build_pieces`](Self::build_pieces) from the captions of the train split.
+    pub fn pieces_from_dataset(dataset: &Dataset, size: usize) -> Self {
+        Self::build_pieces(dataset.records(Split::Train).flat_map(|image| &image.captions), size)
+    }
+
+    /// Whether the ids are of pieces rather than of whole words.
+    pub fn is_of_pieces(&self) -> bool {
+        self.merges.is_some()
+    }
+
+    /// [`build`](Self::build) from the captions of the train split; validation and test words play no part.
+    pub fn from_dataset(dataset: &Dataset, min_count: usize) -> Self {
+        Self::build(dataset.records(Split::Train).flat_map(|image| &image.captions), min_count)
+    }
+
+    /// The vocabulary with at most that many ids, the four special ones included: the rarest words go, or the pieces that
+    /// were learned last.
+    pub fn at_most(mut self, ids: usize) -> Self {
+        self.words.truncate(ids.max(SPECIALS.len()));
+        let kept = self.words.len() as u32;
+        self.ids.retain(|_, id| *id < kept);
+        if let Some(merges) = &mut self.merges {
+            merges.keep_below(kept);
+        }
+        self
+    }
+
+    /// Number of ids, the four special ones included.
+    #[allow(
+        clippy::len_without_is_empty,
+        reason = "a vocabulary is never empty: the special tokens are always there"
+    )]
+    pub fn len(&self) -> usize {
+        self.words.len()
+    }
+
+    /// All words by id, the four special ones first.
+    pub fn words(&self) -> &[String] {
+        &self.words
+    }
+
+    /// The word with this id.
+    pub fn word(&self, id: u32) -> Option<&str> {
+        self.words.get(id as usize).map(String::as_str)
+    }
+
+    /// The id of a word, [`UNK`](Self::UNK) when it is not in the vocabulary.
+    pub fn id(&self, word: &str) -> u32 {
+        self.ids.get(word).copied().unwrap_or(Self::UNK)
+    }
+
+    /// Ids of the first `max_len` words of a caption (or pieces, which may cut the last word), without marks for begin and
+    /// end.
+    pub fn encode(&self, caption: &str, max_len: usize) -> Vec<u32> {
+        let words = tokenize(&segment(caption));
+        match &self.merges {
+            None => words.iter().take(max_len).map(|word| self.id(word)).collect(),
+            Some(merges) => {
+                words.iter().flat_map(|word| merges.cut(word, &self.ids, Self::UNK)).take(max_len).collect()
+            }
+        }
+    }
+
+    /// The sentence up to the first [`EOS`](Self::EOS); other special and unknown ids are left out.
+    ///
+    /// Contractions are joined again (`do n't` becomes `don't`); [`tokenize`] splits them in the same way. No space stands
+    /// beside Han characters and kana.
+    pub fn decode(&self, ids: &[u32]) -> String {
+        let sentence = ids.iter().take_while(|&&id| id != Self::EOS);
+        let words = sentence.filter(|&&id| id > Self::UNK).filter_map(|&id| self.word(id));
+        let words: Vec<String> = match self.merges {
+            None => words.map(str::to_owned).collect(),
+            Some(_) => pieces::glue(words),
+        };
+        let mut text = String::new();
+        let mut joinable = false;
+        for word in &words {
+            let clitic = matches!(word.as_str(), "n't" | "'s" | "'re" | "'ve" | "'ll" | "'d" | "'m");
+            let alone = text.chars().next_back().is_some_and(stands_alone) || word.starts_with(stands_alone);
+            let joined = text.is_empty() || alone || (clitic && joinable);
+            if !joined {
+                text.push(' ');
+            }
+            text.push_str(word);
+            joinable = !clitic && word.chars().all(char::is_alphabetic);
+        }
+        text
+    }
+
+    /// Reads a vocabulary file.
+    ///
+    /// # Errors
+    /// [`DataError`] naming the file when it cannot be read, has more than 64 MiB, is not JSON of the form above, lacks a
+    /// special token or holds a word twice.
+    pub fn load(path: impl AsRef<Path>) -> Result<Self, DataError> {
+        let path = path.as_ref();
+        let bytes = read_limited(path, MAX_FILE_BYTES)?;
+        serde_json::from_slice(&bytes).map_err(|e| DataError::json(path, &e))
+    }
+
+    /// Writes a vocabulary file; the place holds either the old content or all of the new.
+    ///
+    /// # Errors
+    /// [`DataError::Write`].
+    pub fn save(&self, path: impl AsRef<Path>) -> Result<(), DataError> {
+        let path = path.as_ref();
+        let failed = |e| DataError::write(path, e);
+        let folder = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
+        let json = serde_json::to_vec(self).map_err(|e| failed(e.into()))?;
+        let mut file = tempfile::NamedTempFile::new_in(folder).map_err(failed)?;
+        file.write_all(&json).and_then(|()| file.as_file().sync_all()).map_err(failed)?;
+        file.persist(path).map_err(|e| failed(e.error))?;
+        Ok(())
+    }
+}
+
+/// How often each word comes.
+fn counted<S: AsRef<str>>(captions: impl IntoIterator<Item = S>) -> BTreeMap<String, u64> {
+    let mut counts = BTreeMap::new();
+    for caption in captions {
+        for word in tokenize(&segment(caption.as_ref())) {
+            *counts.entry(word).or_default() += 1;
+        }
+    }
+    counts
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn small() -> Vocabulary {
+        Vocabulary::build(["A dog's ball.", "a dog runs", "a cat doesn't run"], 1)
+    }
+
+    #[test]
+    fn frequent_words_come_first_then_the_alphabet() {
+        let words = small().words()[4..].join(" ");
+        assert_eq!(words, "a dog 's ball cat does n't run runs");
+        assert_eq!(Vocabulary::build(["a dog", "a cat"], 2).words()[4..], ["a"]);
+    }
+
+    #[test]
+    fn the_rarest_words_go_first() {
+        let all = small();
+        let short = small().at_most(5);
+        assert_eq!(short.words(), &all.words()[..5]);
+        assert_eq!(short.id(&all.words()[5]), Vocabulary::UNK);
+        assert_eq!(small().at_most(0).len(), 4);
+    }
+
+    #[test]
+    fn encodes_unknown_words_and_cuts() {
+        let vocabulary = small();
+        let ids = vocabulary.encode("A zebra's dog runs", 3);
+        assert_eq!(ids, [vocabulary.id("a"), Vocabulary::UNK, vocabulary.id("'s")]);
+    }
+
+    #[test]
+    fn decoding_stops_at_the_end_and_skips_specials() {
+        let vocabulary = small();
+        let (a, cat, not) = (vocabulary.id("a"), vocabulary.id("cat"), vocabulary.id("n't"));
+        let ids = [Vocabulary::BOS, a, Vocabulary::UNK, cat, 9999, Vocabulary::EOS, a, Vocabulary::PAD];
+        assert_eq!(vocabulary.decode(&ids), "a cat");
+        assert_eq!(vocabulary.decode(&[vocabulary.id("does"), not, not]), "doesn't n't");
+    }
+
+    #[test]
+    fn files_round_trip_and_bad_ones_are_refused() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("vocabulary.json");
+        small().save(&path).unwrap();
+        assert_eq!(Vocabulary::load(&path).unwrap(), small());
+        let specials = r#""<pad>", "<bos>", "<eos>", "<unk>""#;
+        for (json, expected) in [
+            (r#"{"words": ["a"]}"#.to_owned(), "starts with"),
+            (format!(r#"{{"words": [{specials}, "a", "b", "a"]}}"#), "words 4 and 6 are both"),
+            (format!(r#"{{"words": [{specials}, "a b"]}}"#), "white space"),
+            (format!(r#"{{"words": [{specials}"#), "line 1, column"),
+        ] {
+            std::fs::write(&path, json).unwrap();
+            let message = Vocabulary::load(&path).unwrap_err().to_string();
+            assert!(message.contains(expected) && message.contains("vocabulary.json"), "{message}");
+        }
+    }
+
+    /// Sentences in Chinese: who, does what, where.
+    fn chinese() -> Vec<String> {
+        let who = ["一只黑狗", "两个孩子", "一位老人", "几名骑手", "一只白猫"];
+        let what = ["在奔跑", "坐着休息", "看着镜头", "追一个红球"];
+        let place = ["海边。", "公园的草地上，", "街上！"];
+        let sentences = who.iter().flat_map(|who| what.iter().map(move |what| format!("{who}{what}")));
+        sentences.flat_map(|s| place.iter().map(move |place| format!("{place}{s}"))).collect()
+    }
+
+    #[test]
+    fn chinese_is_cut_into_characters_and_written_without_spaces() {
+        let captions = chinese();
+        assert_eq!(captions.len(), 60);
+        for vocabulary in [Vocabulary::build(&captions, 1), Vocabulary::build_pieces(&captions, 200)] {
+            assert!(
+                vocabulary.words()[4..].iter().all(|w| w.chars().count() == 1),
+                "{:?}",
+                vocabulary.words()
+            );
+            for caption in &captions {
+                let ids = vocabulary.encode(caption, usize::MAX);
+                assert!(!ids.contains(&Vocabulary::UNK), "{caption}");
+                assert_eq!(vocabulary.decode(&ids), caption.replace(['。', '，', '！'], ""));
+            }
+            assert_eq!(vocabulary.encode("龙", 9), [Vocabulary::UNK]);
+        }
+        let mixed = Vocabulary::build(["穿T恤的2个人", "a dog"], 1);
+        assert_eq!(mixed.decode(&mixed.encode("穿T恤的2个人", 99)), "穿t恤的2个人");
+    }
+
+    /// The example of the paper: low 5, lower 2, newest 6, widest 3.
+    fn lowest() -> Vocabulary {
+        let captions = ["low ".repeat(5), "lower ".repeat(2), "newest ".repeat(6), "widest ".repeat(3)];
+        Vocabulary::build_pieces(captions, 40)
+    }
+
+    #[test]
+    fn pieces_are_learned_as_in_the_paper() {
+        let vocabulary = lowest();
+        let learned: Vec<&str> = vocabulary.words().iter().map(String::as_str).collect();
+        // "es" and "est" come nine times, "lo" and then "low" before "ne" and its kind.
+        let order = ["est", "lo>", "low", "newest", "widest"].map(|p| learned.iter().position(|w| *w == p));
+        assert!(order.iter().all(Option::is_some) && order[0] < order[3], "{learned:?}");
+        assert_eq!(vocabulary.encode("newest low", 9).len(), 2);
+        // A word that was never seen, of pieces that were.
+        let ids = vocabulary.encode("lowest", 9);
+        assert!(ids.len() > 1 && !ids.contains(&Vocabulary::UNK), "{ids:?}");
+        assert_eq!(vocabulary.decode(&ids), "lowest");
+        assert_eq!(vocabulary.decode(&ids[..1]), vocabulary.word(ids[0]).unwrap().trim_end_matches('>'));
+        assert_eq!(vocabulary.encode("z", 9), [Vocabulary::UNK]);
+    }
+
+    #[test]
+    fn pieces_are_stored_and_shortened() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("vocabulary.json");
+        lowest().save(&path).unwrap();
+        assert_eq!(Vocabulary::load(&path).unwrap(), lowest());
+        let text = std::fs::read_to_string(&path).unwrap();
+        assert!(text.starts_with(r#"{"version":2,"words":["<pad>""#), "{text}");
+        let short = lowest().at_most(lowest().len() - 3);
+        assert_eq!(short.decode(&short.encode("newest lower", 99)), "newest lower");
+        for (broken, expected) in [
+            (text.replacen("[[", "[[1,2],[", 1), "merge 0 (1, 2)"),
+            (text.replacen(r#""version":2,"#, "", 1), "come together"),
+            (text.replacen(r#""version":2"#, r#""version":3"#, 1), "version 3"),
+        ] {
+            std::fs::write(&path, broken).unwrap();
+            let message = Vocabulary::load(&path).unwrap_err().to_string();
+            assert!(message.contains(expected), "{message}");
+        }
+        small().save(&path).unwrap();
+        assert!(std::fs::read_to_string(&path).unwrap().starts_with(r#"{"words":["#));
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(200))]
+
+        #[test]
+        fn pieces_keep_every_word(
+            words in prop::collection::vec("[a-f]{1,7}|n't|'s|[0-9]{1,3}|t-shirt|[狗猫海]{1,3}", 0..20),
+            size in 40usize..90,
+        ) {
+            let caption = words.join(" ");
+            let vocabulary = Vocabulary::build_pieces([&caption], size);
+            prop_assert!(vocabulary.len() <= size);
+            let ids = vocabulary.encode(&caption, usize::MAX);
+            prop_assert!(!ids.contains(&Vocabulary::UNK));
+            let said = |text: &str| tokenize(&segment(text));
+            prop_assert_eq!(said(&vocabulary.decode(&ids)), said(&caption));
+        }
+
+        #[test]
+        fn decoded_sentences_have_the_same_words(
+            words in prop::collection::vec("[a-z]{1,5}|n't|'s|'re|[0-9]{1,3}|t-shirt|black/white", 0..12),
+        ) {
+            let caption = words.join(" ");
+            let vocabulary = Vocabulary::build([&caption], 1);
+            let ids = vocabulary.encode(&caption, usize::MAX);
+            prop_assert!(!ids.contains(&Vocabulary::UNK));
+            prop_assert_eq!(tokenize(&vocabulary.decode(&ids)), tokenize(&caption));
+        }
+    }
+}
