@@ -1,0 +1,139 @@
+//! The longest match: every recogniser looks at the same place and the one that sees furthest wins.
+
+use super::text::{Class, SOFT_HYPHEN, Text, class, is_line_break};
+use super::{abbreviations, apostrophes, compounds, numbers, signs, smileys, web, words};
+
+/// How the text of a match becomes tokens.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Kind {
+    /// As it stands, without soft hyphens; spaces inside part it.
+    Plain,
+    /// As [`Kind::Plain`], with round brackets spelled out.
+    Brackets,
+    /// Two tokens, parted at this byte offset of the text.
+    Parted(usize),
+    /// As [`Kind::Plain`], with one shape for all apostrophes.
+    Clitic,
+    /// Typographic quotation marks, each written in ASCII.
+    Quotes,
+    /// Another spelling.
+    Spelled(&'static str),
+    /// Punctuation that the evaluation removes.
+    Punctuation,
+}
+
+/// The best match so far at one place.
+pub(super) struct Found {
+    /// Behind the last character of the token.
+    pub(super) end: usize,
+    /// Behind the last character that the match looked at.
+    seen: usize,
+    pub(super) kind: Kind,
+}
+
+impl Found {
+    /// Takes a match that ends where it looked. Of equally long matches the first one offered stays.
+    #[inline]
+    pub(super) fn offer(&mut self, end: usize, kind: Kind) {
+        self.offer_seen(end, end, kind);
+    }
+
+    /// Takes a match that needs context: `seen` is behind the last character that it looked at.
+    #[inline]
+    pub(super) fn offer_seen(&mut self, end: usize, seen: usize, kind: Kind) {
+        if seen > self.seen {
+            *self = Found { end, seen, kind };
+        }
+    }
+}
+
+/// What earlier failures taught about the rest of the caption, so that no stretch is searched over and over.
+#[derive(Default)]
+pub(super) struct Memory {
+    /// No e-mail address starts before this place.
+    pub(super) no_email_before: usize,
+    /// No quoted attribute of a tag that opens here closes: everything from the opening quote to the end was seen.
+    pub(super) no_tag_before: usize,
+}
+
+/// The match at `i`, or nothing for a character that vanishes.
+pub(super) fn longest(text: Text, i: usize, memory: &mut Memory) -> Option<Found> {
+    let mut found = Found { end: i, seen: i, kind: Kind::Plain };
+    let c = text.at(i);
+    match class(c) {
+        Class::Letter | Class::Mark => {
+            words::assimilated(text, i, &mut found);
+            abbreviations::offer(text, i, &mut found);
+            apostrophes::offer_after_letter(text, i, &mut found);
+            web::offer(text, i, memory, &mut found);
+            compounds::offer(text, i, &mut found);
+            words::offer(text, i, &mut found);
+            smileys::offer(text, i, &mut found);
+            signs::offer_after_letter(text, i, &mut found);
+        }
+        Class::Digit => {
+            numbers::offer(text, i, &mut found);
+            web::offer(text, i, memory, &mut found);
+            compounds::offer(text, i, &mut found);
+        }
+        Class::Symbol => {
+            apostrophes::offer(text, i, &mut found);
+            numbers::offer(text, i, &mut found);
+            web::offer(text, i, memory, &mut found);
+            words::offer(text, i, &mut found);
+            smileys::offer(text, i, &mut found);
+            signs::offer(text, i, &mut found);
+        }
+        Class::Space | Class::Gone => {
+            numbers::offer(text, i, &mut found);
+            web::offer(text, i, memory, &mut found);
+            signs::offer(text, i, &mut found);
+            apostrophes::offer(text, i, &mut found);
+        }
+    }
+    (found.end > i).then_some(found)
+}
+
+/// Sends the tokens of a match to `emit`, in lower case.
+pub(super) fn send<'a>(raw: &'a str, kind: Kind, emit: &mut dyn FnMut(std::borrow::Cow<'a, str>)) {
+    match kind {
+        Kind::Punctuation => {}
+        Kind::Spelled(word) => emit(word.into()),
+        Kind::Parted(at) => {
+            emit(lower(&raw[..at]));
+            emit(lower(&raw[at..]));
+        }
+        Kind::Clitic => send_parts(&raw.replace(['\u{2018}', '\u{2019}', '\u{92}'], "'").replace("&apos;", "'"), emit),
+        Kind::Brackets => send_parts(&raw.replace('(', "-LRB-").replace(')', "-RRB-"), emit),
+        Kind::Quotes => {
+            let spelled: String = raw.chars().map(signs::quote).collect();
+            if !matches!(spelled.as_str(), "`" | "``" | "'" | "''") {
+                emit(spelled.into());
+            }
+        }
+        Kind::Plain if raw.is_ascii() && !raw.bytes().any(|b| b.is_ascii_uppercase() || b <= b' ') => {
+            emit(raw.into());
+        }
+        Kind::Plain => send_parts(raw, emit),
+    }
+}
+
+fn lower(word: &str) -> std::borrow::Cow<'_, str> {
+    if word.bytes().all(|b| b.is_ascii() && !b.is_ascii_uppercase()) {
+        word.into()
+    } else {
+        word.to_lowercase().into()
+    }
+}
+
+fn send_parts<'a>(raw: &str, emit: &mut dyn FnMut(std::borrow::Cow<'a, str>)) {
+    let text = raw.replace(SOFT_HYPHEN, "").replace("&amp;", "&").to_lowercase();
+    for part in text.split(is_split).filter(|p| !p.is_empty()) {
+        emit(part.to_owned().into());
+    }
+}
+
+/// White space as the metrics split at it, which read tokens from one string.
+fn is_split(c: char) -> bool {
+    c.is_whitespace() || matches!(c, '\u{1c}'..='\u{1f}') || is_line_break(c)
+}

@@ -1,0 +1,126 @@
+//! Numbers, fractions, dates, telephone numbers.
+
+use super::lexer::{Found, Kind};
+use super::text::{SOFT_HYPHEN, Text, is_digit};
+
+/// All of them that start at `i`.
+pub(super) fn offer(text: Text, i: usize, found: &mut Found) {
+    number(text, i, found);
+    if matches!(text.byte(i), b'0'..=b'9') {
+        fraction(text, i, found);
+        date(text, i, found);
+    }
+    if matches!(text.byte(i), b'0'..=b'9' | b'+' | b'(') {
+        phone(text, i, found);
+    }
+}
+
+/// A sign, digits, and separators that each have digits behind them: `-5`, `1,000.50`, `7:30`, `.5`.
+fn number(text: Text, i: usize, found: &mut Found) {
+    let mut end = if matches!(text.byte(i), b'+' | b'-') { i + 1 } else { i };
+    let mut digits = false;
+    loop {
+        let run = text.run(end, is_digit);
+        digits |= run > end;
+        end = run;
+        let c = text.at(end);
+        let separates = matches!(c, '.' | ',' | ':' | '\u{66b}' | '\u{66c}' | SOFT_HYPHEN);
+        if !separates || !is_digit(text.at(end + c.len_utf8())) {
+            break;
+        }
+        end += c.len_utf8();
+    }
+    if digits {
+        found.offer(end, Kind::Plain);
+    }
+}
+
+/// Between `low` and `high` ASCII digits at `i`, as many as there are.
+fn digits(text: Text, i: usize, low: usize, high: usize) -> Option<usize> {
+    let end = text.bytes(i, |b| b.is_ascii_digit()).min(i + high);
+    (end >= i + low).then_some(end)
+}
+
+/// `1/2`, `1 1/2`, `1-1/2`.
+fn fraction(text: Text, i: usize, found: &mut Found) {
+    let parts = |i| {
+        let over = digits(text, i, 1, 4)?;
+        let slash = match text.at(over) {
+            '/' => over + 1,
+            '\\' if text.byte(over + 1) == b'/' => over + 2,
+            '\u{2044}' => over + 3,
+            _ => return None,
+        };
+        digits(text, slash, 1, 4)
+    };
+    if let Some(end) = parts(i) {
+        found.offer(end, Kind::Plain);
+    }
+    if let Some(whole) = digits(text, i, 1, 4)
+        && matches!(text.at(whole), ' ' | '-' | '\u{a0}')
+        && let Some(end) = parts(whole + text.at(whole).len_utf8())
+    {
+        found.offer(end, Kind::Plain);
+    }
+}
+
+/// `12/31/1999`, `1-2-99`.
+fn date(text: Text, i: usize, found: &mut Found) {
+    let mark = |i| matches!(text.byte(i), b'/' | b'-').then_some(i + 1);
+    let end = digits(text, i, 1, 2)
+        .and_then(mark)
+        .and_then(|i| digits(text, i, 1, 2))
+        .and_then(mark)
+        .and_then(|i| digits(text, i, 2, 4));
+    if let Some(end) = end {
+        found.offer(end, Kind::Plain);
+    }
+}
+
+/// Groups of digits as telephone numbers have them.
+fn phone(text: Text, i: usize, found: &mut Found) {
+    let gap = |i: usize| matches!(text.at(i), ' ' | '-' | '\u{a0}').then_some(i + text.at(i).len_utf8());
+    let mut starts = vec![];
+    if text.byte(i) == b'('
+        && let Some(close) = digits(text, i + 1, 2, 3)
+        && text.byte(close) == b')'
+    {
+        let space = matches!(text.at(close + 1), ' ' | '\u{a0}');
+        starts.push(if space { close + 1 + text.at(close + 1).len_utf8() } else { close + 1 });
+    }
+    let plus = text.bytes(i, |b| b == b'+').min(i + 2);
+    if let Some(second) = digits(text, plus, 2, 4).and_then(gap) {
+        if plus == i || true {
+            starts.push(second);
+        }
+        if let Some(third) = digits(text, second, 2, 4).and_then(gap) {
+            starts.push(third);
+        }
+    }
+    for start in starts {
+        let Some(three) = digits(text, start, 3, 4) else { continue };
+        for end in [Some(three), digits(text, start, 3, 3)].into_iter().flatten() {
+            let rest = gap(end).unwrap_or(end);
+            if let Some(last) = digits(text, rest, 3, 5) {
+                found.offer(last, Kind::Brackets);
+            }
+        }
+    }
+    dotted_phone(text, i, plus, found);
+}
+
+/// `412.555.1234`, `+1.234.567.8901`.
+fn dotted_phone(text: Text, i: usize, plus: usize, found: &mut Found) {
+    let dot = |i: usize| (text.byte(i) == b'.').then_some(i + 1);
+    let rest = |i| {
+        digits(text, i, 2, 4)
+            .and_then(dot)
+            .and_then(|i| digits(text, i, 3, 4))
+            .and_then(dot)
+            .and_then(|i| digits(text, i, 3, 5))
+    };
+    let with_code = digits(text, plus, 2, 4).and_then(dot).and_then(rest);
+    for end in [with_code, if plus == i { rest(i) } else { None }].into_iter().flatten() {
+        found.offer(end, Kind::Plain);
+    }
+}

@@ -1,0 +1,59 @@
+//! Words, and those that the Penn Treebank splits in two.
+
+use super::lexer::{Found, Kind};
+use super::text::{Class, Text, class, is_word};
+
+/// Words that are written as one and counted as two, with the length of the first part.
+const ASSIMILATED: [(&str, usize); 6] =
+    [("cannot", 3), ("gonna", 3), ("gotta", 3), ("wanna", 3), ("gimme", 3), ("lemme", 3)];
+
+/// `cannot`, `gonna` and their kind.
+pub(super) fn assimilated(text: Text, i: usize, found: &mut Found) {
+    if !matches!(text.byte(i) | 0x20, b'c' | b'g' | b'w' | b'l') {
+        return;
+    }
+    for (word, at) in ASSIMILATED {
+        if text.has(i, word) {
+            found.offer(i + word.len(), Kind::Parted(at));
+        }
+    }
+}
+
+/// A word of letters, digits and signs that does not start with a digit. A full stop, exclamation or question mark
+/// between it and a letter belongs to it: `u.s`, `dog.the`, `yahoo!s`. So do entities of accented vowels.
+pub(super) fn offer(text: Text, i: usize, found: &mut Found) {
+    if let Some(mut end) = run(text, i) {
+        loop {
+            if matches!(text.byte(end), b'.' | b'!' | b'?')
+                && class(text.at(end + 1)) == Class::Letter
+                && let Some(next) = run(text, end + 1)
+            {
+                end = next;
+            } else {
+                break;
+            }
+        }
+        found.offer(end, Kind::Plain);
+    }
+}
+
+/// The end of the word that starts at `i`.
+pub(super) fn run(text: Text, i: usize) -> Option<usize> {
+    let starts = matches!(class(text.at(i)), Class::Letter | Class::Mark);
+    let mut end = if starts { i } else { accented_entity(text, i)? };
+    loop {
+        end = text.run(end, is_word);
+        match accented_entity(text, end) {
+            Some(next) => end = next,
+            None => return Some(end),
+        }
+    }
+}
+
+/// `&eacute;` and the other vowels with acute, grave or diaeresis.
+pub(super) fn accented_entity(text: Text, i: usize) -> Option<usize> {
+    if text.byte(i) != b'&' || !matches!(text.byte(i + 1) | 0x20, b'a' | b'e' | b'i' | b'o' | b'u') {
+        return None;
+    }
+    ["acute;", "grave;", "uml;"].into_iter().find(|n| text.s[i + 2..].starts_with(n)).map(|n| i + 2 + n.len())
+}
