@@ -1,7 +1,7 @@
 //! Abbreviations and acronyms that keep their full stop.
 
 use super::lexer::{Found, Kind};
-use super::text::{END, Text, class, is_digit, is_line_break, is_space, Class};
+use super::text::{END, Text, is_digit, is_line_break, is_space};
 
 /// Before names: a word that follows directly or behind a hyphen joins them (`mr.-x`).
 const TITLES: &[&str] = &[
@@ -106,6 +106,13 @@ fn sentence_start(text: Text, i: usize) -> Option<usize> {
         return Some(word + 3);
     }
     let end = text.bytes(word, |b| b.is_ascii_alphabetic());
+    if word > i
+        && (text.has(word, "mr.") || text.has(word, "ms."))
+        && text.byte(word) == b'M'
+        && (blank(text.at(word + 3)) || text.at(word + 3) == END)
+    {
+        return Some(word + 3 + text.at(word + 3).len_utf8());
+    }
     let behind = text.at(end);
     let starts = word > i && text.byte(word).is_ascii_uppercase() && listed(OPENERS, &text.s[word..end]);
     (starts && (blank(behind) || behind == END)).then_some(end + behind.len_utf8())
@@ -113,9 +120,4 @@ fn sentence_start(text: Text, i: usize) -> Option<usize> {
 
 fn listed(list: &[&str], word: &str) -> bool {
     list.binary_search_by(|w| w.bytes().cmp(word.bytes().map(|b| b.to_ascii_lowercase()))).is_ok()
-}
-
-#[allow(dead_code)]
-fn unused(c: char) -> bool {
-    class(c) == Class::Gone
 }

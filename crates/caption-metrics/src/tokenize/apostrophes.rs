@@ -1,7 +1,7 @@
 //! Apostrophes: clitics, shortened words, names.
 
 use super::lexer::{Found, Kind};
-use super::text::{Text, class, is_word, Class};
+use super::text::{Class, END, Text, class, is_line_break, is_space};
 
 /// Clitics behind the apostrophe, which no ASCII letter may follow.
 const CLITICS: [&str; 6] = ["ll", "re", "ve", "s", "m", "d"];
@@ -10,21 +10,23 @@ const CLITICS: [&str; 6] = ["ll", "re", "ve", "s", "m", "d"];
 const SHORTENED: [&str; 4] = ["till", "til", "cause", "em"];
 
 /// Words with an apostrophe inside or at the end.
-const WORDS: [&str; 10] =
-    ["c'mon", "dunkin'", "e'er", "ev'ry", "li'l", "nat'l", "nor'easter", "ol'", "s'mores", "somethin'"];
+const WORDS: [&str; 7] = ["c'mon", "e'er", "ev'ry", "li'l", "nat'l", "nor'easter", "s'mores"];
+
+/// Words that end in an apostrophe of any form.
+const ENDING: [&str; 3] = ["dunkin", "ol", "somethin"];
 
 /// Tokens that start with an apostrophe.
 pub(super) fn offer(text: Text, i: usize, found: &mut Found) {
     let Some(j) = text.apostrophe(i) else { return };
     for clitic in CLITICS {
-        if text.has(j, clitic) && !text.byte(j + clitic.len()).is_ascii_alphabetic() {
-            let end = j + clitic.len();
-            found.offer_seen(end, end + usize::from(text.byte(end) != 0), Kind::Clitic);
+        if let Some(end) = clitic_end(text, i, j, clitic) {
+            let context = if text.byte(i) == b'\'' { text.at(end).len_utf8() } else { 0 };
+            found.offer_seen(end, end + context, Kind::Clitic);
         }
     }
-    for (word, at) in [("'tis", 2), ("'twas", 2)] {
+    for word in ["'tis", "'twas"] {
         if text.has(i, word) {
-            found.offer(i + word.len(), Kind::Parted(at));
+            found.offer_seen(i + 2, i + word.len(), Kind::Plain);
         }
     }
     for word in SHORTENED {
@@ -38,6 +40,23 @@ pub(super) fn offer(text: Text, i: usize, found: &mut Found) {
     if matches!(text.byte(j), b'2'..=b'9') && text.byte(j + 1) == b'0' && text.byte(j + 2) == b's' {
         found.offer(j + 3, Kind::Plain);
     }
+    let c = text.at(j + 2);
+    if text.byte(j).is_ascii_digit() && text.byte(j + 1).is_ascii_digit() && (is_space(c) || is_line_break(c) || c == END) {
+        found.offer_seen(j + 2, j + 2 + c.len_utf8(), Kind::Plain);
+    }
+    let behind = text.at(i + 2);
+    if text.byte(i) == b'\'' && text.byte(j).is_ascii_alphabetic() && !matches!(behind, ' ' | '\t' | '\r' | '\u{a0}' | END)
+    {
+        found.offer_seen(j, i + 2 + behind.len_utf8(), Kind::Punctuation);
+    }
+}
+
+/// Behind a clitic whose apostrophe is at `i` and whose letters are at `j`. Behind a plain apostrophe, which may be a
+/// quotation mark, no ASCII letter may follow.
+fn clitic_end(text: Text, i: usize, j: usize, clitic: &str) -> Option<usize> {
+    let end = j + clitic.len();
+    let whole = text.byte(i) != b'\'' || !text.byte(end).is_ascii_alphabetic();
+    (whole && text.has(j, clitic)).then_some(end)
 }
 
 /// Tokens that have an apostrophe behind their first letters.
@@ -50,6 +69,13 @@ pub(super) fn offer_after_letter(text: Text, i: usize, found: &mut Found) {
         for word in WORDS {
             if text.has(i, word) {
                 found.offer(i + word.len(), Kind::Plain);
+            }
+        }
+        for word in ENDING {
+            if text.has(i, word)
+                && let Some(end) = text.apostrophe(i + word.len())
+            {
+                found.offer(end, Kind::Plain);
             }
         }
     }
@@ -77,11 +103,7 @@ fn not(text: Text, i: usize) -> Option<usize> {
     if !text.has(i, "n") {
         return None;
     }
-    let t = match text.at(i + 1) {
-        '`' => i + 2,
-        '\u{2018}' | '\u{91}' => i + 1 + text.at(i + 1).len_utf8(),
-        _ => text.apostrophe(i + 1)?,
-    };
+    let t = left_or_right(text, i + 1)?;
     text.has(t, "t").then_some(t + 1)
 }
 
@@ -96,16 +118,12 @@ fn single(text: Text, i: usize, found: &mut Found) {
             found.offer_seen(j, j + text.at(j).len_utf8(), Kind::Plain);
         }
     }
-    let j = match text.at(i + 1) {
-        c @ ('\u{2018}' | '\u{91}' | '`') => Some(i + 1 + c.len_utf8()),
-        _ => text.apostrophe(i + 1),
-    };
-    if let Some(j) = j
+    if let Some(j) = left_or_right(text, i + 1)
         && (matches!(first, b'd' | b'l' | b'n' | b'o') || first.is_ascii_uppercase() && first != b'I' && first != b'Y')
     {
         let end = text.run(j, |c| class(c) == Class::Letter);
-        if text.s[j..end].chars().count() >= 2 {
-            found.offer(end, Kind::Plain);
+        if text.s[j..end].chars().nth(1).is_some() {
+            found.offer_word(text, end);
         }
     }
 }
@@ -116,18 +134,27 @@ fn vowels(text: Text, i: usize, found: &mut Found) {
     if letters < i + 2 || !is_vowel(text.byte(letters - 1)) {
         return;
     }
-    if let Some(j) = text.apostrophe(letters)
+    if let Some(j) = left_or_right(text, letters)
         && (is_vowel(text.byte(j)) && text.byte(j) != b'y' || text.byte(j).is_ascii_uppercase())
     {
-        found.offer(text.run(j, |c| class(c) == Class::Letter), Kind::Plain);
+        found.offer_word(text, text.run(j, |c| class(c) == Class::Letter));
+    }
+}
+
+/// Behind the clitic that a word ends before at `i`, whatever follows it.
+pub(super) fn clitic_behind(text: Text, i: usize) -> Option<usize> {
+    let j = text.apostrophe(i)?;
+    CLITICS.into_iter().find(|c| text.has(j, c)).map(|c| j + c.len())
+}
+
+/// Behind an apostrophe or a single left quotation mark at `i`.
+pub(super) fn left_or_right(text: Text, i: usize) -> Option<usize> {
+    match text.at(i) {
+        c @ ('`' | '\u{2018}' | '\u{91}') => Some(i + c.len_utf8()),
+        _ => text.apostrophe(i),
     }
 }
 
 fn is_vowel(b: u8) -> bool {
     matches!(b | 0x20, b'a' | b'e' | b'i' | b'o' | b'u' | b'y')
-}
-
-#[allow(dead_code)]
-fn unused(c: char) -> bool {
-    is_word(c)
 }

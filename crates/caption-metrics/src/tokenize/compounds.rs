@@ -1,42 +1,68 @@
 //! Words joined by hyphens, underscores and slashes.
 
-use super::abbreviations::{letters_with_stops, title};
-use super::lexer::{Found, Kind};
+use super::abbreviations::letters_with_stops;
+use super::apostrophes::left_or_right;
+use super::lexer::{Found, Kind, Memory};
 use super::text::{Text, is_letter_or_digit};
 
 /// Compounds that start with the letter or digit at `i`.
-pub(super) fn offer(text: Text, i: usize, found: &mut Found) {
+pub(super) fn offer(text: Text, i: usize, memory: &mut Memory, found: &mut Found) {
+    if let Some(end) = named_part(text, i) {
+        found.offer_word(text, end);
+        named_tail(text, end, found);
+    }
     slashed(text, i, found);
-    for end in [text.run(i, is_letter_or_digit), head(text, i), letters_with_stops(text, i)] {
-        if end > i {
-            tail(text, end, found);
+    let alphanumeric = |i| text.bytes(i, |b| b.is_ascii_alphanumeric());
+    let plain = alphanumeric(i);
+    if plain == i {
+        return;
+    }
+    if text.byte(plain) == b'-' {
+        acronym_tail(text, plain, found);
+    }
+    // The first part may have dots and commas inside and behind: `5.5-inch`, `1,000-foot`, `mr.-and-mrs`.
+    if i >= memory.no_dotted_before {
+        let dotted = text.bytes(plain, |b| matches!(b, b'.' | b',') || b.is_ascii_alphanumeric());
+        if dotted > plain && text.byte(dotted) == b'-' && text.byte(dotted + 1).is_ascii_alphanumeric() {
+            acronym_tail(text, dotted, found);
+        } else {
+            memory.no_dotted_before = dotted;
         }
     }
-    let end = text.bytes(i, |b| b.is_ascii_alphabetic());
-    if end > i && text.byte(end) == b'.' && (title(text, i, end) || end == i + 1) {
-        tail(text, end + 1, found);
+}
+
+/// Letters and digits, or a name such as `o'brien`.
+fn named_part(text: Text, i: usize) -> Option<usize> {
+    if matches!(text.byte(i) | 0x20, b'd' | b'l' | b'o')
+        && let Some(j) = left_or_right(text, i + 1)
+    {
+        let end = text.run(j, is_letter_or_digit);
+        if text.s[j..end].chars().nth(1).is_some() {
+            return Some(end);
+        }
     }
     let end = text.run(i, is_letter_or_digit);
-    if end > i {
-        found.offer(end, Kind::Plain);
+    (end > i).then_some(end)
+}
+
+/// Hyphens or underscores, each with a part behind it.
+fn named_tail(text: Text, mut end: usize, found: &mut Found) {
+    loop {
+        let c = text.at(end);
+        if !matches!(c, '-' | '_' | '\u{58a}' | '\u{2010}' | '\u{2011}') {
+            return;
+        }
+        let Some(next) = named_part(text, end + c.len_utf8()) else { return };
+        end = next;
+        found.offer_word(text, end);
     }
 }
 
-/// The first part may have dots and commas inside: `5.5-inch`, `1,000-foot`, `u.s-led`.
-fn head(text: Text, i: usize) -> usize {
-    let part = |i| text.bytes(i, |b| b.is_ascii_alphanumeric());
-    let mut end = part(i);
-    while end > i && matches!(text.byte(end), b'.' | b',') && part(end + 1) > end + 1 {
-        end = part(end + 1);
-    }
-    end
-}
-
-/// Hyphens or underscores, each with a part behind it; acronyms may be among the parts.
-fn tail(text: Text, mut end: usize, found: &mut Found) {
-    while matches!(text.byte(end), b'-' | b'_') {
+/// Hyphens with parts of ASCII letters and digits or acronyms (`anti-u.s.`), then perhaps parts after underscores.
+fn acronym_tail(text: Text, mut end: usize, found: &mut Found) {
+    while matches!(text.byte(end), b'-') {
         let acronym = letters_with_stops(text, end + 1);
-        let part = text.run(end + 1, is_letter_or_digit);
+        let part = text.bytes(end + 1, |b| b.is_ascii_alphanumeric());
         if acronym > end + 3 {
             end = acronym;
         } else if part > end + 1 {
@@ -44,7 +70,7 @@ fn tail(text: Text, mut end: usize, found: &mut Found) {
         } else {
             return;
         }
-        found.offer(end, Kind::Plain);
+        found.offer_word(text, end);
     }
 }
 

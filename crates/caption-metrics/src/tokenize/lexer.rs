@@ -1,6 +1,7 @@
 //! The longest match: every recogniser looks at the same place and the one that sees furthest wins.
 
 use super::text::{Class, SOFT_HYPHEN, Text, class, is_line_break};
+use super::sigma;
 use super::{abbreviations, apostrophes, compounds, numbers, signs, smileys, web, words};
 
 /// How the text of a match becomes tokens.
@@ -39,6 +40,19 @@ impl Found {
     }
 
     /// Takes a match that needs context: `seen` is behind the last character that it looked at.
+    /// Takes a match of letters and digits. Its full stop belongs to it when a comma, colon or semicolon follows, as
+    /// after an abbreviation inside a sentence.
+    #[inline]
+    pub(super) fn offer_word(&mut self, text: Text, end: usize) {
+        self.offer(end, Kind::Plain);
+        if text.byte(end) == b'.' {
+            let c = text.at(end + 1);
+            if matches!(c, ',' | ';' | ':' | '\u{3001}') {
+                self.offer_seen(end + 1, end + 1 + c.len_utf8(), Kind::Plain);
+            }
+        }
+    }
+
     #[inline]
     pub(super) fn offer_seen(&mut self, end: usize, seen: usize, kind: Kind) {
         if seen > self.seen {
@@ -47,13 +61,15 @@ impl Found {
     }
 }
 
-/// What earlier failures taught about the rest of the caption, so that no stretch is searched over and over.
+/// What earlier failures taught about the rest of the caption, so that no stretch is searched over and over: nothing of
+/// the kind starts before this place.
 #[derive(Default)]
 pub(super) struct Memory {
-    /// No e-mail address starts before this place.
     pub(super) no_email_before: usize,
-    /// No quoted attribute of a tag that opens here closes: everything from the opening quote to the end was seen.
-    pub(super) no_tag_before: usize,
+    pub(super) no_domain_before: usize,
+    pub(super) no_www_before: usize,
+    pub(super) no_file_before: usize,
+    pub(super) no_dotted_before: usize,
 }
 
 /// The match at `i`, or nothing for a character that vanishes.
@@ -63,18 +79,18 @@ pub(super) fn longest(text: Text, i: usize, memory: &mut Memory) -> Option<Found
     match class(c) {
         Class::Letter | Class::Mark => {
             words::assimilated(text, i, &mut found);
+            words::offer(text, i, &mut found);
             abbreviations::offer(text, i, &mut found);
             apostrophes::offer_after_letter(text, i, &mut found);
             web::offer(text, i, memory, &mut found);
-            compounds::offer(text, i, &mut found);
-            words::offer(text, i, &mut found);
+            compounds::offer(text, i, memory, &mut found);
             smileys::offer(text, i, &mut found);
             signs::offer_after_letter(text, i, &mut found);
         }
         Class::Digit => {
             numbers::offer(text, i, &mut found);
             web::offer(text, i, memory, &mut found);
-            compounds::offer(text, i, &mut found);
+            compounds::offer(text, i, memory, &mut found);
         }
         Class::Symbol => {
             apostrophes::offer(text, i, &mut found);
@@ -127,7 +143,11 @@ fn lower(word: &str) -> std::borrow::Cow<'_, str> {
 }
 
 fn send_parts<'a>(raw: &str, emit: &mut dyn FnMut(std::borrow::Cow<'a, str>)) {
-    let text = raw.replace(SOFT_HYPHEN, "").replace("&amp;", "&").to_lowercase();
+    let text = raw.replace(SOFT_HYPHEN, "").replace("&amp;", "&");
+    let mut text = text.to_lowercase();
+    if text.contains(['σ', 'ς']) && raw.contains('Σ') {
+        text = sigma::lower(&raw.replace(SOFT_HYPHEN, ""));
+    }
     for part in text.split(is_split).filter(|p| !p.is_empty()) {
         emit(part.to_owned().into());
     }

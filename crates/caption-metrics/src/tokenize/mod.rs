@@ -5,6 +5,7 @@ mod apostrophes;
 mod compounds;
 mod lexer;
 mod numbers;
+mod sigma;
 mod signs;
 mod smileys;
 mod text;

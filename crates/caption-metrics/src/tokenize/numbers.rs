@@ -6,7 +6,7 @@ use super::text::{SOFT_HYPHEN, Text, is_digit};
 /// All of them that start at `i`.
 pub(super) fn offer(text: Text, i: usize, found: &mut Found) {
     number(text, i, found);
-    if matches!(text.byte(i), b'0'..=b'9') {
+    if is_digit(text.at(i)) {
         fraction(text, i, found);
         date(text, i, found);
     }
@@ -41,22 +41,33 @@ fn digits(text: Text, i: usize, low: usize, high: usize) -> Option<usize> {
     (end >= i + low).then_some(end)
 }
 
+/// One to four digits of any script.
+fn any_digits(text: Text, mut i: usize) -> Option<usize> {
+    let start = i;
+    for _ in 0..4 {
+        if is_digit(text.at(i)) {
+            i += text.at(i).len_utf8();
+        }
+    }
+    (i > start).then_some(i)
+}
+
 /// `1/2`, `1 1/2`, `1-1/2`.
 fn fraction(text: Text, i: usize, found: &mut Found) {
     let parts = |i| {
-        let over = digits(text, i, 1, 4)?;
+        let over = any_digits(text, i)?;
         let slash = match text.at(over) {
             '/' => over + 1,
             '\\' if text.byte(over + 1) == b'/' => over + 2,
             '\u{2044}' => over + 3,
             _ => return None,
         };
-        digits(text, slash, 1, 4)
+        any_digits(text, slash)
     };
     if let Some(end) = parts(i) {
         found.offer(end, Kind::Plain);
     }
-    if let Some(whole) = digits(text, i, 1, 4)
+    if let Some(whole) = any_digits(text, i)
         && matches!(text.at(whole), ' ' | '-' | '\u{a0}')
         && let Some(end) = parts(whole + text.at(whole).len_utf8())
     {

@@ -29,7 +29,7 @@ pub(super) fn offer_after_letter(text: Text, i: usize, found: &mut Found) {
         if end == behind {
             return;
         }
-        found.offer(end, Kind::Plain);
+        found.offer_word(text, end);
     }
 }
 
@@ -55,6 +55,10 @@ pub(super) fn offer(text: Text, i: usize, found: &mut Found) {
         '\'' | '`' => {
             let end = run(c as u8).min(i + 2);
             found.offer(end, Kind::Punctuation);
+            let next = text.at(one);
+            if c == '`' && is_quote(next) {
+                found.offer(one + next.len_utf8(), Kind::Quotes);
+            }
         }
         '"' => found.offer(one, Kind::Punctuation),
         '\u{96}' | '\u{97}' | '\u{2013}'..='\u{2015}' | '\u{85}' | '\u{2026}' => found.offer(one, Kind::Punctuation),
@@ -111,13 +115,13 @@ fn is_small(c: char) -> bool {
 }
 
 fn is_quote(c: char) -> bool {
-    matches!(c, '\u{91}'..='\u{94}' | '\u{2018}'..='\u{201f}' | '\u{2039}' | '\u{203a}' | '«' | '»')
+    matches!(c, '`' | '\u{91}'..='\u{94}' | '\u{2018}'..='\u{201f}' | '\u{2039}' | '\u{203a}' | '«' | '»')
 }
 
 /// A quotation mark in ASCII.
 pub(super) fn quote(c: char) -> &'static str {
     match c {
-        '\u{91}' | '\u{2018}' | '\u{201b}' | '\u{2039}' => "`",
+        '`' | '\u{91}' | '\u{2018}' | '\u{201b}' | '\u{2039}' => "`",
         '\u{92}' | '\u{2019}' | '\u{203a}' => "'",
         '\u{93}' | '\u{201c}' | '«' => "``",
         '\u{94}' | '\u{201d}' | '»' => "''",

@@ -1,5 +1,6 @@
 //! Smileys.
 
+use super::apostrophes::left_or_right;
 use super::lexer::{Found, Kind};
 use super::text::Text;
 
@@ -8,8 +9,11 @@ pub(super) fn offer(text: Text, i: usize, found: &mut Found) {
     western(text, i, found);
     eastern(text, i, found);
     let wide = |b| b | 0x20 == b'o';
-    if wide(text.byte(i)) && matches!(text.byte(i + 1), b'.' | b'\'' | b'`' | b'_') && wide(text.byte(i + 2)) {
-        found.offer(i + 3, Kind::Plain);
+    if wide(text.byte(i))
+        && let Some(j) = if matches!(text.byte(i + 1), b'.' | b'_') { Some(i + 2) } else { left_or_right(text, i + 1) }
+        && wide(text.byte(j))
+    {
+        found.offer(j + 1, Kind::Plain);
     }
 }
 
@@ -27,7 +31,7 @@ fn western(text: Text, i: usize, found: &mut Found) {
     }
     let mouth = b"()@DOP[\\]dp{|".contains(&text.byte(at));
     // A nose may be a mouth's first sign only as itself: without a mouth there is no smiley.
-    if mouth {
+    if mouth && !text.byte(at + 1).is_ascii_alphanumeric() {
         found.offer(at + 1, Kind::Brackets);
     }
 }
@@ -36,7 +40,7 @@ fn eastern(text: Text, i: usize, found: &mut Found) {
     let eye = |b: u8| matches!(b, b'\'' | b'-' | b'<' | b'=' | b'>' | b'^' | b'x' | b'~');
     if text.byte(i) != b'(' {
         let right = text.byte(i + 2);
-        if eye(text.byte(i)) && text.byte(i) != b'x' && text.byte(i + 1) == b'_' && eye(right) && right != b'\'' {
+        if eye(text.byte(i)) && text.byte(i + 1) == b'_' && eye(right) {
             found.offer(i + 3, Kind::Plain);
         }
         return;

@@ -79,7 +79,7 @@ impl<'a> Text<'a> {
             None => END,
             Some(b'\n') => ' ',
             Some(&b) if b < 0x80 => b as char,
-            _ => self.s[i..].chars().next().unwrap_or(END),
+            _ => self.s.get(i..).and_then(|rest| rest.chars().next()).unwrap_or(END),
         }
     }
 

@@ -1,5 +1,6 @@
 //! Words, and those that the Penn Treebank splits in two.
 
+use super::apostrophes::clitic_behind;
 use super::lexer::{Found, Kind};
 use super::text::{Class, Text, class, is_word};
 
@@ -25,7 +26,6 @@ pub(super) fn offer(text: Text, i: usize, found: &mut Found) {
     if let Some(mut end) = run(text, i) {
         loop {
             if matches!(text.byte(end), b'.' | b'!' | b'?')
-                && class(text.at(end + 1)) == Class::Letter
                 && let Some(next) = run(text, end + 1)
             {
                 end = next;
@@ -33,7 +33,10 @@ pub(super) fn offer(text: Text, i: usize, found: &mut Found) {
                 break;
             }
         }
-        found.offer(end, Kind::Plain);
+        if let Some(seen) = clitic_behind(text, end) {
+            found.offer_seen(end, seen, Kind::Plain);
+        }
+        found.offer_word(text, end);
     }
 }
 
