@@ -1,7 +1,7 @@
 //! Apostrophes: clitics, shortened words, names.
 
 use super::lexer::{Found, Kind};
-use super::text::{Class, END, Text, class, is_line_break, is_space};
+use super::text::{Class, END, SOFT_HYPHEN, Text, class, is_line_break, is_space};
 
 /// Clitics behind the apostrophe, which no ASCII letter may follow.
 const CLITICS: [&str; 6] = ["ll", "re", "ve", "s", "m", "d"];
@@ -88,10 +88,10 @@ fn negation(text: Text, i: usize, found: &mut Found) {
     if let Some(end) = not(text, i) {
         found.offer(end, Kind::Clitic);
     }
-    let run = text.bytes(i, |b| b.is_ascii_alphabetic());
+    let run = text.run(i, |c| c.is_ascii_alphabetic() || c == SOFT_HYPHEN);
     if run >= i + 2
         && text.byte(run - 1) | 0x20 == b'n'
-        && text.byte(run - 2) | 0x20 != b'n'
+        && text.s[i..run - 1].trim_end_matches(SOFT_HYPHEN).ends_with(|c| !matches!(c, 'n' | 'N'))
         && let Some(seen) = not(text, run - 1)
     {
         found.offer_seen(run - 1, seen, Kind::Plain);
@@ -123,7 +123,7 @@ fn single(text: Text, i: usize, found: &mut Found) {
     {
         let end = text.run(j, |c| class(c) == Class::Letter);
         if text.s[j..end].chars().nth(1).is_some() {
-            found.offer_word(text, end);
+            found.offer(end, Kind::Plain);
         }
     }
 }
@@ -137,7 +137,7 @@ fn vowels(text: Text, i: usize, found: &mut Found) {
     if let Some(j) = left_or_right(text, letters)
         && (is_vowel(text.byte(j)) && text.byte(j) != b'y' || text.byte(j).is_ascii_uppercase())
     {
-        found.offer_word(text, text.run(j, |c| class(c) == Class::Letter));
+        found.offer(text.run(j, |c| class(c) == Class::Letter), Kind::Plain);
     }
 }
 

@@ -3,7 +3,7 @@
 use super::abbreviations::letters_with_stops;
 use super::apostrophes::left_or_right;
 use super::lexer::{Found, Kind, Memory};
-use super::text::{Text, is_letter_or_digit};
+use super::text::{SOFT_HYPHEN, Text, is_letter_or_digit};
 
 /// Compounds that start with the letter or digit at `i`.
 pub(super) fn offer(text: Text, i: usize, memory: &mut Memory, found: &mut Found) {
@@ -12,8 +12,7 @@ pub(super) fn offer(text: Text, i: usize, memory: &mut Memory, found: &mut Found
         named_tail(text, end, found);
     }
     slashed(text, i, found);
-    let alphanumeric = |i| text.bytes(i, |b| b.is_ascii_alphanumeric());
-    let plain = alphanumeric(i);
+    let plain = ascii_part(text, i);
     if plain == i {
         return;
     }
@@ -22,8 +21,8 @@ pub(super) fn offer(text: Text, i: usize, memory: &mut Memory, found: &mut Found
     }
     // The first part may have dots and commas inside and behind: `5.5-inch`, `1,000-foot`, `mr.-and-mrs`.
     if i >= memory.no_dotted_before {
-        let dotted = text.bytes(plain, |b| matches!(b, b'.' | b',') || b.is_ascii_alphanumeric());
-        if dotted > plain && text.byte(dotted) == b'-' && text.byte(dotted + 1).is_ascii_alphanumeric() {
+        let dotted = text.run(plain, |c| matches!(c, '.' | ',') || is_ascii_part(c));
+        if dotted > plain && text.byte(dotted) == b'-' && is_ascii_part(text.at(dotted + 1)) {
             acronym_tail(text, dotted, found);
         } else {
             memory.no_dotted_before = dotted;
@@ -58,11 +57,23 @@ fn named_tail(text: Text, mut end: usize, found: &mut Found) {
     }
 }
 
+/// ASCII letters and digits, soft hyphens among them.
+fn ascii_part(text: Text, i: usize) -> usize {
+    if !text.byte(i).is_ascii_alphanumeric() {
+        return i;
+    }
+    text.run(i, is_ascii_part)
+}
+
+fn is_ascii_part(c: char) -> bool {
+    c.is_ascii_alphanumeric() || c == SOFT_HYPHEN
+}
+
 /// Hyphens with parts of ASCII letters and digits or acronyms (`anti-u.s.`), then perhaps parts after underscores.
 fn acronym_tail(text: Text, mut end: usize, found: &mut Found) {
     while matches!(text.byte(end), b'-') {
         let acronym = letters_with_stops(text, end + 1);
-        let part = text.bytes(end + 1, |b| b.is_ascii_alphanumeric());
+        let part = text.run(end + 1, is_ascii_part);
         if acronym > end + 3 {
             end = acronym;
         } else if part > end + 1 {

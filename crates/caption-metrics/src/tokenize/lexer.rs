@@ -1,14 +1,19 @@
 //! The longest match: every recogniser looks at the same place and the one that sees furthest wins.
 
-use super::text::{Class, SOFT_HYPHEN, Text, class, is_line_break};
+use super::text::{Class, SOFT_HYPHEN, Text, class, is_line_break, is_space};
 use super::sigma;
 use super::{abbreviations, apostrophes, compounds, numbers, signs, smileys, web, words};
+
+/// Tokens that the evaluation removes.
+const PUNCTUATION: [&str; 13] = ["''", "'", "``", "`", ".", "?", "!", ",", ":", "-", "--", "...", ";"];
 
 /// How the text of a match becomes tokens.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Kind {
     /// As it stands, without soft hyphens; spaces inside part it.
     Plain,
+    /// As [`Kind::Plain`], but with soft hyphens and entities: addresses.
+    Verbatim,
     /// As [`Kind::Plain`], with round brackets spelled out.
     Brackets,
     /// Two tokens, parted at this byte offset of the text.
@@ -86,6 +91,9 @@ pub(super) fn longest(text: Text, i: usize, memory: &mut Memory) -> Option<Found
             compounds::offer(text, i, memory, &mut found);
             smileys::offer(text, i, &mut found);
             signs::offer_after_letter(text, i, &mut found);
+            if c == SOFT_HYPHEN {
+                numbers::offer(text, i, &mut found);
+            }
         }
         Class::Digit => {
             numbers::offer(text, i, &mut found);
@@ -105,6 +113,7 @@ pub(super) fn longest(text: Text, i: usize, memory: &mut Memory) -> Option<Found
             web::offer(text, i, memory, &mut found);
             signs::offer(text, i, &mut found);
             apostrophes::offer(text, i, &mut found);
+            found.offer(text.run(i, is_space), Kind::Punctuation);
         }
     }
     (found.end > i).then_some(found)
@@ -119,7 +128,10 @@ pub(super) fn send<'a>(raw: &'a str, kind: Kind, emit: &mut dyn FnMut(std::borro
             emit(lower(&raw[..at]));
             emit(lower(&raw[at..]));
         }
-        Kind::Clitic => send_parts(&raw.replace(['\u{2018}', '\u{2019}', '\u{92}'], "'").replace("&apos;", "'"), emit),
+        Kind::Clitic => {
+            let plain = raw.replace(['\u{2019}', '\u{92}'], "'").replace(['\u{2018}', '\u{91}'], "`");
+            send_parts(&plain.replace("&apos;", "'"), emit);
+        }
         Kind::Brackets => send_parts(&raw.replace('(', "-LRB-").replace(')', "-RRB-"), emit),
         Kind::Quotes => {
             let spelled: String = raw.chars().map(signs::quote).collect();
@@ -130,6 +142,7 @@ pub(super) fn send<'a>(raw: &'a str, kind: Kind, emit: &mut dyn FnMut(std::borro
         Kind::Plain if raw.is_ascii() && !raw.bytes().any(|b| b.is_ascii_uppercase() || b <= b' ') => {
             emit(raw.into());
         }
+        Kind::Verbatim => send_lower(raw, emit),
         Kind::Plain => send_parts(raw, emit),
     }
 }
@@ -143,10 +156,13 @@ fn lower(word: &str) -> std::borrow::Cow<'_, str> {
 }
 
 fn send_parts<'a>(raw: &str, emit: &mut dyn FnMut(std::borrow::Cow<'a, str>)) {
-    let text = raw.replace(SOFT_HYPHEN, "").replace("&amp;", "&");
-    let mut text = text.to_lowercase();
-    if text.contains(['σ', 'ς']) && raw.contains('Σ') {
-        text = sigma::lower(&raw.replace(SOFT_HYPHEN, ""));
+    send_lower(&raw.replace(SOFT_HYPHEN, "").replace("&amp;", "&"), emit);
+}
+
+fn send_lower<'a>(raw: &str, emit: &mut dyn FnMut(std::borrow::Cow<'a, str>)) {
+    let text = if raw.contains('Σ') { sigma::lower(raw) } else { raw.to_lowercase() };
+    if PUNCTUATION.contains(&text.as_str()) {
+        return;
     }
     for part in text.split(is_split).filter(|p| !p.is_empty()) {
         emit(part.to_owned().into());

@@ -31,7 +31,7 @@ pub fn tokenize_each<'a>(caption: &'a str, mut emit: impl FnMut(Cow<'a, str>)) {
     let mut i = 0;
     while i < caption.len() {
         if text.byte(i) == b' ' {
-            i += 1;
+            i = text.run(i, text::is_space);
             continue;
         }
         match lexer::longest(text, i, &mut memory) {

@@ -1,17 +1,22 @@
 //! Lower case with the final sigma where Java puts it.
 
+use super::text::{is_digit, is_word};
+
 /// Lower case. A capital sigma is final when its word has a cased letter before it and none behind it. Unlike in the
 /// standard library, hyphens, dots and digits inside the word do not matter.
 pub(super) fn lower(text: &str) -> String {
+    let chars: Vec<char> = text.chars().collect();
     let mut out = String::with_capacity(text.len());
-    for (i, c) in text.char_indices() {
-        if c != 'Σ' {
-            out.extend(c.to_lowercase());
-            continue;
+    for word in chars.chunk_by(|&a, &b| joins(a, b)) {
+        let first = word.iter().position(|&c| is_cased(c)).unwrap_or(word.len());
+        let last = word.iter().rposition(|&c| is_cased(c)).unwrap_or(0);
+        for (i, &c) in word.iter().enumerate() {
+            match c {
+                'Σ' if first < i && last == i => out.push('ς'),
+                'Σ' => out.push('σ'),
+                _ => out.extend(c.to_lowercase()),
+            }
         }
-        let before = text[..i].chars().rev().take_while(|&c| joins(c)).any(is_cased);
-        let behind = text[i + c.len_utf8()..].chars().take_while(|&c| joins(c)).any(is_cased);
-        out.push(if before && !behind { 'ς' } else { 'σ' });
     }
     out
 }
@@ -20,8 +25,16 @@ fn is_cased(c: char) -> bool {
     c.is_lowercase() || c.is_uppercase() || matches!(c, 'ǅ' | 'ǈ' | 'ǋ' | 'ǲ')
 }
 
-/// Does the character continue a word?
-fn joins(c: char) -> bool {
-    let ideograph = matches!(c, '\u{3000}'..='\u{9fff}' | '\u{f900}'..='\u{faff}');
-    !ideograph && !matches!(c, '@' | '!' | '/' | '?' | ':' | ';')
+/// Do two neighbours stand in one word?
+fn joins(a: char, b: char) -> bool {
+    let inside = |c| {
+        let ideograph = matches!(c, '\u{3000}'..='\u{9fff}' | '\u{f900}'..='\u{faff}');
+        !ideograph && is_word(c)
+    };
+    let link = |c| matches!(c, '-' | '_' | '.' | '\u{2010}' | '\u{2011}');
+    let apostrophe = |c| matches!(c, '\'' | '\u{2019}');
+    let letter = |c| inside(c) && !is_digit(c);
+    (inside(a) || link(a)) && (inside(b) || link(b))
+        || apostrophe(a) && letter(b)
+        || letter(a) && apostrophe(b)
 }

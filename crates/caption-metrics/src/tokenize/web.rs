@@ -1,7 +1,7 @@
 //! Addresses, names with `@` and `#`, file names, tags and entities.
 
 use super::lexer::{Found, Kind, Memory};
-use super::text::{Class, END, SOFT_HYPHEN, Text, class, is_line_break, is_space, is_word};
+use super::text::{Class, END, Text, class, is_line_break, is_space, is_word};
 
 /// What may stand behind the dot of a file name.
 const EXTENSIONS: &[&str] = &[
@@ -26,21 +26,21 @@ pub(super) fn offer(text: Text, i: usize, memory: &mut Memory, found: &mut Found
 
 /// Ends an address.
 fn blank(c: char) -> bool {
-    matches!(c, ' ' | '\t' | '\r' | '\u{c}' | '\u{a0}' | '"' | '<' | '>' | '|' | '(' | ')' | END)
+    matches!(c, ' ' | '\t' | '\r' | '\u{c}' | '"' | '<' | '>' | '|' | '(' | ')' | END)
 }
 
 /// `@name`.
 fn mention(text: Text, i: usize, found: &mut Found) {
     if text.byte(i + 1).is_ascii_alphabetic() || text.byte(i + 1) == b'_' {
-        found.offer(text.bytes(i + 1, |b| b.is_ascii_alphanumeric() || b == b'_'), Kind::Plain);
+        found.offer(text.bytes(i + 1, |b| b.is_ascii_alphanumeric() || b == b'_'), Kind::Verbatim);
     }
 }
 
 /// `#word`, letters only.
 fn hashtag(text: Text, i: usize, found: &mut Found) {
-    let end = text.run(i + 1, |c| class(c) == Class::Letter || c == SOFT_HYPHEN);
+    let end = text.run(i + 1, |c| matches!(class(c), Class::Letter | Class::Mark));
     if end > i + 1 {
-        found.offer(end, Kind::Plain);
+        found.offer(end, Kind::Verbatim);
     }
 }
 
@@ -58,7 +58,7 @@ fn url(text: Text, i: usize, found: &mut Found) {
         if text.has(i, scheme)
             && let Some(end) = address(text, i + scheme.len(), |c| !matches!(c, '{' | '}'))
         {
-            found.offer(end, Kind::Plain);
+            found.offer(end, Kind::Verbatim);
         }
     }
 }
@@ -111,11 +111,11 @@ fn domain_of(
         at = end + 1;
         if let Some(end) = top(at) {
             any = true;
-            found.offer(end, Kind::Plain);
+            found.offer(end, Kind::Verbatim);
             if text.byte(end) == b'/'
                 && let Some(end) = address(text, end + 1, |_| true)
             {
-                found.offer(end, Kind::Plain);
+                found.offer(end, Kind::Verbatim);
             }
         }
     }
@@ -134,7 +134,7 @@ fn file(text: Text, i: usize, memory: &mut Memory, found: &mut Found) {
         let behind = text.at(end);
         let ends = matches!(behind, '.' | ',' | '!' | '?' | END) || is_space(behind) || is_line_break(behind);
         if ends && EXTENSIONS.iter().any(|e| e.len() == end - start && text.has(start, e)) {
-            found.offer_seen(end, end + behind.len_utf8(), Kind::Plain);
+            found.offer_seen(end, end + behind.len_utf8(), Kind::Verbatim);
             any = true;
         }
         if end == start {
@@ -158,7 +158,7 @@ fn email(text: Text, i: usize, memory: &mut Memory, found: &mut Found) {
     let (mut fresh, mut inside, mut dot) = (false, false, false);
     loop {
         let c = text.at(at);
-        if blank(c) || matches!(c, '{' | '}') {
+        if blank(c) || matches!(c, '{' | '}' | '\u{a0}') {
             break;
         }
         at += c.len_utf8();
@@ -172,7 +172,7 @@ fn email(text: Text, i: usize, memory: &mut Memory, found: &mut Found) {
         }
     }
     match end {
-        Some(end) => found.offer(if text.byte(end) == b'>' { end + 1 } else { end }, Kind::Plain),
+        Some(end) => found.offer(if text.byte(end) == b'>' { end + 1 } else { end }, Kind::Verbatim),
         None => memory.no_email_before = at,
     }
 }
@@ -188,7 +188,7 @@ fn tag(text: Text, i: usize, found: &mut Found) {
         _ => opening_tag(text, i + 1),
     };
     if let Some(end) = end.filter(|&end| text.byte(end) == b'>') {
-        found.offer(end + 1, Kind::Plain);
+        found.offer(end + 1, Kind::Verbatim);
     }
 }
 
@@ -203,11 +203,11 @@ fn opening_tag(text: Text, i: usize) -> Option<usize> {
     let mut end = tag_name(text, i)?;
     while end < i + LONGEST_TAG {
         let next = tag_space(text, end);
-        if text.byte(next) == b'/' {
-            return Some(next + 1);
-        }
-        if next == end || text.byte(next) == b'>' {
-            return Some(next);
+        match text.byte(next) {
+            b'/' => return Some(next + 1),
+            b'>' => return Some(next),
+            _ if next == end => return None,
+            _ => {}
         }
         end = tag_name(text, next)?;
         let equals = tag_space(text, end);
@@ -238,7 +238,7 @@ fn tag_name(text: Text, i: usize) -> Option<usize> {
 }
 
 fn tag_space(text: Text, i: usize) -> usize {
-    text.run(i, |c| matches!(c, ' ' | '\u{a0}'))
+    text.bytes(i, |b| b == b' ')
 }
 
 /// Entities of SGML: a few have a meaning, numbered ones stay.
@@ -261,13 +261,13 @@ fn entity(text: Text, i: usize, found: &mut Found) {
     }
     for name in ["&cdq;", "&ht;", "&lr;", "&odq;", "&qc;", "&ql;", "&qr;", "&tl;", "&ur;"] {
         if text.has(i, name) {
-            found.offer(i + name.len(), Kind::Plain);
+            found.offer(i + name.len(), Kind::Verbatim);
         }
     }
     if text.byte(i + 1) == b'#' {
         let end = text.bytes(i + 2, |b| b.is_ascii_digit());
         if end > i + 2 && text.byte(end) == b';' {
-            found.offer(end + 1, Kind::Plain);
+            found.offer(end + 1, Kind::Verbatim);
         }
     }
 }
