@@ -118,6 +118,14 @@ fn sentence_start(text: Text, i: usize) -> Option<usize> {
     (starts && (blank(behind) || behind == END)).then_some(end + behind.len_utf8())
 }
 
+/// Is the word in the sorted list, in any case? One letter of `mfg.`, `mtg.`, `pte.` and `pty.` has to be small.
 fn listed(list: &[&str], word: &str) -> bool {
-    list.binary_search_by(|w| w.bytes().cmp(word.bytes().map(|b| b.to_ascii_lowercase()))).is_ok()
+    let Ok(at) = list.binary_search_by(|w| w.bytes().cmp(word.bytes().map(|b| b.to_ascii_lowercase()))) else {
+        return false;
+    };
+    match list[at] {
+        "mfg" | "mtg" => word.as_bytes()[1].is_ascii_lowercase(),
+        "ppte" | "pptes" | "ppty" | "pptys" | "pte" | "ptes" | "pty" | "ptys" => word.contains(['e', 'y']),
+        _ => true,
+    }
 }

@@ -10,7 +10,7 @@ const CLITICS: [&str; 6] = ["ll", "re", "ve", "s", "m", "d"];
 const SHORTENED: [&str; 4] = ["till", "til", "cause", "em"];
 
 /// Words with an apostrophe inside or at the end.
-const WORDS: [&str; 7] = ["c'mon", "e'er", "ev'ry", "li'l", "nat'l", "nor'easter", "s'mores"];
+const WORDS: [&str; 9] = ["c'est", "c'mon", "cap'n", "e'er", "ev'ry", "li'l", "nat'l", "nor'easter", "s'mores"];
 
 /// Words that end in an apostrophe of any form.
 const ENDING: [&str; 3] = ["dunkin", "ol", "somethin"];
@@ -37,7 +37,7 @@ pub(super) fn offer(text: Text, i: usize, found: &mut Found) {
     if text.has(j, "n") {
         found.offer(text.apostrophe(j + 1).unwrap_or(j + 1), Kind::Plain);
     }
-    if matches!(text.byte(j), b'2'..=b'9') && text.byte(j + 1) == b'0' && text.byte(j + 2) == b's' {
+    if matches!(text.byte(j), b'2'..=b'9') && text.byte(j + 1) == b'0' && text.byte(j + 2) | 0x20 == b's' {
         found.offer(j + 3, Kind::Plain);
     }
     let c = text.at(j + 2);

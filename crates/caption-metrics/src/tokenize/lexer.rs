@@ -18,6 +18,8 @@ pub(super) enum Kind {
     Brackets,
     /// Two tokens, parted at this byte offset of the text.
     Parted(usize),
+    /// As [`Kind::Plain`], with `&` for its entity.
+    Ampersands,
     /// As [`Kind::Plain`], with one shape for all apostrophes.
     Clitic,
     /// Typographic quotation marks, each written in ASCII.
@@ -49,11 +51,16 @@ impl Found {
     /// after an abbreviation inside a sentence.
     #[inline]
     pub(super) fn offer_word(&mut self, text: Text, end: usize) {
-        self.offer(end, Kind::Plain);
+        self.offer_joined(text, end, Kind::Plain);
+    }
+
+    /// [`Found::offer_word`] of another kind.
+    pub(super) fn offer_joined(&mut self, text: Text, end: usize, kind: Kind) {
+        self.offer(end, kind);
         if text.byte(end) == b'.' {
             let c = text.at(end + 1);
             if matches!(c, ',' | ';' | ':' | '\u{3001}') {
-                self.offer_seen(end + 1, end + 1 + c.len_utf8(), Kind::Plain);
+                self.offer_seen(end + 1, end + 1 + c.len_utf8(), kind);
             }
         }
     }
@@ -132,6 +139,7 @@ pub(super) fn send<'a>(raw: &'a str, kind: Kind, emit: &mut dyn FnMut(std::borro
             let plain = raw.replace(['\u{2019}', '\u{92}'], "'").replace(['\u{2018}', '\u{91}'], "`");
             send_parts(&plain.replace("&apos;", "'"), emit);
         }
+        Kind::Ampersands => send_lower(&raw.to_lowercase().replace("&amp;", "&"), emit),
         Kind::Brackets => send_parts(&raw.replace('(', "-LRB-").replace(')', "-RRB-"), emit),
         Kind::Quotes => {
             let spelled: String = raw.chars().map(signs::quote).collect();
@@ -156,9 +164,10 @@ fn lower(word: &str) -> std::borrow::Cow<'_, str> {
 }
 
 fn send_parts<'a>(raw: &str, emit: &mut dyn FnMut(std::borrow::Cow<'a, str>)) {
-    send_lower(&raw.replace(SOFT_HYPHEN, "").replace("&amp;", "&"), emit);
+    send_lower(&raw.replace(SOFT_HYPHEN, ""), emit);
 }
 
+/// Sends the parts between spaces in lower case.
 fn send_lower<'a>(raw: &str, emit: &mut dyn FnMut(std::borrow::Cow<'a, str>)) {
     let text = if raw.contains('Σ') { sigma::lower(raw) } else { raw.to_lowercase() };
     if PUNCTUATION.contains(&text.as_str()) {

@@ -21,7 +21,7 @@ pub(super) fn offer_after_letter(text: Text, i: usize, found: &mut Found) {
     }
     loop {
         let behind = match text.byte(end) {
-            b'&' if text.s[end..].starts_with("&amp;") => end + 5,
+            b'&' if text.has(end, "&amp;") => end + 5,
             b'&' | b'+' => end + 1,
             _ => return,
         };
@@ -29,7 +29,7 @@ pub(super) fn offer_after_letter(text: Text, i: usize, found: &mut Found) {
         if end == behind {
             return;
         }
-        found.offer_word(text, end);
+        found.offer_joined(text, end, Kind::Ampersands);
     }
 }
 

@@ -127,7 +127,7 @@ impl<'a> Text<'a> {
         match self.at(i) {
             '\'' => Some(i + 1),
             c @ ('\u{2019}' | '\u{92}') => Some(i + c.len_utf8()),
-            '&' if self.s[i..].starts_with("&apos;") => Some(i + 6),
+            '&' if self.has(i, "&apos;") => Some(i + 6),
             _ => None,
         }
     }

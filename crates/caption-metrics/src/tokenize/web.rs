@@ -148,7 +148,11 @@ fn file(text: Text, i: usize, memory: &mut Memory, found: &mut Found) {
 
 /// `name@example.com`. The name may hold nearly anything, the domain has parts between single dots.
 fn email(text: Text, i: usize, memory: &mut Memory, found: &mut Found) {
-    let start = if text.byte(i) == b'<' { i + 1 } else { i };
+    let start = match text.byte(i) {
+        b'<' => i + 1,
+        b'&' if text.has(i, "&lt;") => i + 4,
+        _ => i,
+    };
     if i < memory.no_email_before || !text.byte(start).is_ascii_alphanumeric() {
         return;
     }
@@ -255,6 +259,11 @@ fn entity(text: Text, i: usize, found: &mut Found) {
         ("&md;", Kind::Punctuation),
     ];
     for (name, kind) in known {
+        // In other cases these two are no marks of quotation.
+        let kind = match name {
+            "&apos;" | "&quot;" if !text.s[i..].starts_with(name) => Kind::Plain,
+            _ => kind,
+        };
         if text.has(i, name) {
             found.offer(i + name.len(), kind);
         }

@@ -58,5 +58,5 @@ pub(super) fn accented_entity(text: Text, i: usize) -> Option<usize> {
     if text.byte(i) != b'&' || !matches!(text.byte(i + 1) | 0x20, b'a' | b'e' | b'i' | b'o' | b'u') {
         return None;
     }
-    ["acute;", "grave;", "uml;"].into_iter().find(|n| text.s[i + 2..].starts_with(n)).map(|n| i + 2 + n.len())
+    ["acute;", "grave;", "uml;"].into_iter().find(|n| text.has(i + 2, n)).map(|n| i + 2 + n.len())
 }
