@@ -1,6 +1,6 @@
 //! Caption metrics over strings: what a generated caption is worth against human references.
 //!
-//! - [`tokenize`]: words as the COCO caption evaluation sees them (an approximation of its PTB tokenizer);
+//! - [`tokenize`]: words as the COCO caption evaluation sees them, equal to its PTB tokenizer;
 //! - [`bleu`]: corpus BLEU-1..4, equal to pycocoevalcap's `BleuScorer` with the closest reference length;
 //! - [`bootstrap`]: the interval of any of them over resampled images;
 //! - [`CollapseReport`]: does a model say (nearly) the same sentence for every image?
@@ -16,4 +16,4 @@ mod tokenize;
 pub use bleu::{Bleu, BleuError, bleu, bleu_of_captions};
 pub use bootstrap::{bootstrap, percentile};
 pub use collapse::CollapseReport;
-pub use tokenize::tokenize;
+pub use tokenize::{tokenize, tokenize_each};

@@ -2,24 +2,25 @@
 
 use super::lexer::{Found, Kind};
 use super::text::{END, Text, is_digit, is_line_break, is_space};
+use super::web::tag;
 
 /// Before names: a word that follows directly or behind a hyphen joins them (`mr.-x`).
 const TITLES: &[&str] = &[
-    "adj", "adm", "adv", "alex", "assoc", "asst", "atty", "attys", "ave", "brig", "capt", "cf", "cie", "cmdr", "col",
-    "comdr", "cpl", "dept", "det", "dr", "drs", "elec", "ens", "ft", "gen", "gov", "govs", "hon", "insp", "invt",
-    "jos", "lieut", "lt", "maj", "messrs", "mfg", "mlle", "mme", "mr", "mrs", "ms", "msgr", "mt", "mtg", "natl", "pfc",
-    "ph", "pres", "prof", "profs", "pvt", "rep", "reps", "rev", "sen", "sens", "sfc", "sgt", "spc", "st", "ste",
-    "supt", "supts", "treas", "vs", "wm",
+    "adj", "adm", "adv", "alex", "assoc", "asst", "atty", "attys", "ave", "brig", "capt", "cf", "cie",
+    "cmdr", "col", "comdr", "cpl", "dept", "det", "dr", "drs", "elec", "ens", "ft", "gen", "gov", "govs",
+    "hon", "insp", "invt", "jos", "lieut", "lt", "maj", "messrs", "mfg", "mlle", "mme", "mr", "mrs", "ms",
+    "msgr", "mt", "mtg", "natl", "pfc", "ph", "pres", "prof", "profs", "pvt", "rep", "reps", "rev", "sen",
+    "sens", "sfc", "sgt", "spc", "st", "ste", "supt", "supts", "treas", "vs", "wm",
 ];
 
 /// Months, days, states, companies and what else may end a sentence.
 const OTHERS: &[&str] = &[
-    "al", "ala", "apr", "ariz", "assn", "aug", "bhd", "bldg", "blvd", "bros", "calif", "co", "colo", "conn", "corp",
-    "cos", "ct", "dak", "dec", "ed.d", "esq", "est", "etc", "ext", "feb", "fla", "fri", "ga", "inc", "ind", "intl",
-    "jan", "jr", "jul", "jun", "kan", "kans", "ky", "ltd", "mar", "md", "mich", "minn", "mo", "mon", "mont", "neb",
-    "nev", "nov", "oct", "okla", "penn", "ph.d", "plc", "ppte", "pptes", "ppty", "pptys", "pte", "ptes", "pty", "ptys",
-    "rd", "rt", "sep", "sept", "seq", "sq", "sr", "sys", "tel", "tenn", "thu", "thurs", "tue", "tues", "univ", "va",
-    "vt", "wed", "wis", "wisc", "wyo",
+    "al", "ala", "apr", "ariz", "assn", "aug", "bhd", "bldg", "blvd", "bros", "calif", "co", "colo", "conn",
+    "corp", "cos", "ct", "dak", "dec", "ed.d", "esq", "est", "etc", "ext", "feb", "fla", "fri", "ga", "inc",
+    "ind", "intl", "jan", "jr", "jul", "jun", "kan", "kans", "ky", "ltd", "mar", "md", "mich", "minn", "mo",
+    "mon", "mont", "neb", "nev", "nov", "oct", "okla", "penn", "ph.d", "plc", "ppte", "pptes", "ppty",
+    "pptys", "pte", "ptes", "pty", "ptys", "rd", "rt", "sep", "sept", "seq", "sq", "sr", "sys", "tel",
+    "tenn", "thu", "thurs", "tue", "tues", "univ", "va", "vt", "wed", "wis", "wisc", "wyo",
 ];
 
 /// States whose name is also a word: only with a capital.
@@ -30,25 +31,64 @@ const NUMBERED: &[&str] = &["art", "ca", "fig", "figs", "no", "nos", "op", "pp",
 
 /// Words at which the tokenizer sees a new sentence behind an acronym.
 const OPENERS: &[&str] = &[
-    "a", "about", "according", "after", "an", "as", "at", "but", "he", "her", "here", "however", "if", "in", "it",
-    "last", "many", "more", "now", "once", "one", "other", "our", "she", "since", "so", "some", "such", "that", "the",
-    "their", "then", "there", "these", "they", "this", "we", "what", "when", "while", "yet", "you",
+    "a",
+    "about",
+    "according",
+    "after",
+    "an",
+    "as",
+    "at",
+    "but",
+    "he",
+    "her",
+    "here",
+    "however",
+    "if",
+    "in",
+    "it",
+    "last",
+    "many",
+    "more",
+    "now",
+    "once",
+    "one",
+    "other",
+    "our",
+    "she",
+    "since",
+    "so",
+    "some",
+    "such",
+    "that",
+    "the",
+    "their",
+    "then",
+    "there",
+    "these",
+    "they",
+    "this",
+    "we",
+    "what",
+    "when",
+    "while",
+    "yet",
+    "you",
 ];
 
 /// All abbreviations and acronyms that start at `i`.
 pub(super) fn offer(text: Text, i: usize, found: &mut Found) {
     let first = text.byte(i);
-    if !first.is_ascii_alphabetic() {
+    let end = text.run(i, is_folded);
+    if end == i {
         return;
     }
-    let end = text.bytes(i, |b| b.is_ascii_alphabetic());
     if let Some(end) = text.has(i, "cont'd.").then_some(i + 7) {
         found.offer(end, Kind::Plain);
     }
     if text.byte(end) != b'.' {
         return;
     }
-    if end == i + 1 {
+    if end == i + 1 && first != 0 {
         acronym(text, i, found);
     }
     if end > i + 7 {
@@ -57,7 +97,11 @@ pub(super) fn offer(text: Text, i: usize, found: &mut Found) {
     if title(text, i, end) {
         found.offer(end + 1, Kind::Plain);
     }
-    let stop = if text.byte(end + 2) == b'.' && (text.has(i, "ph.d.") || text.has(i, "ed.d.")) { end + 2 } else { end };
+    let stop = if text.byte(end + 2) == b'.' && (text.has(i, "ph.d.") || text.has(i, "ed.d.")) {
+        end + 2
+    } else {
+        end
+    };
     let word = &text.s[i..stop];
     if listed(OTHERS, word) || first.is_ascii_uppercase() && listed(CAPITALISED, word) {
         let mut seen = stop + 1;
@@ -98,33 +142,37 @@ pub(super) fn letters_with_stops(text: Text, mut i: usize) -> usize {
     i
 }
 
-/// Behind the space at `i` and a word that starts a sentence. The next caption is taken to do so.
+/// Behind the space at `i` and a word or tag that starts a sentence. The next caption is taken to do so.
 fn sentence_start(text: Text, i: usize) -> Option<usize> {
     let blank = |c| is_space(c) || is_line_break(c) || c == '\u{85}';
     let word = text.run(i, blank);
     if text.at(word) == END {
         return Some(word + 3);
     }
-    let end = text.bytes(word, |b| b.is_ascii_alphabetic());
-    if word > i
-        && (text.has(word, "mr.") || text.has(word, "ms."))
-        && text.byte(word) == b'M'
-        && (blank(text.at(word + 3)) || text.at(word + 3) == END)
-    {
-        return Some(word + 3 + text.at(word + 3).len_utf8());
+    if word == i {
+        return None;
     }
+    let end = match text.byte(word) {
+        b'<' => tag(text, word)?,
+        b'M' if text.has(word, "mr.") || text.has(word, "ms.") => word + 3,
+        b'A'..=b'Z' => Some(text.run(word, is_folded)).filter(|&end| listed(OPENERS, &text.s[word..end]))?,
+        _ => return None,
+    };
     let behind = text.at(end);
-    let starts = word > i && text.byte(word).is_ascii_uppercase() && listed(OPENERS, &text.s[word..end]);
-    (starts && (blank(behind) || behind == END)).then_some(end + behind.len_utf8())
+    (blank(behind) || behind == END).then_some(end + behind.len_utf8())
+}
+
+/// Letters that the lists are compared in: those of ASCII and the long s, which counts as an s.
+fn is_folded(c: char) -> bool {
+    c.is_ascii_alphabetic() || c == 'ſ'
 }
 
 /// Is the word in the sorted list, in any case? One letter of `mfg.`, `mtg.`, `pte.` and `pty.` has to be small.
 fn listed(list: &[&str], word: &str) -> bool {
-    let Ok(at) = list.binary_search_by(|w| w.bytes().cmp(word.bytes().map(|b| b.to_ascii_lowercase()))) else {
-        return false;
-    };
+    let folded = || word.chars().map(|c| if c == 'ſ' { 's' } else { c.to_ascii_lowercase() });
+    let Ok(at) = list.binary_search_by(|w| w.chars().cmp(folded())) else { return false };
     match list[at] {
-        "mfg" | "mtg" => word.as_bytes()[1].is_ascii_lowercase(),
+        "mfg" | "mtg" => word.contains(['f', 't']),
         "ppte" | "pptes" | "ppty" | "pptys" | "pte" | "ptes" | "pty" | "ptys" => word.contains(['e', 'y']),
         _ => true,
     }

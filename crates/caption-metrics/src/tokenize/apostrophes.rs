@@ -10,7 +10,8 @@ const CLITICS: [&str; 6] = ["ll", "re", "ve", "s", "m", "d"];
 const SHORTENED: [&str; 4] = ["till", "til", "cause", "em"];
 
 /// Words with an apostrophe inside or at the end.
-const WORDS: [&str; 9] = ["c'est", "c'mon", "cap'n", "e'er", "ev'ry", "li'l", "nat'l", "nor'easter", "s'mores"];
+const WORDS: [&str; 9] =
+    ["c'est", "c'mon", "cap'n", "e'er", "ev'ry", "li'l", "nat'l", "nor'easter", "s'mores"];
 
 /// Words that end in an apostrophe of any form.
 const ENDING: [&str; 3] = ["dunkin", "ol", "somethin"];
@@ -41,11 +42,16 @@ pub(super) fn offer(text: Text, i: usize, found: &mut Found) {
         found.offer(j + 3, Kind::Plain);
     }
     let c = text.at(j + 2);
-    if text.byte(j).is_ascii_digit() && text.byte(j + 1).is_ascii_digit() && (is_space(c) || is_line_break(c) || c == END) {
+    if text.byte(j).is_ascii_digit()
+        && text.byte(j + 1).is_ascii_digit()
+        && (is_space(c) || is_line_break(c) || c == END)
+    {
         found.offer_seen(j + 2, j + 2 + c.len_utf8(), Kind::Plain);
     }
     let behind = text.at(i + 2);
-    if text.byte(i) == b'\'' && text.byte(j).is_ascii_alphabetic() && !matches!(behind, ' ' | '\t' | '\r' | '\u{a0}' | END)
+    if text.byte(i) == b'\''
+        && text.byte(j).is_ascii_alphabetic()
+        && !matches!(behind, ' ' | '\t' | '\r' | '\u{a0}' | END)
     {
         found.offer_seen(j, i + 2 + behind.len_utf8(), Kind::Punctuation);
     }
@@ -119,7 +125,8 @@ fn single(text: Text, i: usize, found: &mut Found) {
         }
     }
     if let Some(j) = left_or_right(text, i + 1)
-        && (matches!(first, b'd' | b'l' | b'n' | b'o') || first.is_ascii_uppercase() && first != b'I' && first != b'Y')
+        && (matches!(first, b'd' | b'l' | b'n' | b'o')
+            || first.is_ascii_uppercase() && first != b'I' && first != b'Y')
     {
         let end = text.run(j, |c| class(c) == Class::Letter);
         if text.s[j..end].chars().nth(1).is_some() {

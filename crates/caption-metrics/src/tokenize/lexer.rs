@@ -1,11 +1,7 @@
 //! The longest match: every recogniser looks at the same place and the one that sees furthest wins.
 
-use super::text::{Class, SOFT_HYPHEN, Text, class, is_line_break, is_space};
-use super::sigma;
+use super::text::{Class, SOFT_HYPHEN, Text, class, is_space};
 use super::{abbreviations, apostrophes, compounds, numbers, signs, smileys, web, words};
-
-/// Tokens that the evaluation removes.
-const PUNCTUATION: [&str; 13] = ["''", "'", "``", "`", ".", "?", "!", ",", ":", "-", "--", "...", ";"];
 
 /// How the text of a match becomes tokens.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -92,9 +88,10 @@ pub(super) fn longest(text: Text, i: usize, memory: &mut Memory) -> Option<Found
         Class::Letter | Class::Mark => {
             words::assimilated(text, i, &mut found);
             words::offer(text, i, &mut found);
+            web::email(text, i, memory, &mut found);
             abbreviations::offer(text, i, &mut found);
-            apostrophes::offer_after_letter(text, i, &mut found);
             web::offer(text, i, memory, &mut found);
+            apostrophes::offer_after_letter(text, i, &mut found);
             compounds::offer(text, i, memory, &mut found);
             smileys::offer(text, i, &mut found);
             signs::offer_after_letter(text, i, &mut found);
@@ -104,12 +101,14 @@ pub(super) fn longest(text: Text, i: usize, memory: &mut Memory) -> Option<Found
         }
         Class::Digit => {
             numbers::offer(text, i, &mut found);
+            web::email(text, i, memory, &mut found);
             web::offer(text, i, memory, &mut found);
             compounds::offer(text, i, memory, &mut found);
         }
         Class::Symbol => {
             apostrophes::offer(text, i, &mut found);
             numbers::offer(text, i, &mut found);
+            web::email(text, i, memory, &mut found);
             web::offer(text, i, memory, &mut found);
             words::offer(text, i, &mut found);
             smileys::offer(text, i, &mut found);
@@ -117,6 +116,7 @@ pub(super) fn longest(text: Text, i: usize, memory: &mut Memory) -> Option<Found
         }
         Class::Space | Class::Gone => {
             numbers::offer(text, i, &mut found);
+            web::email(text, i, memory, &mut found);
             web::offer(text, i, memory, &mut found);
             signs::offer(text, i, &mut found);
             apostrophes::offer(text, i, &mut found);
@@ -124,61 +124,4 @@ pub(super) fn longest(text: Text, i: usize, memory: &mut Memory) -> Option<Found
         }
     }
     (found.end > i).then_some(found)
-}
-
-/// Sends the tokens of a match to `emit`, in lower case.
-pub(super) fn send<'a>(raw: &'a str, kind: Kind, emit: &mut dyn FnMut(std::borrow::Cow<'a, str>)) {
-    match kind {
-        Kind::Punctuation => {}
-        Kind::Spelled(word) => emit(word.into()),
-        Kind::Parted(at) => {
-            emit(lower(&raw[..at]));
-            emit(lower(&raw[at..]));
-        }
-        Kind::Clitic => {
-            let plain = raw.replace(['\u{2019}', '\u{92}'], "'").replace(['\u{2018}', '\u{91}'], "`");
-            send_parts(&plain.replace("&apos;", "'"), emit);
-        }
-        Kind::Ampersands => send_lower(&raw.to_lowercase().replace("&amp;", "&"), emit),
-        Kind::Brackets => send_parts(&raw.replace('(', "-LRB-").replace(')', "-RRB-"), emit),
-        Kind::Quotes => {
-            let spelled: String = raw.chars().map(signs::quote).collect();
-            if !matches!(spelled.as_str(), "`" | "``" | "'" | "''") {
-                emit(spelled.into());
-            }
-        }
-        Kind::Plain if raw.is_ascii() && !raw.bytes().any(|b| b.is_ascii_uppercase() || b <= b' ') => {
-            emit(raw.into());
-        }
-        Kind::Verbatim => send_lower(raw, emit),
-        Kind::Plain => send_parts(raw, emit),
-    }
-}
-
-fn lower(word: &str) -> std::borrow::Cow<'_, str> {
-    if word.bytes().all(|b| b.is_ascii() && !b.is_ascii_uppercase()) {
-        word.into()
-    } else {
-        word.to_lowercase().into()
-    }
-}
-
-fn send_parts<'a>(raw: &str, emit: &mut dyn FnMut(std::borrow::Cow<'a, str>)) {
-    send_lower(&raw.replace(SOFT_HYPHEN, ""), emit);
-}
-
-/// Sends the parts between spaces in lower case.
-fn send_lower<'a>(raw: &str, emit: &mut dyn FnMut(std::borrow::Cow<'a, str>)) {
-    let text = if raw.contains('Σ') { sigma::lower(raw) } else { raw.to_lowercase() };
-    if PUNCTUATION.contains(&text.as_str()) {
-        return;
-    }
-    for part in text.split(is_split).filter(|p| !p.is_empty()) {
-        emit(part.to_owned().into());
-    }
-}
-
-/// White space as the metrics split at it, which read tokens from one string.
-fn is_split(c: char) -> bool {
-    c.is_whitespace() || matches!(c, '\u{1c}'..='\u{1f}') || is_line_break(c)
 }

@@ -37,7 +37,7 @@ fn number(text: Text, i: usize, found: &mut Found) {
 
 /// Between `low` and `high` ASCII digits at `i`, as many as there are.
 fn digits(text: Text, i: usize, low: usize, high: usize) -> Option<usize> {
-    let end = text.bytes(i, |b| b.is_ascii_digit()).min(i + high);
+    let end = text.bytes_within(i, high, |b| b.is_ascii_digit());
     (end >= i + low).then_some(end)
 }
 
@@ -88,36 +88,40 @@ fn date(text: Text, i: usize, found: &mut Found) {
     }
 }
 
-/// Groups of digits as telephone numbers have them.
+/// Groups of digits as telephone numbers have them: `(412) 555-1234`, `+44 20 7946 0958`, `412 555 1234`.
 fn phone(text: Text, i: usize, found: &mut Found) {
-    let gap = |i: usize| matches!(text.at(i), ' ' | '-' | '\u{a0}').then_some(i + text.at(i).len_utf8());
-    let mut starts = vec![];
-    if text.byte(i) == b'('
-        && let Some(close) = digits(text, i + 1, 2, 3)
-        && text.byte(close) == b')'
-    {
-        let space = matches!(text.at(close + 1), ' ' | '\u{a0}');
-        starts.push(if space { close + 1 + text.at(close + 1).len_utf8() } else { close + 1 });
+    if let Some(local) = area_in_brackets(text, i) {
+        local_number(text, local, found);
     }
-    let plus = text.bytes(i, |b| b == b'+').min(i + 2);
-    if let Some(second) = digits(text, plus, 2, 4).and_then(gap) {
-        if plus == i || true {
-            starts.push(second);
-        }
-        if let Some(third) = digits(text, second, 2, 4).and_then(gap) {
-            starts.push(third);
-        }
-    }
-    for start in starts {
-        let Some(three) = digits(text, start, 3, 4) else { continue };
-        for end in [Some(three), digits(text, start, 3, 3)].into_iter().flatten() {
-            let rest = gap(end).unwrap_or(end);
-            if let Some(last) = digits(text, rest, 3, 5) {
-                found.offer(last, Kind::Brackets);
-            }
+    let plus = text.bytes_within(i, 2, |b| b == b'+');
+    if let Some(local) = digits(text, plus, 2, 4).and_then(|end| gap(text, end)) {
+        local_number(text, local, found);
+        if let Some(local) = digits(text, local, 2, 4).and_then(|end| gap(text, end)) {
+            local_number(text, local, found);
         }
     }
     dotted_phone(text, i, plus, found);
+}
+
+/// Behind `(412)` and perhaps a space.
+fn area_in_brackets(text: Text, i: usize) -> Option<usize> {
+    let close = digits(text, i + 1, 2, 3).filter(|&end| text.byte(i) == b'(' && text.byte(end) == b')')?;
+    let space = matches!(text.at(close + 1), ' ' | '\u{a0}');
+    Some(close + 1 + if space { text.at(close + 1).len_utf8() } else { 0 })
+}
+
+/// Behind the one sign that may part groups.
+fn gap(text: Text, i: usize) -> Option<usize> {
+    matches!(text.at(i), ' ' | '-' | '\u{a0}').then(|| i + text.at(i).len_utf8())
+}
+
+/// Three or four digits, then three to five, with or without a gap.
+fn local_number(text: Text, i: usize, found: &mut Found) {
+    for first in [digits(text, i, 3, 4), digits(text, i, 3, 3)].into_iter().flatten() {
+        if let Some(end) = digits(text, gap(text, first).unwrap_or(first), 3, 5) {
+            found.offer(end, Kind::Brackets);
+        }
+    }
 }
 
 /// `412.555.1234`, `+1.234.567.8901`.

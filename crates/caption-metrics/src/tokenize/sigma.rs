@@ -31,10 +31,7 @@ fn joins(a: char, b: char) -> bool {
         let ideograph = matches!(c, '\u{3000}'..='\u{9fff}' | '\u{f900}'..='\u{faff}');
         !ideograph && is_word(c)
     };
-    let link = |c| matches!(c, '-' | '_' | '.' | '\u{2010}' | '\u{2011}');
-    let apostrophe = |c| matches!(c, '\'' | '\u{2019}');
+    let link = |c| matches!(c, '-' | '_' | '.' | '\'' | '\u{2010}' | '\u{2011}' | '\u{2019}');
     let letter = |c| inside(c) && !is_digit(c);
-    (inside(a) || link(a)) && (inside(b) || link(b))
-        || apostrophe(a) && letter(b)
-        || letter(a) && apostrophe(b)
+    inside(a) && inside(b) || letter(a) && link(b) || link(a) && letter(b)
 }

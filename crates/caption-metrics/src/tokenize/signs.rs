@@ -37,7 +37,7 @@ pub(super) fn offer_after_letter(text: Text, i: usize, found: &mut Found) {
 pub(super) fn offer(text: Text, i: usize, found: &mut Found) {
     let c = text.at(i);
     let one = i + c.len_utf8();
-    let run = |b: u8| text.bytes(i, |x| x == b);
+    let run = |most: usize| text.bytes_within(i, most, |b| b as char == c);
     match c {
         '.' => {
             dots(text, i, found);
@@ -49,11 +49,11 @@ pub(super) fn offer(text: Text, i: usize, found: &mut Found) {
         }
         ',' | ';' | ':' => found.offer(one, Kind::Punctuation),
         '-' => {
-            let end = run(b'-');
+            let end = run(usize::MAX - i);
             found.offer(end, if end <= i + 4 { Kind::Punctuation } else { Kind::Plain });
         }
         '\'' | '`' => {
-            let end = run(c as u8).min(i + 2);
+            let end = run(2);
             found.offer(end, Kind::Punctuation);
             let next = text.at(one);
             if c == '`' && is_quote(next) {
@@ -61,7 +61,9 @@ pub(super) fn offer(text: Text, i: usize, found: &mut Found) {
             }
         }
         '"' => found.offer(one, Kind::Punctuation),
-        '\u{96}' | '\u{97}' | '\u{2013}'..='\u{2015}' | '\u{85}' | '\u{2026}' => found.offer(one, Kind::Punctuation),
+        '\u{96}' | '\u{97}' | '\u{2013}'..='\u{2015}' | '\u{85}' | '\u{2026}' => {
+            found.offer(one, Kind::Punctuation)
+        }
         '(' => found.offer(one, Kind::Spelled("-lrb-")),
         ')' => found.offer(one, Kind::Spelled("-rrb-")),
         '[' => found.offer(one, Kind::Spelled("-lsb-")),
@@ -76,12 +78,12 @@ pub(super) fn offer(text: Text, i: usize, found: &mut Found) {
         '\u{be}' => found.offer(one, Kind::Spelled("3/4")),
         '\u{2153}' => found.offer(one, Kind::Spelled("1/3")),
         '\u{2154}' => found.offer(one, Kind::Spelled("2/3")),
-        '_' | '*' | '#' | '@' => found.offer(run(c as u8), Kind::Plain),
-        '<' | '>' => found.offer(run(c as u8).min(i + 2), Kind::Plain),
+        '_' | '*' | '#' | '@' => found.offer(run(usize::MAX - i), Kind::Plain),
+        '<' | '>' => found.offer(run(2), Kind::Plain),
         '\\' => {
             let mut end = one;
             let mut at = i;
-            while text.byte(at) == b'\\' && text.byte(at + 1) == b'*' {
+            while at < i + 6 && text.byte(at) == b'\\' && text.byte(at + 1) == b'*' {
                 at += 2;
                 end = at;
             }
@@ -98,14 +100,16 @@ pub(super) fn offer(text: Text, i: usize, found: &mut Found) {
     }
 }
 
-/// Three or more dots, or three with single spaces between.
+/// Three to five dots, with single spaces between all of them or none.
 fn dots(text: Text, i: usize, found: &mut Found) {
-    let end = text.bytes(i, |b| b == b'.');
+    let end = text.bytes_within(i, 5, |b| b == b'.');
     if end >= i + 3 {
         found.offer(end, Kind::Punctuation);
     }
-    if text.s[i..].starts_with(". . .") {
-        found.offer(i + 5, Kind::Punctuation);
+    for ellipsis in [". . .", ". . . .", ". . . . ."] {
+        if text.has(i, ellipsis) {
+            found.offer(i + ellipsis.len(), Kind::Punctuation);
+        }
     }
 }
 

@@ -10,7 +10,8 @@ pub(super) fn offer(text: Text, i: usize, found: &mut Found) {
     eastern(text, i, found);
     let wide = |b| b | 0x20 == b'o';
     if wide(text.byte(i))
-        && let Some(j) = if matches!(text.byte(i + 1), b'.' | b'_') { Some(i + 2) } else { left_or_right(text, i + 1) }
+        && let Some(j) =
+            if matches!(text.byte(i + 1), b'.' | b'_') { Some(i + 2) } else { left_or_right(text, i + 1) }
         && wide(text.byte(j))
     {
         found.offer(j + 1, Kind::Plain);
@@ -52,7 +53,9 @@ fn eastern(text: Text, i: usize, found: &mut Found) {
         found.offer(i + 4, Kind::Brackets);
     }
     let nose = matches!(text.byte(i + 2), b'.' | b'_');
-    let dash = text.byte(i + 2) == b'-' && (eye(text.byte(i + 3)) || text.byte(i + 3) == b'`');
+    // A hyphen is a nose only where it cannot be part of a dash.
+    let dash =
+        text.byte(i + 1) != b'-' && b"'<=>^`x~".contains(&text.byte(i + 3)) && text.byte(i + 2) == b'-';
     if (nose && eye(text.byte(i + 3)) || dash) && text.byte(i + 4) == b')' {
         found.offer(i + 5, Kind::Brackets);
     }

@@ -114,6 +114,16 @@ impl<'a> Text<'a> {
         i
     }
 
+    /// The same, but no further than `most` bytes.
+    #[inline]
+    pub(super) fn bytes_within(self, i: usize, most: usize, f: impl Fn(u8) -> bool) -> usize {
+        let mut end = i;
+        while end < i + most && self.byte(end) != 0 && f(self.byte(end)) {
+            end += 1;
+        }
+        end
+    }
+
     /// Does this lower-case ASCII word stand at `i`, in any case?
     pub(super) fn has(self, i: usize, word: &str) -> bool {
         self.s

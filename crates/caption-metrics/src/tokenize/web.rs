@@ -5,23 +5,26 @@ use super::text::{Class, END, Text, class, is_line_break, is_space, is_word};
 
 /// What may stand behind the dot of a file name.
 const EXTENSIONS: &[&str] = &[
-    "bat", "bmp", "c", "cgi", "class", "cpp", "dll", "doc", "docx", "exe", "gif", "gz", "h", "htm", "html", "jar", "java",
-    "jpeg", "jpg", "mov", "mp3", "pdf", "php", "pl", "png", "ppt", "ps", "py", "sql", "tar", "txt", "wav", "x", "xml",
-    "zip",
+    "bat", "bmp", "c", "cgi", "class", "cpp", "dll", "doc", "docx", "exe", "gif", "gz", "h", "htm", "html",
+    "jar", "java", "jpeg", "jpg", "mov", "mp3", "pdf", "php", "pl", "png", "ppt", "ps", "py", "sql", "tar",
+    "txt", "wav", "x", "xml", "zip",
 ];
 
 pub(super) fn offer(text: Text, i: usize, memory: &mut Memory, found: &mut Found) {
     match text.byte(i) {
         b'@' => mention(text, i, found),
         b'#' => hashtag(text, i, found),
-        b'<' => tag(text, i, found),
+        b'<' => {
+            if let Some(end) = tag(text, i) {
+                found.offer(end, Kind::Verbatim);
+            }
+        }
         b'&' => entity(text, i, found),
         _ => {}
     }
     url(text, i, found);
     domain(text, i, memory, found);
     file(text, i, memory, found);
-    email(text, i, memory, found);
 }
 
 /// Ends an address.
@@ -82,7 +85,7 @@ fn domain(text: Text, i: usize, memory: &mut Memory, found: &mut Found) {
     }
     if text.has(i, "www.") && i >= memory.no_www_before {
         let top = |i| {
-            let end = text.bytes(i, |b| b.is_ascii_alphabetic()).min(i + 4);
+            let end = text.bytes_within(i, 4, |b| b.is_ascii_alphabetic());
             (end >= i + 2).then_some(end)
         };
         let host = |c: char| !matches!(c, '!' | '?' | ',' | '{' | '}');
@@ -147,7 +150,7 @@ fn file(text: Text, i: usize, memory: &mut Memory, found: &mut Found) {
 }
 
 /// `name@example.com`. The name may hold nearly anything, the domain has parts between single dots.
-fn email(text: Text, i: usize, memory: &mut Memory, found: &mut Found) {
+pub(super) fn email(text: Text, i: usize, memory: &mut Memory, found: &mut Found) {
     let start = match text.byte(i) {
         b'<' => i + 1,
         b'&' if text.has(i, "&lt;") => i + 4,
@@ -185,15 +188,13 @@ fn email(text: Text, i: usize, memory: &mut Memory, found: &mut Found) {
 const LONGEST_TAG: usize = 1024;
 
 /// `<br/>`, `</b>`, `<a href="x">`, `<!-- x -->`.
-fn tag(text: Text, i: usize, found: &mut Found) {
+pub(super) fn tag(text: Text, i: usize) -> Option<usize> {
     let end = match text.byte(i + 1) {
         b'!' | b'?' => declaration(text, i + 2),
         b'/' => tag_name(text, i + 2).map(|end| tag_space(text, end)),
         _ => opening_tag(text, i + 1),
     };
-    if let Some(end) = end.filter(|&end| text.byte(end) == b'>') {
-        found.offer(end + 1, Kind::Verbatim);
-    }
+    end.filter(|&end| text.byte(end) == b'>').map(|end| end + 1)
 }
 
 /// Behind `!` or `?`: anything, when a letter or hyphen comes first.

@@ -10,14 +10,16 @@ const ASSIMILATED: [(&str, usize); 6] =
 
 /// `cannot`, `gonna` and their kind.
 pub(super) fn assimilated(text: Text, i: usize, found: &mut Found) {
-    if !matches!(text.byte(i) | 0x20, b'c' | b'g' | b'w' | b'l') {
-        return;
-    }
     for (word, at) in ASSIMILATED {
         if text.has(i, word) {
             found.offer(i + word.len(), Kind::Parted(at));
         }
     }
+}
+
+/// Is the text from `i` to `end` such a word?
+pub(super) fn is_assimilated(text: Text, i: usize, end: usize) -> bool {
+    matches!(end - i, 5 | 6) && ASSIMILATED.iter().any(|(word, _)| word.len() == end - i && text.has(i, word))
 }
 
 /// A word of letters, digits and signs that does not start with a digit. A full stop, exclamation or question mark
