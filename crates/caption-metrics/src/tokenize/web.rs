@@ -2,6 +2,7 @@
 
 use super::lexer::{Found, Kind, Memory};
 use super::text::{Class, END, Text, class, is_line_break, is_space, is_word};
+use super::words::accented_entity;
 
 /// What may stand behind the dot of a file name.
 const EXTENSIONS: &[&str] = &[
@@ -39,9 +40,16 @@ fn mention(text: Text, i: usize, found: &mut Found) {
     }
 }
 
-/// `#word`, letters only.
+/// `#word`, without digits.
 fn hashtag(text: Text, i: usize, found: &mut Found) {
-    let end = text.run(i + 1, |c| matches!(class(c), Class::Letter | Class::Mark));
+    let mut end = i + 1;
+    loop {
+        end = text.run(end, |c| matches!(class(c), Class::Letter | Class::Mark));
+        match accented_entity(text, end) {
+            Some(next) => end = next,
+            None => break,
+        }
+    }
     if end > i + 1 {
         found.offer(end, Kind::Verbatim);
     }
