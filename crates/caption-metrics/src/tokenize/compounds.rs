@@ -11,6 +11,12 @@ pub(super) fn offer(text: Text, i: usize, memory: &mut Memory, found: &mut Found
         found.offer_word(text, end);
         named_tail(text, end, found);
     }
+    // These two keep their hyphen when nothing follows it.
+    for prefix in ["anti-", "pro-"] {
+        if text.has(i, prefix) {
+            found.offer(i + prefix.len(), Kind::Plain);
+        }
+    }
     slashed(text, i, found);
     let plain = ascii_part(text, i);
     if plain == i {

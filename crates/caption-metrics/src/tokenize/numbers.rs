@@ -41,33 +41,32 @@ fn digits(text: Text, i: usize, low: usize, high: usize) -> Option<usize> {
     (end >= i + low).then_some(end)
 }
 
-/// One to four digits of any script.
-fn any_digits(text: Text, mut i: usize) -> Option<usize> {
-    let start = i;
-    for _ in 0..4 {
-        if is_digit(text.at(i)) {
-            i += text.at(i).len_utf8();
-        }
+/// Between `low` and `high` digits of any script.
+fn any_digits(text: Text, mut i: usize, low: usize, high: usize) -> Option<usize> {
+    let mut count = 0;
+    while count < high && is_digit(text.at(i)) {
+        i += text.at(i).len_utf8();
+        count += 1;
     }
-    (i > start).then_some(i)
+    (count >= low).then_some(i)
 }
 
 /// `1/2`, `1 1/2`, `1-1/2`.
 fn fraction(text: Text, i: usize, found: &mut Found) {
     let parts = |i| {
-        let over = any_digits(text, i)?;
+        let over = any_digits(text, i, 1, 4)?;
         let slash = match text.at(over) {
             '/' => over + 1,
             '\\' if text.byte(over + 1) == b'/' => over + 2,
             '\u{2044}' => over + 3,
             _ => return None,
         };
-        any_digits(text, slash)
+        any_digits(text, slash, 1, 4)
     };
     if let Some(end) = parts(i) {
         found.offer(end, Kind::Plain);
     }
-    if let Some(whole) = any_digits(text, i)
+    if let Some(whole) = any_digits(text, i, 1, 4)
         && matches!(text.at(whole), ' ' | '-' | '\u{a0}')
         && let Some(end) = parts(whole + text.at(whole).len_utf8())
     {
@@ -78,11 +77,11 @@ fn fraction(text: Text, i: usize, found: &mut Found) {
 /// `12/31/1999`, `1-2-99`.
 fn date(text: Text, i: usize, found: &mut Found) {
     let mark = |i| matches!(text.byte(i), b'/' | b'-').then_some(i + 1);
-    let end = digits(text, i, 1, 2)
+    let end = any_digits(text, i, 1, 2)
         .and_then(mark)
-        .and_then(|i| digits(text, i, 1, 2))
+        .and_then(|i| any_digits(text, i, 1, 2))
         .and_then(mark)
-        .and_then(|i| digits(text, i, 2, 4));
+        .and_then(|i| any_digits(text, i, 2, 4));
     if let Some(end) = end {
         found.offer(end, Kind::Plain);
     }
