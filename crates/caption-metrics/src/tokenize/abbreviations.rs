@@ -1,7 +1,7 @@
 //! Abbreviations and acronyms that keep their full stop.
 
 use super::lexer::{Found, Kind};
-use super::text::{END, Text, is_digit, is_line_break, is_space};
+use super::text::{END, Text, is_blank, is_digit};
 use super::web::tag;
 
 /// Before names: a word that follows directly or behind a hyphen joins them (`mr.-x`).
@@ -111,7 +111,7 @@ pub(super) fn offer(text: Text, i: usize, found: &mut Found) {
         found.offer_seen(stop + 1, seen, Kind::Plain);
     }
     if listed(NUMBERED, word) {
-        let space = end + 1 + if is_space(text.at(end + 1)) { text.at(end + 1).len_utf8() } else { 0 };
+        let space = end + 1 + if is_blank(text.at(end + 1)) { text.at(end + 1).len_utf8() } else { 0 };
         if is_digit(text.at(space)) {
             found.offer_seen(end + 1, space + text.at(space).len_utf8(), Kind::Plain);
         }
@@ -144,8 +144,7 @@ pub(super) fn letters_with_stops(text: Text, mut i: usize) -> usize {
 
 /// Behind the space at `i` and a word or tag that starts a sentence. The next caption is taken to do so.
 fn sentence_start(text: Text, i: usize) -> Option<usize> {
-    let blank = |c| is_space(c) || is_line_break(c) || c == '\u{85}';
-    let word = text.run(i, blank);
+    let word = text.run(i, is_blank);
     if text.at(word) == END {
         return Some(word + 3);
     }
@@ -159,7 +158,7 @@ fn sentence_start(text: Text, i: usize) -> Option<usize> {
         _ => return None,
     };
     let behind = text.at(end);
-    (blank(behind) || behind == END).then_some(end + behind.len_utf8())
+    (is_blank(behind) || behind == END).then_some(end + behind.len_utf8())
 }
 
 /// Letters that the lists are compared in: those of ASCII and the long s, which counts as an s.

@@ -1,7 +1,7 @@
 //! Apostrophes: clitics, shortened words, names.
 
 use super::lexer::{Found, Kind};
-use super::text::{Class, END, SOFT_HYPHEN, Text, class, is_line_break, is_space};
+use super::text::{Class, END, SOFT_HYPHEN, Text, class, is_blank};
 
 /// Clitics behind the apostrophe, which no ASCII letter may follow.
 const CLITICS: [&str; 6] = ["ll", "re", "ve", "s", "m", "d"];
@@ -42,10 +42,7 @@ pub(super) fn offer(text: Text, i: usize, found: &mut Found) {
         found.offer(j + 3, Kind::Plain);
     }
     let c = text.at(j + 2);
-    if text.byte(j).is_ascii_digit()
-        && text.byte(j + 1).is_ascii_digit()
-        && (is_space(c) || is_line_break(c) || c == END)
-    {
+    if text.byte(j).is_ascii_digit() && text.byte(j + 1).is_ascii_digit() && (is_blank(c) || c == END) {
         found.offer_seen(j + 2, j + 2 + c.len_utf8(), Kind::Plain);
     }
     let behind = text.at(i + 2);

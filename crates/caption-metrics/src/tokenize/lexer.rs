@@ -12,8 +12,6 @@ pub(super) enum Kind {
     Verbatim,
     /// As [`Kind::Plain`], with round brackets spelled out.
     Brackets,
-    /// Two tokens, parted at this byte offset of the text.
-    Parted(usize),
     /// As [`Kind::Plain`], with `&` for its entity.
     Ampersands,
     /// As [`Kind::Plain`], with one shape for all apostrophes.

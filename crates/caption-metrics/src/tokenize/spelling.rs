@@ -13,10 +13,6 @@ pub(super) fn send(raw: &str, kind: Kind, scratch: &mut String, emit: &mut impl 
     match kind {
         Kind::Punctuation => {}
         Kind::Spelled(word) => emit(word),
-        Kind::Parted(at) => {
-            send_ascii(&raw[..at], scratch, emit);
-            send_ascii(&raw[at..], scratch, emit);
-        }
         Kind::Plain if raw.bytes().all(|b| b.is_ascii_graphic()) => send_ascii(raw, scratch, emit),
         Kind::Plain => send_parts(&raw.replace(SOFT_HYPHEN, ""), emit),
         Kind::Verbatim => send_parts(raw, emit),

@@ -164,3 +164,8 @@ pub(super) fn is_space(c: char) -> bool {
 pub(super) fn is_line_break(c: char) -> bool {
     matches!(c, '\u{b}' | '\u{c}' | '\r' | '\u{2028}' | '\u{2029}')
 }
+
+/// Space or the end of a line, as context behind a word.
+pub(super) fn is_blank(c: char) -> bool {
+    is_space(c) || is_line_break(c) || c == '\u{85}'
+}

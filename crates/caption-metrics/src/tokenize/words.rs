@@ -8,11 +8,11 @@ use super::text::{Class, Text, class, is_word};
 const ASSIMILATED: [(&str, usize); 6] =
     [("cannot", 3), ("gonna", 3), ("gotta", 3), ("wanna", 3), ("gimme", 3), ("lemme", 3)];
 
-/// `cannot`, `gonna` and their kind.
+/// The first part of `cannot`, `gonna` and their kind. The second part is looked at anew.
 pub(super) fn assimilated(text: Text, i: usize, found: &mut Found) {
     for (word, at) in ASSIMILATED {
         if text.has(i, word) {
-            found.offer(i + word.len(), Kind::Parted(at));
+            found.offer_seen(i + at, i + word.len(), Kind::Plain);
         }
     }
 }
