@@ -1,7 +1,7 @@
 //! Addresses, names with `@` and `#`, file names, tags and entities.
 
 use super::lexer::{Found, Kind, Memory};
-use super::text::{Class, END, Text, class, is_line_break, is_space, is_word};
+use super::text::{Class, END, Text, class, is_blank, is_word};
 use super::words::accented_entity;
 
 /// What may stand behind the dot of a file name.
@@ -143,7 +143,7 @@ fn file(text: Text, i: usize, memory: &mut Memory, found: &mut Found) {
         let start = end + 1;
         end = text.run(start, is_word);
         let behind = text.at(end);
-        let ends = matches!(behind, '.' | ',' | '!' | '?' | END) || is_space(behind) || is_line_break(behind);
+        let ends = matches!(behind, '.' | ',' | '!' | '?' | END) || is_blank(behind);
         if ends && EXTENSIONS.iter().any(|e| e.len() == end - start && text.has(start, e)) {
             found.offer_seen(end, end + behind.len_utf8(), Kind::Verbatim);
             any = true;
