@@ -54,8 +54,9 @@ impl FeatureSpec {
         let cut = [self.cut as u8, self.cuts as u8, self.side as u8];
         let size = p.size.to_le_bytes();
         let norm: Vec<u8> = p.mean.iter().chain(&p.std).flat_map(|v| v.to_le_bytes()).collect();
+        let (rule, backbone) = (format!("{:?} {:?}", p.framing, p.filter), self.backbone.as_bytes());
         let head =
-            [VERSION, self.weights_sha256.as_bytes(), self.backbone.as_bytes(), &cut[..], &size, &norm];
+            [VERSION, rule.as_bytes(), self.weights_sha256.as_bytes(), backbone, &cut[..], &size, &norm];
         chunks::key(head.into_iter().chain(images.iter().map(|i| &i.sha256[..])))
     }
 }
