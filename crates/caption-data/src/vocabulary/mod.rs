@@ -196,8 +196,8 @@ impl Vocabulary {
 
     /// The sentence up to the first [`EOS`](Self::EOS); other special and unknown ids are left out.
     ///
-    /// Contractions are joined again (`do n't` becomes `don't`); [`tokenize`] splits them in the same way. No space stands
-    /// beside Han characters and kana.
+    /// Contractions are joined again (`do n't` becomes `don't`) where [`tokenize`] splits them in the same way. No space
+    /// stands beside Han characters and kana.
     pub fn decode(&self, ids: &[u32]) -> String {
         let sentence = ids.iter().take_while(|&&id| id != Self::EOS);
         let words = sentence.filter(|&&id| id > Self::UNK).filter_map(|&id| self.word(id));
@@ -206,16 +206,18 @@ impl Vocabulary {
             Some(_) => pieces::glue(words),
         };
         let mut text = String::new();
-        let mut joinable = false;
+        // The word before, where a contraction may follow it.
+        let mut stem: Option<&str> = None;
         for word in &words {
             let clitic = matches!(word.as_str(), "n't" | "'s" | "'re" | "'ve" | "'ll" | "'d" | "'m");
             let alone = text.chars().next_back().is_some_and(stands_alone) || word.starts_with(stands_alone);
-            let joined = text.is_empty() || alone || (clitic && joinable);
+            let joined =
+                text.is_empty() || alone || (clitic && stem.is_some_and(|stem| contracts(stem, word)));
             if !joined {
                 text.push(' ');
             }
             text.push_str(word);
-            joinable = !clitic && word.chars().all(char::is_alphabetic);
+            stem = (!clitic && word.chars().all(char::is_alphabetic)).then_some(word);
         }
         text
     }
@@ -256,6 +258,11 @@ fn counted<S: AsRef<str>>(captions: impl IntoIterator<Item = S>) -> BTreeMap<Str
         }
     }
     counts
+}
+
+/// Whether both words come back when they are written as one.
+fn contracts(stem: &str, clitic: &str) -> bool {
+    tokenize(&format!("{stem}{clitic}")) == [stem, clitic]
 }
 
 #[cfg(test)]
