@@ -48,6 +48,14 @@ pub enum DataError {
         /// What is wrong there.
         message: String,
     },
+    /// Images with more than one caption where one is wanted.
+    #[error("{} has more than one caption of image {}: give one an image", path.display(), ids.iter().map(u64::to_string).collect::<Vec<_>>().join(", "))]
+    Repeated {
+        /// The file.
+        path: PathBuf,
+        /// Ids of the images, in order.
+        ids: Vec<u64>,
+    },
     /// The data set has problems; all of them are listed.
     #[error(transparent)]
     Problems(#[from] Problems),

@@ -57,7 +57,7 @@ pub struct ImageKinds {
     pub width: Spread,
     /// Height in pixels.
     pub height: Spread,
-    /// Images by file format, `jpeg` or `png`.
+    /// Images by file format: `jpeg`, `png`, `webp` or `gif`.
     pub formats: BTreeMap<&'static str, usize>,
     /// Bytes of all files.
     pub bytes: u64,
@@ -113,7 +113,12 @@ impl Probe {
     fn of(bytes: &[u8]) -> Result<Probe, ImageError> {
         let pixels = decode(bytes, &ImageLimits::default())?;
         let look = Look::of(&pixels).ok_or_else(|| ImageError::Damaged("it cannot be compared".into()))?;
-        let format = if bytes.starts_with(b"\x89PNG") { "png" } else { "jpeg" };
+        let format = match bytes {
+            [0x89, b'P', ..] => "png",
+            [b'G', b'I', b'F', ..] => "gif",
+            [b'R', b'I', b'F', b'F', ..] => "webp",
+            _ => "jpeg",
+        };
         Ok(Probe { width: pixels.width, height: pixels.height, bytes: bytes.len(), format, look })
     }
 }

@@ -7,6 +7,7 @@ mod data;
 mod device;
 mod failure;
 mod model;
+mod score;
 mod search;
 mod setup;
 mod study;
@@ -16,7 +17,7 @@ mod worker;
 mod zoo;
 
 use clap::{CommandFactory, Parser};
-use cli::{Cli, Command, DataCommand, DeviceCommand, WeightsCommand, ZooCommand};
+use cli::{Cli, Command, DeviceCommand, WeightsCommand, ZooCommand};
 use failure::Failure;
 use std::process::ExitCode;
 
@@ -45,14 +46,13 @@ fn run(command: Command) -> Result<(), Failure> {
         Command::Footprint { model, photo } => verify::footprint(&model, &photo),
         Command::Caption(args) => model::caption(&args),
         Command::Evaluate(args) => model::evaluate(&args),
+        Command::Score(args) => score::score(&args),
         Command::Check(args) => check::check(&args),
         Command::Explain(args) => check::explain(&args),
         Command::Leaderboard(args) => study::leaderboard(&args),
         Command::Zoo(ZooCommand::List { json }) => zoo::list(json),
         Command::Weights(WeightsCommand::Fetch { name, file }) => zoo::fetch(&name, file.as_deref()),
-        Command::Data(DataCommand::MakeScenes { dir, train, val, test, size, seed }) => {
-            data::make_scenes(&dir, train, val, test, size, seed)
-        }
+        Command::Data(command) => data::run(&command),
         Command::Device(DeviceCommand::Profile { threads, json }) => device::profile(threads, json),
         Command::Completions { shell } => {
             clap_complete::generate(shell, &mut Cli::command(), "capwright", &mut std::io::stdout());

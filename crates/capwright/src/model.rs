@@ -2,8 +2,10 @@
 
 use crate::cli::{CaptionArgs, EvaluateArgs};
 use crate::failure::Failure;
+use crate::score::{report, say_table};
 use crate::{say, say_json};
-use capwright_caption_data::{Dataset, ImageRecord, Split};
+use capwright_caption_data::{Dataset, Hypothesis, ImageRecord, Split, write_hypotheses};
+use capwright_caption_metrics::{CollapseReport, ScoreOptions, score_captions};
 use capwright_train::Captioner;
 use serde_json::json;
 
@@ -40,18 +42,27 @@ pub fn evaluate(args: &EvaluateArgs) -> Result<(), Failure> {
         return Err(Failure::input(message).help("choose another with --split"));
     }
     let decoding = model.decoding();
-    let scores = model.evaluate(&records, decoding).map_err(Failure::input)?.scores;
-    let [b1, b2, b3, b4] = scores.bleu;
-    if args.json {
-        return say_json(&json!({
-            "bleu1": b1, "bleu2": b2, "bleu3": b3, "bleu4": b4,
-            "images": scores.images, "distinct": scores.distinct, "collapsed": scores.collapsed,
-            "split": split, "data_fingerprint": data.fingerprint(), "decoding": decoding,
-        }));
+    let captions = model.evaluate(&records, decoding).map_err(Failure::input)?.captions;
+    if let Some(path) = &args.captions {
+        let pairs = records.iter().zip(&captions);
+        let all: Vec<Hypothesis> = pairs
+            .map(|(image, caption)| Hypothesis { image_id: image.id, caption: caption.clone() })
+            .collect();
+        write_hypotheses(path, &all).map_err(Failure::input)?;
     }
-    say(format!("BLEU-1 {b1:.4}  BLEU-2 {b2:.4}  BLEU-3 {b3:.4}  BLEU-4 {b4:.4}"));
-    let fate = if scores.collapsed { ", collapsed" } else { "" };
-    say(format!("{} {split} images, {} distinct captions{fate}", scores.images, scores.distinct));
+    let references: Vec<Vec<String>> = records.iter().map(|image| image.captions.clone()).collect();
+    let scores = score_captions(&captions, &references, &ScoreOptions::default()).map_err(Failure::input)?;
+    if args.json {
+        let mut said = report(&captions, &references, &scores);
+        said.insert("split".to_owned(), json!(split));
+        said.insert("data_fingerprint".to_owned(), json!(data.fingerprint()));
+        said.insert("decoding".to_owned(), json!(decoding));
+        return say_json(&said);
+    }
+    say_table(&scores.corpus, scores.intervals.as_ref(), None);
+    let collapse = CollapseReport::new(&captions);
+    let fate = if collapse.is_collapsed() { ", collapsed" } else { "" };
+    say(format!("{} {split} images, {} distinct captions{fate}", collapse.images, collapse.distinct));
     say(format!("beam {}, at most {} words; data {}", decoding.beam, decoding.max_words, data.fingerprint()));
     Ok(())
 }

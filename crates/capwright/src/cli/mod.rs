@@ -1,6 +1,9 @@
 //! The command line.
 
+mod data;
+
 use clap::{Args, Parser, Subcommand};
+pub use data::{ConvertArgs, DataCommand, InspectArgs, ScenesArgs, ScoreArgs, SplitArgs};
 use std::path::PathBuf;
 
 /// LLM-guided architecture search for image captioning, under a contract.
@@ -35,6 +38,9 @@ pub enum Command {
         after_help = "Example:\n  capwright evaluate capwright-studies/001/best --data DIR --split test --json"
     )]
     Evaluate(EvaluateArgs),
+    /// Score captions against references with the field's metrics.
+    #[command(after_help = data::SCORE_EXAMPLES)]
+    Score(ScoreArgs),
     /// Check a blueprint and print its cost, or all that is wrong with it.
     #[command(
         after_help = "Examples:\n  capwright check design.json --vocab 2500\n  capwright check design.toml --fix"
@@ -264,7 +270,7 @@ pub struct ResumeArgs {
 pub struct CaptionArgs {
     /// A model folder (such as a study's best/).
     pub model: PathBuf,
-    /// Photos: JPEG or PNG.
+    /// Photos: JPEG, PNG, WebP or GIF.
     #[arg(required = true)]
     pub photos: Vec<PathBuf>,
     /// Print JSON.
@@ -283,6 +289,9 @@ pub struct EvaluateArgs {
     /// train, val or test.
     #[arg(long, default_value = "test")]
     pub split: String,
+    /// Write the captions to this file, in the COCO results format that `score` reads.
+    #[arg(long, value_name = "FILE")]
+    pub captions: Option<PathBuf>,
     /// Print JSON.
     #[arg(long)]
     pub json: bool,
@@ -367,31 +376,5 @@ pub enum DeviceCommand {
         /// Print JSON.
         #[arg(long)]
         json: bool,
-    },
-}
-
-/// Commands of `data`.
-#[derive(Debug, Subcommand)]
-pub enum DataCommand {
-    /// Draw a data set of coloured shapes with captions, the same for the same seed.
-    #[command(after_help = "Example:\n  capwright data make-scenes scenes --train 1000 --val 100 --test 100")]
-    MakeScenes {
-        /// Folder to make.
-        dir: PathBuf,
-        /// Training images.
-        #[arg(long, default_value_t = 600)]
-        train: usize,
-        /// Validation images.
-        #[arg(long, default_value_t = 120)]
-        val: usize,
-        /// Test images.
-        #[arg(long, default_value_t = 120)]
-        test: usize,
-        /// Side in pixels.
-        #[arg(long, default_value_t = 96)]
-        size: u32,
-        /// Seed.
-        #[arg(long, default_value_t = 1)]
-        seed: u64,
     },
 }

@@ -1,0 +1,117 @@
+//! `capwright score`: captions against references, without a model.
+
+use crate::cli::ScoreArgs;
+use crate::failure::Failure;
+use crate::{say, say_json};
+use capwright_caption_data::{Hypothesis, read_hypotheses, read_references};
+use capwright_caption_metrics::{
+    CollapseReport, Diversity, Figures, Interval, PairedTest, ScoreOptions, Scores, score_captions, tokenize,
+};
+use serde_json::{Map, Value, json};
+use std::collections::BTreeMap;
+use std::path::Path;
+
+/// Swaps of the paired test.
+const SWAPS: usize = 10_000;
+/// Problems that are written out.
+const SHOWN: usize = 20;
+
+/// Scores a file of captions.
+pub fn score(args: &ScoreArgs) -> Result<(), Failure> {
+    let references = read_references(&args.refs).map_err(Failure::input)?;
+    let options = ScoreOptions { resamples: args.draws, seed: args.seed, ..ScoreOptions::default() };
+    let (captions, refs) = paired(&args.captions, &args.refs, &references)?;
+    let scores = score_captions(&captions, &refs, &options).map_err(Failure::input)?;
+    let test = match &args.against {
+        None => None,
+        Some(other) => {
+            let (theirs, their_refs) = paired(other, &args.refs, &references)?;
+            let same = refs.len() == their_refs.len() && refs == their_refs;
+            if !same {
+                let message = format!("{} has captions of other images", other.display());
+                return Err(Failure::input(message).help("compare captions of the same images"));
+            }
+            let theirs = score_captions(&theirs, &their_refs, &options).map_err(Failure::input)?;
+            Some(scores.compare(&theirs, SWAPS, args.seed).map_err(Failure::input)?)
+        }
+    };
+    let uncaptioned = references.len() - captions.len();
+    if args.json {
+        let mut said = report(&captions, &refs, &scores);
+        said.insert("images_without_caption".to_owned(), json!(uncaptioned));
+        if let Some(test) = &test {
+            said.insert("against".to_owned(), json!(test));
+        }
+        return say_json(&said);
+    }
+    say_table(&scores.corpus, scores.intervals.as_ref(), test.as_ref());
+    say(format!("{} images", captions.len()));
+    if uncaptioned > 0 {
+        say(format!("{uncaptioned} images of {} have no caption and are left out", args.refs.display()));
+    }
+    let collapse = CollapseReport::new(&captions);
+    if collapse.is_collapsed() {
+        say(format!("collapsed: {} distinct captions", collapse.distinct));
+    }
+    Ok(())
+}
+
+/// Everything about captions of a set, for `--json`: the corpus figures by name, intervals, diversity and collapse.
+pub fn report(captions: &[String], refs: &[Vec<String>], scores: &Scores) -> Map<String, Value> {
+    let mut said = Map::new();
+    for (name, value) in scores.corpus.entries() {
+        said.insert(name.to_owned(), json!(value));
+    }
+    let collapse = CollapseReport::new(captions);
+    let words = |captions: &[String]| captions.iter().map(|c| tokenize(c)).collect::<Vec<_>>();
+    let all_refs: Vec<String> = refs.iter().flatten().cloned().collect();
+    said.insert("intervals".to_owned(), json!(scores.intervals));
+    said.insert("images".to_owned(), json!(collapse.images));
+    said.insert("distinct".to_owned(), json!(collapse.distinct));
+    said.insert("collapsed".to_owned(), json!(collapse.is_collapsed()));
+    said.insert("diversity".to_owned(), json!(Diversity::new(&words(captions), &words(&all_refs), &[])));
+    said
+}
+
+/// A line for each metric.
+pub fn say_table(
+    corpus: &Figures<f64>,
+    intervals: Option<&Figures<Interval>>,
+    test: Option<&Figures<PairedTest>>,
+) {
+    for (i, (name, value)) in corpus.entries().into_iter().enumerate() {
+        let interval = intervals.map_or_else(String::new, |all| {
+            let Interval { low, high } = all.entries()[i].1;
+            format!("  [{low:.4}, {high:.4}]")
+        });
+        let test = test.map_or_else(String::new, |all| {
+            let PairedTest { difference, p_value, .. } = all.entries()[i].1;
+            format!("  {difference:+.4} against the other, p = {p_value:.4}")
+        });
+        say(format!("{name:<18} {value:.4}{interval}{test}"));
+    }
+}
+
+/// Captions and the references of their images, in the order of image ids.
+fn paired(
+    path: &Path,
+    refs: &Path,
+    references: &BTreeMap<u64, Vec<String>>,
+) -> Result<(Vec<String>, Vec<Vec<String>>), Failure> {
+    let mut said = read_hypotheses(path).map_err(Failure::input)?;
+    said.sort_by_key(|h| h.image_id);
+    let unknown: Vec<String> = said
+        .iter()
+        .filter(|h| !references.contains_key(&h.image_id))
+        .map(|h| h.image_id.to_string())
+        .collect();
+    if !unknown.is_empty() {
+        let more = unknown.len().saturating_sub(SHOWN);
+        let rest = if more > 0 { format!(" and {more} more") } else { String::new() };
+        let list = unknown[..unknown.len().min(SHOWN)].join(", ");
+        let message = format!("{} has captions of images without references: {list}{rest}", path.display());
+        return Err(Failure::input(message).help(format!("is {} of the same data set?", refs.display())));
+    }
+    let refs = said.iter().map(|h| references[&h.image_id].clone()).collect();
+    Ok((said.into_iter().map(|Hypothesis { caption, .. }| caption).collect(), refs))
+}
