@@ -1,0 +1,62 @@
+//! The sections of a page, each in a file of its own.
+
+mod captions;
+mod comparison;
+mod examples;
+mod provenance;
+mod responsible;
+mod scores;
+
+pub(crate) use captions::captions;
+pub(crate) use comparison::comparison;
+pub(crate) use examples::examples;
+pub(crate) use provenance::provenance;
+pub(crate) use responsible::responsible;
+pub(crate) use scores::scores;
+
+use crate::analysis::Analysis;
+use crate::html::Html;
+use crate::plot::COLOURS;
+
+/// The colour of a model as a small square.
+pub(crate) fn swatch(html: &mut Html, place: usize) {
+    html.raw("<i").attr("class", format_args!("swatch {}", COLOURS[place % COLOURS.len()])).raw("></i>");
+}
+
+/// Begins a table that scrolls by itself where it is too wide; `first` heads the column of names.
+fn table(html: &mut Html, first: &'static str, columns: impl IntoIterator<Item = &'static str>) {
+    html.raw("<div class=\"wide\"><table>\n<thead><tr>").element("<th scope=\"col\">", first, "</th>");
+    for column in columns {
+        html.element("<th scope=\"col\">", column, "</th>");
+    }
+    html.raw("</tr></thead>\n<tbody>\n");
+}
+
+/// As [`table`], with a column for each model after those of `columns`; the first models may be left out.
+fn table_of_models(
+    html: &mut Html,
+    first: &'static str,
+    columns: &[&'static str],
+    analysis: &Analysis,
+    skip: usize,
+) {
+    html.raw("<div class=\"wide\"><table>\n<thead><tr>").element("<th scope=\"col\">", first, "</th>");
+    for column in columns {
+        html.element("<th scope=\"col\">", column, "</th>");
+    }
+    for (place, model) in analysis.models.iter().enumerate().skip(skip) {
+        html.raw("<th scope=\"col\">");
+        swatch(html, place);
+        html.foreign(&model.model.name).raw("</th>");
+    }
+    html.raw("</tr></thead>\n<tbody>\n");
+}
+
+fn end_table(html: &mut Html) {
+    html.raw("</tbody></table></div>\n");
+}
+
+/// Begins a row that is named by text of this program.
+fn row(html: &mut Html, name: &str) {
+    html.element("<tr><th scope=\"row\">", name, "</th>");
+}
