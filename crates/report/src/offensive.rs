@@ -10,9 +10,12 @@ use rustrict::{Censor, Type};
 pub(crate) const SOURCE: &str =
     "the word list of rustrict 0.7 (MIT or Apache-2.0), moderate and severe words";
 
+/// Longer words, in bytes, are in no list.
+const LONGEST: usize = 64;
+
 /// The first of the words that is moderately or severely profane, offensive or sexual.
 pub(crate) fn word(words: &[String]) -> Option<&str> {
-    words.iter().map(String::as_str).find(|word| {
+    words.iter().map(String::as_str).filter(|word| word.len() <= LONGEST).find(|word| {
         let found = Censor::from_str(word).analyze();
         found.is(Type::INAPPROPRIATE & Type::MODERATE_OR_HIGHER) && found.isnt(Type::EVASIVE)
     })

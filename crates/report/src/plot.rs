@@ -77,6 +77,9 @@ pub(crate) struct Whisker<'a> {
 pub(crate) fn whiskers(html: &mut Html, title: String, rows: &[Whisker]) {
     const LEFT: f64 = 104.0;
     const ROW: f64 = 20.0;
+    if rows.is_empty() {
+        return;
+    }
     let ends = |row: &Whisker| row.interval.map_or((row.value, row.value), |i| (i.low, i.high));
     let low = rows.iter().map(|r| ends(r).0.min(r.value)).fold(f64::INFINITY, f64::min);
     let high = rows.iter().map(|r| ends(r).1.max(r.value)).fold(f64::NEG_INFINITY, f64::max);

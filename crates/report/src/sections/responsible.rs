@@ -9,6 +9,9 @@ use crate::offensive;
 /// Most captions with words that may offend that are listed of each model.
 const LISTED: usize = 10;
 
+/// One of the numbers of a model.
+type Number = fn(&Gender) -> usize;
+
 /// Writes the section.
 pub(crate) fn responsible(html: &mut Html, analysis: &Analysis) {
     html.raw("<section id=\"responsible\">\n<h2>Responsible use</h2>\n<h3>Gender</h3>\n");
@@ -31,7 +34,7 @@ pub(crate) fn responsible(html: &mut Html, analysis: &Analysis) {
 
 fn gender(html: &mut Html, analysis: &Analysis) {
     table_of_models(html, "Captions that \u{2026}", &[], analysis, 0);
-    let lines: [(&str, fn(&Gender) -> usize); 5] = [
+    let lines: [(&str, Number); 5] = [
         ("name a gender", |g| g.named),
         ("name one where no reference does", |g| g.unsupported),
         ("name men only, references women only", |g| g.male_for_female),
