@@ -16,8 +16,8 @@ pub(crate) struct Analysis<'a> {
     pub references: Vec<Vec<Vec<String>>>,
     /// Diversity of the references among themselves, to compare the models with.
     pub reference_diversity: Diversity,
-    /// References with a word that may offend: place of the image, place of the reference.
-    pub offensive_references: Vec<(usize, usize)>,
+    /// Number of references with a word that may offend.
+    pub offensive_references: usize,
     pub models: Vec<Analysed<'a>>,
 }
 
@@ -50,13 +50,9 @@ impl<'a> Analysis<'a> {
             }
             models.push(analysed);
         }
-        let offensive_references = (references.iter().enumerate())
-            .flat_map(|(i, r)| r.iter().enumerate().map(move |(k, words)| (i, k, words)))
-            .filter(|(.., words)| offensive::word(words).is_some())
-            .map(|(i, k, _)| (i, k))
-            .collect();
-        let flat: Vec<Vec<String>> = references.iter().flatten().cloned().collect();
-        let reference_diversity = diversity(&flat, flat.iter(), &[]);
+        let offensive_references =
+            references.iter().flatten().filter(|words| offensive::word(words).is_some()).count();
+        let reference_diversity = Diversity::new(&flat(&references), &flat(&references), &[]);
         Ok(Analysis { report, reference_diversity, offensive_references, models, references })
     }
 
@@ -89,7 +85,7 @@ impl<'a> Analysed<'a> {
             scores: score(&words, references, &report.options.score)?,
             test: None,
             collapse: CollapseReport::new(&model.captions),
-            diversity: diversity(&words, references.iter().flatten(), training),
+            diversity: Diversity::new(&slices(&words), &flat(references), &slices(training)),
             gender: Gender::new(&words, references),
             offensive: (0..words.len()).filter(flagged).collect(),
             model,
@@ -98,15 +94,14 @@ impl<'a> Analysed<'a> {
     }
 }
 
-/// [`Diversity`] without copies of the words.
-fn diversity<'a>(
-    words: &'a [Vec<String>],
-    references: impl Iterator<Item = &'a Vec<String>>,
-    training: &'a [Vec<String>],
-) -> Diversity {
-    let slices = |of: &'a [Vec<String>]| of.iter().map(Vec::as_slice).collect::<Vec<_>>();
-    let references: Vec<&[String]> = references.map(Vec::as_slice).collect();
-    Diversity::new(&slices(words), &references, &slices(training))
+/// All captions of all images.
+fn flat(captions: &[Vec<Vec<String>>]) -> Vec<&[String]> {
+    captions.iter().flatten().map(Vec::as_slice).collect()
+}
+
+/// The captions as slices, so that they go with [`flat`] ones.
+fn slices(captions: &[Vec<String>]) -> Vec<&[String]> {
+    captions.iter().map(Vec::as_slice).collect()
 }
 
 /// Places of the largest values; several when they are equal to the digits that are shown.

@@ -4,7 +4,7 @@ use std::fmt::Display;
 
 use capwright_caption_metrics::Interval;
 
-use crate::html::{Html, shorten};
+use crate::html::{Html, shorten, shorten_inside};
 
 /// Width of every plot in its own units, which are about pixels.
 const WIDTH: f64 = 320.0;
@@ -23,21 +23,20 @@ pub(crate) struct Histogram<'a> {
     pub line: Option<&'a [f64]>,
     /// Highest share of all plots that are compared.
     pub top: f64,
-    /// Bins with a label, and the label. A label stands at the left edge of its bin, or under its middle.
-    pub ticks: &'a [(usize, String)],
-    /// Labels stand under the middle of their bin.
-    pub ticks_in_middle: bool,
+    /// Places on the axis, in bins from its left end, and their labels.
+    pub ticks: &'a [(f64, String)],
     /// Place of the model, for its colour.
     pub place: usize,
 }
 
 /// Draws a histogram.
 pub(crate) fn histogram(html: &mut Html, plot: &Histogram) {
-    const LEFT: f64 = 36.0;
+    const LEFT: f64 = 42.0;
     const BASE: f64 = 118.0;
     const HEIGHT: f64 = 108.0;
     let step = (WIDTH - LEFT - 6.0) / plot.bars.len().max(1) as f64;
-    let top = if plot.top > 0.0 { plot.top } else { 1.0 };
+    // Half of it is a whole number of per cent.
+    let top = if plot.top > 0.0 { (plot.top * 50.0).ceil() / 50.0 } else { 1.0 };
     let y = |share: f64| BASE - HEIGHT * share / top;
     open(html, 152.0, &plot.title);
     for part in [0.0, 0.5, 1.0] {
@@ -58,8 +57,7 @@ pub(crate) fn histogram(html: &mut Html, plot: &Histogram) {
         html.raw("V").text(one(BASE)).raw("\"/>");
     }
     for (bin, text) in plot.ticks {
-        let middle = if plot.ticks_in_middle { 0.5 } else { 0.0 };
-        label(html, "middle", (LEFT + (*bin as f64 + middle) * step, BASE + 13.0), text);
+        label(html, "middle", (LEFT + bin * step, BASE + 13.0), text);
     }
     label(html, "middle", (LEFT + (WIDTH - LEFT - 6.0) / 2.0, BASE + 29.0), plot.axis);
     html.raw("</svg>\n");
@@ -93,7 +91,7 @@ pub(crate) fn whiskers(html: &mut Html, title: String, rows: &[Whisker]) {
     }
     for (at, row) in rows.iter().enumerate() {
         let y = ROW * (at as f64 + 0.5) + 2.0;
-        label(html, "end", (LEFT - 2.0, y + 3.5), shorten(row.name, 15));
+        label(html, "end", (LEFT - 2.0, y + 3.5), shorten_inside(row.name));
         html.raw("<g").attr("class", COLOURS[row.place % COLOURS.len()]).raw(">");
         if let Some(Interval { low, high }) = row.interval {
             line(html, "whisker", (x(low), y), (x(high), y));
@@ -109,7 +107,7 @@ fn open(html: &mut Html, height: f64, title: &str) {
     html.raw("<svg role=\"img\" viewBox=\"0 0 320 ")
         .text(one(height))
         .raw("\"")
-        .attr("aria-label", title)
+        .attr("aria-label", shorten(title, 200))
         .raw(">");
 }
 
@@ -145,7 +143,6 @@ mod tests {
             line: Some(&[]),
             top: 0.0,
             ticks: &[],
-            ticks_in_middle: true,
             place: 0,
         };
         histogram(&mut html, &plot);

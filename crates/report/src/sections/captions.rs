@@ -32,16 +32,17 @@ fn lengths(html: &mut Html, analysis: &Analysis) {
     let references = shares(&analysis.reference_diversity.lengths, bins);
     let models: Vec<Vec<f64>> = analysis.models.iter().map(|m| shares(&m.diversity.lengths, bins)).collect();
     let top = models.iter().chain([&references]).flatten().copied().fold(0.0, f64::max);
-    let ticks: Vec<(usize, String)> = (0..bins)
+    let ticks: Vec<(f64, String)> = (0..bins)
         .step_by(5)
-        .map(|bin| (bin, if cut && bin + 1 == bins { format!("{bin}+") } else { bin.to_string() }))
+        .map(|bin| {
+            (bin as f64 + 0.5, if cut && bin + 1 == bins { format!("{bin}+") } else { bin.to_string() })
+        })
         .collect();
     for (place, (model, bars)) in analysis.models.iter().zip(&models).enumerate() {
         caption(html, place, &model.model.name, format!("mean {:.1}", model.diversity.mean_length));
         let title = format!("Words in the captions of {}", model.model.name);
         let line = Some(references.as_slice());
-        let plot =
-            Histogram { title, axis: "words", bars, line, top, ticks: &ticks, ticks_in_middle: true, place };
+        let plot = Histogram { title, axis: "words", bars, line, top, ticks: &ticks, place };
         histogram(html, &plot);
         html.raw("</figure>\n");
     }
@@ -60,22 +61,14 @@ fn spread(html: &mut Html, analysis: &Analysis) {
         })
         .collect();
     let top = bars.iter().flatten().copied().fold(0.0, f64::max);
-    let ticks: Vec<(usize, String)> =
-        (0..=4).map(|k| (k * BINS / 4, format!("{}", highest * k as f64 / 4.0))).collect();
+    let whole = (0..=highest as usize).step_by(if highest > 5.0 { 2 } else { 1 });
+    let ticks: Vec<(f64, String)> =
+        whole.map(|value| (value as f64 / highest * BINS as f64, value.to_string())).collect();
     for (place, (model, bars)) in analysis.models.iter().zip(&bars).enumerate() {
         let zero = values[place].iter().filter(|v| **v < 0.05).count() as f64 / values[place].len() as f64;
         caption(html, place, &model.model.name, format!("{} below 0.05", percent(zero)));
         let title = format!("CIDEr-D of the images with {}", model.model.name);
-        let plot = Histogram {
-            title,
-            axis: "CIDEr-D",
-            bars,
-            line: None,
-            top,
-            ticks: &ticks,
-            ticks_in_middle: false,
-            place,
-        };
+        let plot = Histogram { title, axis: "CIDEr-D", bars, line: None, top, ticks: &ticks, place };
         histogram(html, &plot);
         html.raw("</figure>\n");
     }

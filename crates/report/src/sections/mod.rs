@@ -15,19 +15,24 @@ pub(crate) use responsible::responsible;
 pub(crate) use scores::scores;
 
 use crate::analysis::Analysis;
-use crate::html::Html;
+use crate::html::{Html, shorten};
 use crate::plot::COLOURS;
+
+/// Most characters of a model's name in the head of a table.
+const MAX_HEAD: usize = 48;
 
 /// The colour of a model as a small square.
 pub(crate) fn swatch(html: &mut Html, place: usize) {
     html.raw("<i").attr("class", format_args!("swatch {}", COLOURS[place % COLOURS.len()])).raw("></i>");
+    // A word joiner, so that the square stays on the line of its name.
+    html.raw("&#8288;");
 }
 
-/// Begins a table that scrolls by itself where it is too wide; `first` heads the column of names.
+/// Begins a table of texts that scrolls by itself where it is too wide; `first` heads the column of names.
 fn table(html: &mut Html, first: &'static str, columns: impl IntoIterator<Item = &'static str>) {
     html.raw("<div class=\"wide\"><table>\n<thead><tr>").element("<th scope=\"col\">", first, "</th>");
     for column in columns {
-        html.element("<th scope=\"col\">", column, "</th>");
+        html.element("<th scope=\"col\" class=\"text\">", column, "</th>");
     }
     html.raw("</tr></thead>\n<tbody>\n");
 }
@@ -47,7 +52,7 @@ fn table_of_models(
     for (place, model) in analysis.models.iter().enumerate().skip(skip) {
         html.raw("<th scope=\"col\">");
         swatch(html, place);
-        html.foreign(&model.model.name).raw("</th>");
+        html.foreign(&shorten(&model.model.name, MAX_HEAD)).raw("</th>");
     }
     html.raw("</tr></thead>\n<tbody>\n");
 }

@@ -91,7 +91,7 @@ fn offensive_words(html: &mut Html, analysis: &Analysis) {
     row(html, "Captions with such a word");
     let references: usize = analysis.references.iter().map(Vec::len).sum();
     let found = analysis.models.iter().map(|m| (m.offensive.len(), m.words.len()));
-    for (number, all) in [(analysis.offensive_references.len(), references)].into_iter().chain(found) {
+    for (number, all) in [(analysis.offensive_references, references)].into_iter().chain(found) {
         html.element("<td>", percent(number as f64 / all.max(1) as f64), "");
         html.element("<small>", thousands(number), "</small></td>");
     }

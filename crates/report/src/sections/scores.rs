@@ -4,7 +4,7 @@ use capwright_caption_metrics::{CollapseReport, Figures};
 
 use super::{end_table, row, table_of_models};
 use crate::analysis::{Analysis, best};
-use crate::html::{Html, percent, thousands};
+use crate::html::{Html, count, percent, thousands};
 
 /// Name and explanation of each metric, in the order of [`Figures::entries`].
 const METRICS: [(&str, &str); 9] = [
@@ -127,7 +127,10 @@ fn warning(html: &mut Html, name: &str, collapse: &CollapseReport) {
     }
     html.raw("<p class=\"warning\"><strong>Collapsed:</strong> ").foreign(name);
     html.raw(" says (nearly) the same for every image, so its scores mean nothing. It has ");
-    html.text(thousands(collapse.distinct)).raw(" different captions for ").text(thousands(collapse.images));
-    html.raw(" images; the most frequent, for ").text(percent(collapse.top_share)).raw(" of them, is: <q>");
+    html.text(count(collapse.distinct, "caption", "different captions")).raw(" for ");
+    html.text(thousands(collapse.images))
+        .raw(" images; the most frequent, for ")
+        .text(percent(collapse.top_share))
+        .raw(" of them, is: <q>");
     html.foreign(&collapse.top_caption).raw("</q></p>\n");
 }
