@@ -55,13 +55,15 @@ pub(crate) fn shorten(text: &str, most: usize) -> String {
     }
 }
 
-/// First and last characters of a name, 15 at most: names of models often differ at their ends only.
-pub(crate) fn shorten_inside(name: &str) -> String {
+/// A name of at most so many characters, cut inside: names of models often differ at their ends only.
+pub(crate) fn shorten_inside(name: &str, most: usize) -> String {
     let characters: Vec<char> = name.chars().collect();
-    match characters.len() {
-        0..=15 => name.to_owned(),
-        all => characters[..6].iter().chain(&['…']).chain(&characters[all - 8..]).collect(),
+    if characters.len() <= most {
+        return name.to_owned();
     }
+    let front = most * 2 / 5;
+    let back = most.saturating_sub(front + 1);
+    characters[..front].iter().chain(&['…']).chain(&characters[characters.len() - back..]).collect()
 }
 
 /// Share as per cent, such as `12.5 %`.
@@ -124,8 +126,8 @@ mod tests {
     fn long_texts_are_cut_at_characters() {
         assert_eq!(shorten("äöü", 2), "äö…");
         assert_eq!(shorten("äöü", 3), "äöü");
-        assert_eq!(shorten_inside("fifteen letters"), "fifteen letters");
-        assert_eq!(shorten_inside("résumé-of-a-long-run"), "résumé…long-run");
+        assert_eq!(shorten_inside("fifteen letters", 15), "fifteen letters");
+        assert_eq!(shorten_inside("résumé-of-a-long-run", 15), "résumé…long-run");
         let mut html = Html::default();
         html.foreign(&"x".repeat(1_000_000));
         assert!(html.finish().len() < 1_000);

@@ -91,7 +91,7 @@ pub(crate) fn whiskers(html: &mut Html, title: String, rows: &[Whisker]) {
     }
     for (at, row) in rows.iter().enumerate() {
         let y = ROW * (at as f64 + 0.5) + 2.0;
-        label(html, "end", (LEFT - 2.0, y + 3.5), shorten_inside(row.name));
+        label(html, "end", (LEFT - 2.0, y + 3.5), shorten_inside(row.name, 15));
         html.raw("<g").attr("class", COLOURS[row.place % COLOURS.len()]).raw(">");
         if let Some(Interval { low, high }) = row.interval {
             line(html, "whisker", (x(low), y), (x(high), y));

@@ -15,17 +15,17 @@ pub(crate) use responsible::responsible;
 pub(crate) use scores::scores;
 
 use crate::analysis::Analysis;
-use crate::html::{Html, shorten};
+use crate::html::{Html, shorten_inside};
 use crate::plot::COLOURS;
 
 /// Most characters of a model's name in the head of a table.
 const MAX_HEAD: usize = 48;
 
-/// The colour of a model as a small square.
+/// The colour of a model as a small square, which stays on the line of what follows.
 pub(crate) fn swatch(html: &mut Html, place: usize) {
-    html.raw("<i").attr("class", format_args!("swatch {}", COLOURS[place % COLOURS.len()])).raw("></i>");
-    // A word joiner, so that the square stays on the line of its name.
-    html.raw("&#8288;");
+    html.raw("<i aria-hidden=\"true\"")
+        .attr("class", format_args!("swatch {}", COLOURS[place % COLOURS.len()]));
+    html.raw(">\u{25a0}\u{a0}</i>");
 }
 
 /// Begins a table of texts that scrolls by itself where it is too wide; `first` heads the column of names.
@@ -52,7 +52,7 @@ fn table_of_models(
     for (place, model) in analysis.models.iter().enumerate().skip(skip) {
         html.raw("<th scope=\"col\">");
         swatch(html, place);
-        html.foreign(&shorten(&model.model.name, MAX_HEAD)).raw("</th>");
+        html.foreign(&shorten_inside(&model.model.name, MAX_HEAD)).raw("</th>");
     }
     html.raw("</tr></thead>\n<tbody>\n");
 }
