@@ -7,6 +7,7 @@ mod data;
 mod device;
 mod failure;
 mod model;
+mod report;
 mod score;
 mod search;
 mod setup;
@@ -47,6 +48,7 @@ fn run(command: Command) -> Result<(), Failure> {
         Command::Caption(args) => model::caption(&args),
         Command::Evaluate(args) => model::evaluate(&args),
         Command::Score(args) => score::score(&args),
+        Command::Report(args) => report::report(&args),
         Command::Check(args) => check::check(&args),
         Command::Explain(args) => check::explain(&args),
         Command::Leaderboard(args) => study::leaderboard(&args),

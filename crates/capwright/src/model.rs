@@ -29,11 +29,16 @@ pub fn caption(args: &CaptionArgs) -> Result<(), Failure> {
     Ok(())
 }
 
+/// The split of that name.
+pub fn split(name: &str) -> Result<Split, Failure> {
+    let unknown =
+        |_| Failure::input(format!("there is no split \"{name}\"")).help("choose train, val or test");
+    name.parse().map_err(unknown)
+}
+
 /// Scores a model on a split.
 pub fn evaluate(args: &EvaluateArgs) -> Result<(), Failure> {
-    let split: Split = args.split.parse().map_err(|_| {
-        Failure::input(format!("there is no split \"{}\"", args.split)).help("choose train, val or test")
-    })?;
+    let split = split(&args.split)?;
     let model = Captioner::load(&args.model).map_err(Failure::input)?;
     let data = Dataset::load(&args.data).map_err(Failure::input)?;
     let records: Vec<ImageRecord> = data.records(split).cloned().collect();

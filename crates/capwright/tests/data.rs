@@ -128,3 +128,28 @@ fn two_models_are_compared_image_by_image() {
     let said = run(home.path(), &["score", "mine.json", "--refs", "refs.json", "--against", "one.json"], 2);
     assert!(said.contains("other images"), "{said}");
 }
+
+#[test]
+fn a_report_stands_alone_in_one_page() {
+    let home = tempfile::tempdir().unwrap();
+    scenes(home.path());
+    let captions: Value =
+        serde_json::from_str(&std::fs::read_to_string(home.path().join("d/captions.json")).unwrap()).unwrap();
+    let mut said: Vec<Value> = Vec::new();
+    for image in captions["images"].as_array().unwrap() {
+        let own = |a: &&Value| a["image_id"] == image["id"];
+        let caption = &captions["annotations"].as_array().unwrap().iter().find(own).unwrap()["caption"];
+        said.push(json!({"image_id": image["id"], "caption": caption}));
+    }
+    std::fs::write(home.path().join("people.json"), json!(said).to_string()).unwrap();
+    let args = ["report", "people.json", "again=people.json", "--data", "d", "--out", "page.html"];
+    run(home.path(), &args, 0);
+    let page = std::fs::read_to_string(home.path().join("page.html")).unwrap();
+    for part in ["<!doctype html>", "people", "again", "data:image/"] {
+        assert!(page.to_lowercase().contains(part), "{part}");
+    }
+    assert!(!page.contains("<script") && !page.contains("src=\"http"), "it loads nothing");
+    std::fs::write(home.path().join("few.json"), json!(said[..1]).to_string()).unwrap();
+    let said = run(home.path(), &["report", "few.json", "--data", "d"], 2);
+    assert!(said.contains("no caption for"), "{said}");
+}

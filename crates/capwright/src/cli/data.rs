@@ -34,6 +34,33 @@ pub struct ScoreArgs {
     pub json: bool,
 }
 
+pub(super) const REPORT_EXAMPLES: &str = "\
+Examples:
+  capwright report capwright-studies/001/best --data DIR
+  capwright report small=a/best large=b/best theirs.json --data DIR --split val --out compare.html
+
+A model is a model folder, or a file of captions for the split (COCO results format). The others are compared with the first.";
+
+/// Arguments of `report`.
+#[derive(Debug, Args)]
+pub struct ReportArgs {
+    /// Model folders or files of captions; NAME=PATH gives a name.
+    #[arg(required = true, value_name = "MODEL")]
+    pub models: Vec<String>,
+    /// Data folder.
+    #[arg(long, value_name = "DIR")]
+    pub data: PathBuf,
+    /// train, val or test.
+    #[arg(long, default_value = "test")]
+    pub split: String,
+    /// The page to write.
+    #[arg(long, value_name = "FILE", default_value = "report.html")]
+    pub out: PathBuf,
+    /// Heading of the page.
+    #[arg(long)]
+    pub title: Option<String>,
+}
+
 /// Commands of `data`.
 #[derive(Debug, Subcommand)]
 pub enum DataCommand {

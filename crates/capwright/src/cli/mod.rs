@@ -3,7 +3,7 @@
 mod data;
 
 use clap::{Args, Parser, Subcommand};
-pub use data::{ConvertArgs, DataCommand, InspectArgs, ScenesArgs, ScoreArgs, SplitArgs};
+pub use data::{ConvertArgs, DataCommand, InspectArgs, ReportArgs, ScenesArgs, ScoreArgs, SplitArgs};
 use std::path::PathBuf;
 
 /// LLM-guided architecture search for image captioning, under a contract.
@@ -41,6 +41,9 @@ pub enum Command {
     /// Score captions against references with the field's metrics.
     #[command(after_help = data::SCORE_EXAMPLES)]
     Score(ScoreArgs),
+    /// Write one HTML page about the captions of models: scores, best and worst images, what to beware of.
+    #[command(after_help = data::REPORT_EXAMPLES)]
+    Report(ReportArgs),
     /// Check a blueprint and print its cost, or all that is wrong with it.
     #[command(
         after_help = "Examples:\n  capwright check design.json --vocab 2500\n  capwright check design.toml --fix"

@@ -1,0 +1,113 @@
+//! `capwright report`: one HTML page about the captions of models.
+
+use crate::cli::ReportArgs;
+use crate::failure::Failure;
+use crate::say;
+use capwright_backbones::find;
+use capwright_caption_data::{Dataset, ImageRecord, Split, read_hypotheses};
+use capwright_report::{Image, Licence, Model, Report, ReportOptions, write};
+use capwright_train::Captioner;
+use std::collections::{BTreeSet, HashMap};
+use std::path::{Path, PathBuf};
+
+/// Writes the page.
+pub fn report(args: &ReportArgs) -> Result<(), Failure> {
+    let split: Split = crate::model::split(&args.split)?;
+    let data = Dataset::load(&args.data).map_err(Failure::input)?;
+    let records: Vec<ImageRecord> = data.records(split).cloned().collect();
+    if records.is_empty() {
+        let message = format!("{} has no {split} images", args.data.display());
+        return Err(Failure::input(message).help("choose another with --split"));
+    }
+    let mut backbones = BTreeSet::new();
+    let mut provenance = vec![
+        ("data".to_owned(), args.data.display().to_string()),
+        ("fingerprint of the data".to_owned(), data.fingerprint().to_owned()),
+        ("split".to_owned(), split.to_string()),
+        ("capwright".to_owned(), env!("CARGO_PKG_VERSION").to_owned()),
+    ];
+    let mut models = Vec::with_capacity(args.models.len());
+    for given in &args.models {
+        let (name, path) = named(given);
+        let captions = match path.is_dir() {
+            true => model_captions(&path, &name, &records, &mut backbones, &mut provenance)?,
+            false => file_captions(&path, &records)?,
+        };
+        models.push(Model { name, captions });
+    }
+    let licence = |name: &String| {
+        Some(Licence { what: format!("{name} weights"), licence: find(name)?.licence.to_owned() })
+    };
+    let page = Report {
+        title: args.title.clone().unwrap_or_else(|| "Captions".to_owned()),
+        images: records.iter().map(image).collect(),
+        models,
+        training: data.records(Split::Train).flat_map(|image| image.captions.clone()).collect(),
+        licences: backbones.iter().filter_map(licence).collect(),
+        provenance,
+        options: ReportOptions::default(),
+    };
+    write(&page, &args.out).map_err(Failure::input)?;
+    say(args.out.display());
+    Ok(())
+}
+
+fn image(record: &ImageRecord) -> Image {
+    Image { id: record.id.to_string(), path: Some(record.path.clone()), references: record.captions.clone() }
+}
+
+/// `NAME=PATH`, or a path that names itself: a folder `best` by the study that it lies in.
+fn named(given: &str) -> (String, PathBuf) {
+    if let Some((name, path)) = given.split_once('=')
+        && !Path::new(given).exists()
+    {
+        return (name.to_owned(), PathBuf::from(path));
+    }
+    let path = PathBuf::from(given);
+    let name = |path: &Path| path.file_stem().map(|name| name.to_string_lossy().into_owned());
+    let own = name(&path).unwrap_or_else(|| given.to_owned());
+    let study = path.parent().and_then(name).filter(|_| own == "best");
+    (study.unwrap_or(own), path)
+}
+
+/// Captions that a model folder gives.
+fn model_captions(
+    folder: &Path,
+    name: &str,
+    records: &[ImageRecord],
+    backbones: &mut BTreeSet<String>,
+    provenance: &mut Vec<(String, String)>,
+) -> Result<Vec<String>, Failure> {
+    let model = Captioner::load(folder).map_err(Failure::input)?;
+    let decoding = model.decoding();
+    let said = format!("beam {}, at most {} words", decoding.beam, decoding.max_words);
+    provenance.push((format!("decoding of {name}"), said));
+    backbones.extend(model.design().backbones().into_iter().map(str::to_owned));
+    Ok(model.evaluate(records, decoding).map_err(Failure::input)?.captions)
+}
+
+/// Captions of a COCO results file, in the order of the images.
+fn file_captions(path: &Path, records: &[ImageRecord]) -> Result<Vec<String>, Failure> {
+    let said = read_hypotheses(path).map_err(Failure::input)?;
+    let mut by_image: HashMap<u64, String> = said.into_iter().map(|h| (h.image_id, h.caption)).collect();
+    let found: Vec<Option<String>> = records.iter().map(|image| by_image.remove(&image.id)).collect();
+    let missing = found.iter().filter(|caption| caption.is_none()).count();
+    if missing > 0 {
+        let message = format!("{} has no caption for {missing} of {} images", path.display(), records.len());
+        return Err(Failure::input(message).help("one caption for each image of the split is needed"));
+    }
+    Ok(found.into_iter().flatten().collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn models_are_named_by_what_they_are() {
+        let name = |given: &str| named(given).0;
+        assert_eq!(name("capwright-studies/003/best"), "003");
+        assert_eq!(name("results/mine.json"), "mine");
+        assert_eq!(named("large=a/b.json"), ("large".to_owned(), PathBuf::from("a/b.json")));
+    }
+}
