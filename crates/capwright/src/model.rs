@@ -8,6 +8,7 @@ use capwright_caption_data::{Dataset, Hypothesis, ImageRecord, Split, write_hypo
 use capwright_caption_metrics::{CollapseReport, ScoreOptions, score_captions};
 use capwright_train::Captioner;
 use serde_json::json;
+use std::path::Path;
 
 /// Prints captions for photos.
 pub fn caption(args: &CaptionArgs) -> Result<(), Failure> {
@@ -36,18 +37,30 @@ pub fn split(name: &str) -> Result<Split, Failure> {
     name.parse().map_err(unknown)
 }
 
+/// The images of a split, at least one.
+pub fn records(data: &Dataset, split: Split) -> Result<Vec<ImageRecord>, Failure> {
+    let records: Vec<ImageRecord> = data.records(split).cloned().collect();
+    if records.is_empty() {
+        let message = format!("{} has no {split} images", data.dir().display());
+        return Err(Failure::input(message).help("choose another with --split"));
+    }
+    Ok(records)
+}
+
+/// What a model says of images, decoded as it was trained to be.
+pub fn captions(model: &Captioner, records: &[ImageRecord]) -> Result<Vec<String>, Failure> {
+    let paths: Vec<&Path> = records.iter().map(|image| image.path.as_path()).collect();
+    model.caption(&paths).map_err(Failure::input)
+}
+
 /// Scores a model on a split.
 pub fn evaluate(args: &EvaluateArgs) -> Result<(), Failure> {
     let split = split(&args.split)?;
     let model = Captioner::load(&args.model).map_err(Failure::input)?;
     let data = Dataset::load(&args.data).map_err(Failure::input)?;
-    let records: Vec<ImageRecord> = data.records(split).cloned().collect();
-    if records.is_empty() {
-        let message = format!("{} has no {split} images", args.data.display());
-        return Err(Failure::input(message).help("choose another with --split"));
-    }
+    let records = records(&data, split)?;
     let decoding = model.decoding();
-    let captions = model.evaluate(&records, decoding).map_err(Failure::input)?.captions;
+    let captions = captions(&model, &records)?;
     if let Some(path) = &args.captions {
         let pairs = records.iter().zip(&captions);
         let all: Vec<Hypothesis> = pairs

@@ -2,7 +2,7 @@
 
 use crate::cli::ReportArgs;
 use crate::failure::Failure;
-use crate::say;
+use crate::{model, say};
 use capwright_backbones::find;
 use capwright_caption_data::{Dataset, ImageRecord, Split, read_hypotheses};
 use capwright_report::{Image, Licence, Model, Report, ReportOptions, write};
@@ -12,13 +12,9 @@ use std::path::{Path, PathBuf};
 
 /// Writes the page.
 pub fn report(args: &ReportArgs) -> Result<(), Failure> {
-    let split: Split = crate::model::split(&args.split)?;
+    let split: Split = model::split(&args.split)?;
     let data = Dataset::load(&args.data).map_err(Failure::input)?;
-    let records: Vec<ImageRecord> = data.records(split).cloned().collect();
-    if records.is_empty() {
-        let message = format!("{} has no {split} images", args.data.display());
-        return Err(Failure::input(message).help("choose another with --split"));
-    }
+    let records = model::records(&data, split)?;
     let mut backbones = BTreeSet::new();
     let mut provenance = vec![
         ("data".to_owned(), args.data.display().to_string()),
@@ -83,7 +79,7 @@ fn model_captions(
     let said = format!("beam {}, at most {} words", decoding.beam, decoding.max_words);
     provenance.push((format!("decoding of {name}"), said));
     backbones.extend(model.design().backbones().into_iter().map(str::to_owned));
-    Ok(model.evaluate(records, decoding).map_err(Failure::input)?.captions)
+    model::captions(&model, records)
 }
 
 /// Captions of a COCO results file, in the order of the images.

@@ -96,7 +96,7 @@ impl FeatureExtractor {
         map
     }
 
-    /// Images, each as [`FeatureExtractor::see`] gives it, as one input of `network`.
+    /// Images, each as [`FeatureExtractor::extract`] gives it, as one input of `network`.
     pub fn batch(&self, network: &Network, images: &[Vec<f32>]) -> Input {
         let shape = self.shape;
         let data = TensorData::new(images.concat(), [images.len(), shape.c, shape.h, shape.w]);
