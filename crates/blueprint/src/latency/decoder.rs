@@ -9,6 +9,10 @@ use crate::language::{Attention, Cell, FeedForwardKind, ImageMode};
 pub fn setup_work(spec: &DecoderSpec, bridge: &BridgeSpec) -> Work {
     let mut work = Work::default();
     let (tokens, dim) = (bridge.tokens(), bridge.dim);
+    if let DecoderSpec::Convolution(spec) = spec {
+        // Weights are brought into the order of the taps.
+        work.put(Kernel::Gate, spec.layers * 2 * spec.dim * spec.dim * spec.kernel);
+    }
     let mut product = |rows: usize, input: usize, output: usize| {
         work.put(Kernel::Setup, rows * input * output);
         work.put(Kernel::SetupValues, rows * (input + output) + input * output);
@@ -50,17 +54,19 @@ pub fn decode_work(spec: &DecoderSpec, bridge: &BridgeSpec, vocab: usize, words:
     for step in 0..=words {
         let rows = if step == 0 { 1 } else { beam.max(1) };
         let before = work.of(Kernel::Vector) + work.of(Kernel::Weights);
+        // Of the tensor engine, whose products are counted by other kinds.
+        let mut there = 0;
         let width = match spec {
             DecoderSpec::Recurrent(spec) => {
-                recurrent(&mut work, spec, (bridge.tokens(), bridge.dim), rows);
+                there = recurrent(&mut work, spec, (bridge.tokens(), bridge.dim), rows);
                 spec.hidden + spec.context(bridge.dim)
             }
             DecoderSpec::TopDown(spec) => {
-                unrolled::top_down(&mut work, spec, (bridge.tokens(), bridge.dim), rows);
+                there = unrolled::top_down(&mut work, spec, (bridge.tokens(), bridge.dim), rows);
                 spec.hidden
             }
             DecoderSpec::Convolution(spec) => {
-                unrolled::convolution(&mut work, spec, bridge.tokens(), rows);
+                there = unrolled::convolution(&mut work, spec, bridge.tokens(), rows);
                 spec.dim
             }
             DecoderSpec::Transformer(spec) => {
@@ -69,7 +75,7 @@ pub fn decode_work(spec: &DecoderSpec, bridge: &BridgeSpec, vocab: usize, words:
             }
         };
         linear(&mut work, rows, width, vocab);
-        let weights = (work.of(Kernel::Vector) + work.of(Kernel::Weights) - before) as usize;
+        let weights = there + (work.of(Kernel::Vector) + work.of(Kernel::Weights) - before) as usize;
         work.put(
             if rows == 1 { Kernel::VectorFar } else { Kernel::WeightsFar },
             weights.saturating_sub(NEAR),
@@ -91,7 +97,8 @@ fn linear(work: &mut Work, rows: usize, input: usize, output: usize) {
     }
 }
 
-fn recurrent(work: &mut Work, spec: &RecurrentSpec, (tokens, dim): (usize, usize), rows: usize) {
+/// Returns the weights that the tensor engine reads.
+fn recurrent(work: &mut Work, spec: &RecurrentSpec, (tokens, dim): (usize, usize), rows: usize) -> usize {
     if !spec.is_plain() {
         return unrolled::recurrent(work, spec, (tokens, dim), rows);
     }
@@ -115,6 +122,7 @@ fn recurrent(work: &mut Work, spec: &RecurrentSpec, (tokens, dim): (usize, usize
         work.put(Kernel::Cell, rows * gates);
         work.put(Kernel::Keep, rows * 2 * hidden);
     }
+    0
 }
 
 fn transformer(work: &mut Work, spec: &TransformerSpec, tokens: usize, step: usize, rows: usize) {

@@ -1,4 +1,5 @@
-//! Work of the decoders that run on the tensor engine: a step is many small operations there.
+//! Work of the decoders that run on the tensor engine: a step is many small operations there. Each function returns the
+//! weights that it reads.
 
 use super::trunk::product;
 use super::{Kernel, Work};
@@ -7,20 +8,20 @@ use crate::decoder_more::{ConvolutionSpec, TopDownSpec};
 use crate::language::{Attention, Between, Cell, RnnNorm};
 
 /// A linear layer with its transposed weight and its bias.
-fn linear(work: &mut Work, rows: usize, input: usize, output: usize) {
+fn linear(work: &mut Work, rows: usize, input: usize, output: usize) -> usize {
     product(work, rows, input, output);
     work.put(Kernel::Join, rows * output);
     work.put(Kernel::Operation, 4);
+    input * output
 }
 
 /// A cell that reads `input` values.
-fn cell(work: &mut Work, kind: Cell, (rows, input, hidden): (usize, usize, usize)) {
+fn cell(work: &mut Work, kind: Cell, (rows, input, hidden): (usize, usize, usize)) -> usize {
     let gates = if kind == Cell::Lstm { 4 } else { 3 } * hidden;
-    linear(work, rows, input, gates);
-    linear(work, rows, hidden, gates);
     work.put(Kernel::Silu, rows * gates);
     work.put(Kernel::Join, 4 * rows * hidden);
     work.put(Kernel::Operation, 20);
+    linear(work, rows, input, gates) + linear(work, rows, hidden, gates)
 }
 
 /// Scores, their softmax and the weighted sum, with rows' memory gathered first.
@@ -39,24 +40,29 @@ fn additive(work: &mut Work, (rows, tokens, dim): (usize, usize, usize)) {
 }
 
 /// A step of a recurrence that is not plain.
-pub(super) fn recurrent(work: &mut Work, spec: &RecurrentSpec, (tokens, dim): (usize, usize), rows: usize) {
-    let hidden = spec.hidden;
+pub(super) fn recurrent(
+    work: &mut Work,
+    spec: &RecurrentSpec,
+    (tokens, dim): (usize, usize),
+    rows: usize,
+) -> usize {
+    let (hidden, mut weights) = (spec.hidden, 0);
     for layer in 0..spec.layers {
-        cell(work, spec.cell, (rows, if layer == 0 { spec.input(dim) } else { hidden }, hidden));
+        weights += cell(work, spec.cell, (rows, if layer == 0 { spec.input(dim) } else { hidden }, hidden));
         if spec.rnn_norm == RnnNorm::Layer {
             work.put(Kernel::LayerNorm, rows * (2 * spec.gates() + 1) * hidden);
             work.put(Kernel::Operation, 36);
         }
         match spec.between {
             Between::Highway if layer > 0 => {
-                linear(work, rows, hidden, hidden);
+                weights += linear(work, rows, hidden, hidden);
                 work.put(Kernel::Silu, rows * hidden);
             }
             _ => {}
         }
     }
     if spec.attention != Attention::None {
-        linear(work, rows, hidden, dim);
+        weights += linear(work, rows, hidden, dim);
     }
     match spec.attention {
         Attention::None => {}
@@ -64,39 +70,45 @@ pub(super) fn recurrent(work: &mut Work, spec: &RecurrentSpec, (tokens, dim): (u
         Attention::Additive => additive(work, (rows, tokens, dim)),
         Attention::MultiHead => {
             attend(work, (rows, tokens, dim), RecurrentSpec::heads(dim));
-            linear(work, rows, dim, dim);
+            weights += linear(work, rows, dim, dim);
         }
         Attention::Adaptive => {
-            linear(work, rows, spec.top_input(dim), hidden);
-            linear(work, rows, hidden, hidden);
-            linear(work, rows, hidden, dim);
-            linear(work, rows, dim, dim);
+            weights += linear(work, rows, spec.top_input(dim), hidden);
+            weights += linear(work, rows, hidden, hidden);
+            weights += linear(work, rows, hidden, dim);
+            weights += linear(work, rows, dim, dim);
             additive(work, (rows, tokens + 1, dim));
         }
     }
+    weights
 }
 
 /// A step of the top-down decoder.
-pub(super) fn top_down(work: &mut Work, spec: &TopDownSpec, (tokens, dim): (usize, usize), rows: usize) {
+pub(super) fn top_down(
+    work: &mut Work,
+    spec: &TopDownSpec,
+    (tokens, dim): (usize, usize),
+    rows: usize,
+) -> usize {
+    let mut weights = linear(work, rows, spec.hidden, dim);
     for input in spec.inputs(dim) {
-        cell(work, Cell::Lstm, (rows, input, spec.hidden));
+        weights += cell(work, Cell::Lstm, (rows, input, spec.hidden));
     }
-    linear(work, rows, spec.hidden, dim);
     additive(work, (rows, tokens, dim));
+    weights
 }
 
 /// A step of the convolutional decoder.
-pub(super) fn convolution(work: &mut Work, spec: &ConvolutionSpec, tokens: usize, rows: usize) {
-    let dim = spec.dim;
+pub(super) fn convolution(work: &mut Work, spec: &ConvolutionSpec, tokens: usize, rows: usize) -> usize {
+    let (dim, mut weights) = (spec.dim, 0);
     for layer in 0..spec.layers {
-        linear(work, rows, spec.kernel * dim, 2 * dim);
+        weights += linear(work, rows, spec.kernel * dim, 2 * dim);
         work.put(Kernel::Silu, rows * dim);
         work.put(Kernel::Operation, 8);
-        // The weight is brought into the order of the taps.
-        work.put(Kernel::Gate, 2 * dim * dim * spec.kernel);
         if layer < spec.attending() {
-            linear(work, rows, dim, dim);
+            weights += linear(work, rows, dim, dim);
             attend(work, (rows, tokens, dim), 1);
         }
     }
+    weights
 }

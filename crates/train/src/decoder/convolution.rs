@@ -79,7 +79,7 @@ impl Convolution<'_> {
         let mut x = dropped(x, self.spec.dropout_pct, dropout);
         for layer in 0..self.spec.layers {
             let taps = self.taps(layout, dropped(x.clone(), self.spec.dropout_pct, dropout));
-            let mut y = self.convolve(layer, taps);
+            let mut y = self.convolve(layer, self.weight(layer), taps);
             if let Some((key, value)) = shown.layers.get(layer) {
                 let query = layout.padded(self.query(layer, y.clone()));
                 y = y + layout.packed(attend(query, key.clone(), value.clone()));
@@ -103,13 +103,18 @@ impl Convolution<'_> {
         Tensor::cat(taps.collect(), 1)
     }
 
-    /// Convolution and gated linear unit.
-    fn convolve(&self, layer: usize, taps: Tensor<2>) -> Tensor<2> {
+    /// The weight of a layer's convolution in the order of the taps: `[kernel · dim, 2 · dim]`.
+    fn weight(&self, layer: usize) -> Tensor<2> {
         let (dim, kernel) = (self.spec.dim, self.spec.kernel);
-        let value = |leaf: &str| format!("decoder.layers.{layer}.conv.{leaf}");
-        let weight = self.params.get::<3>(&value("weight")).swap_dims(1, 2);
-        let y = matmul(taps, weight.reshape([2 * dim, kernel * dim]).transpose())
-            + self.params.get::<1>(&value("bias")).unsqueeze::<2>();
+        let weight = self.params.get::<3>(&format!("decoder.layers.{layer}.conv.weight"));
+        weight.swap_dims(1, 2).reshape([2 * dim, kernel * dim]).transpose()
+    }
+
+    /// Convolution and gated linear unit.
+    fn convolve(&self, layer: usize, weight: Tensor<2>, taps: Tensor<2>) -> Tensor<2> {
+        let dim = self.spec.dim;
+        let bias = self.params.get::<1>(&format!("decoder.layers.{layer}.conv.bias"));
+        let y = matmul(taps, weight) + bias.unsqueeze::<2>();
         y.clone().narrow(1, 0, dim) * sigmoid(y.narrow(1, dim, dim))
     }
 
@@ -128,6 +133,8 @@ fn attend(query: Tensor<3>, key: Tensor<3>, value: Tensor<3>) -> Tensor<3> {
 pub(crate) struct ConvolutionSession {
     spec: ConvolutionSpec,
     shown: Shown,
+    /// [`Convolution::weight`] of each layer: brought into order once, not at every word.
+    weights: Vec<Tensor<2>>,
     /// For each layer the inputs of the words before, oldest first: `kernel - 1` of `[rows, dim]`.
     past: Vec<Vec<Tensor<2>>>,
 }
@@ -135,9 +142,11 @@ pub(crate) struct ConvolutionSession {
 impl ConvolutionSession {
     /// One row for each image.
     pub fn new(spec: &ConvolutionSpec, params: &Params, memory: Tensor<3>) -> Self {
-        let shown = Convolution { spec, params }.show(memory);
+        let decoder = Convolution { spec, params };
+        let shown = decoder.show(memory);
+        let weights = (0..spec.layers).map(|layer| decoder.weight(layer)).collect();
         let nothing = Tensor::zeros(shown.word.dims(), &shown.word.device());
-        Self { spec: *spec, shown, past: vec![vec![nothing; spec.kernel - 1]; spec.layers] }
+        Self { spec: *spec, shown, weights, past: vec![vec![nothing; spec.kernel - 1]; spec.layers] }
     }
 
     /// Keeps the given rows, in that order.
@@ -156,7 +165,8 @@ impl ConvolutionSession {
         let mut x = params.get::<2>("decoder.embed.weight").select(0, words) + self.shown.word.clone();
         for (layer, past) in self.past.iter_mut().enumerate() {
             past.push(x.clone());
-            let mut y = decoder.convolve(layer, Tensor::cat(past.clone(), 1));
+            let taps = Tensor::cat(past.clone(), 1);
+            let mut y = decoder.convolve(layer, self.weights[layer].clone(), taps);
             past.remove(0);
             if let Some((key, value)) = self.shown.layers.get(layer) {
                 let query = decoder.query(layer, y.clone()).unsqueeze_dim::<3>(1);

@@ -10,7 +10,9 @@ use capwright_blueprint::language::{
     Positions, RnnNorm,
 };
 use capwright_blueprint::latency::{decode_work, setup_work};
-use capwright_blueprint::{BridgeSpec, DecoderSpec, RecurrentSpec, Shape, TransformerSpec};
+use capwright_blueprint::{
+    BridgeSpec, ConvolutionSpec, DecoderSpec, RecurrentSpec, Shape, TopDownSpec, TransformerSpec,
+};
 use capwright_contract::Decoding;
 
 /// Words of the captions that are timed.
@@ -29,7 +31,7 @@ pub(super) fn all() -> Vec<Calibration> {
 
 /// Decoders with tokens and width of the memory and words of the vocabulary.
 fn decoders() -> Vec<(DecoderSpec, usize, usize, usize)> {
-    use Attention::{Additive, Dot, None};
+    use Attention::{Adaptive, Additive, Dot, MultiHead, None};
     use Cell::{Gru, Lstm};
     use ImageMode::{EveryStep, FirstToken, InitialState};
     vec![
@@ -58,6 +60,14 @@ fn decoders() -> Vec<(DecoderSpec, usize, usize, usize)> {
         (transformer(512, 3, 1, 4, FeedForwardKind::SwiGlu), 49, 512, 800),
         (transformer(192, 3, 6, 2, FeedForwardKind::SwiGlu), 1, 768, 7000),
         (transformer(768, 2, 8, 1, FeedForwardKind::Gelu), 4, 96, 1500),
+        // Decoders that run on the tensor engine.
+        (convolution(128, 2, 3), 49, 128, 1000),
+        (convolution(320, 3, 5), 16, 192, 600),
+        (convolution(640, 2, 3), 4, 320, 2500),
+        (top_down(128, 160), 49, 128, 1000),
+        (top_down(320, 448), 9, 320, 2500),
+        (unrolled(Gru, 128, 192, MultiHead, Between::Plain), 49, 192, 1000),
+        (unrolled(Lstm, 256, 384, Adaptive, Between::Highway), 16, 256, 2000),
     ]
 }
 
@@ -69,8 +79,35 @@ fn recurrent(
     image: ImageMode,
     attention: Attention,
 ) -> DecoderSpec {
+    DecoderSpec::Recurrent(stack(cell, embed, hidden, layers, image, attention))
+}
+
+/// Two layers with layer norm.
+fn unrolled(cell: Cell, embed: usize, hidden: usize, attention: Attention, between: Between) -> DecoderSpec {
+    let plain = stack(cell, embed, hidden, 2, ImageMode::InitialState, attention);
+    DecoderSpec::Recurrent(RecurrentSpec { rnn_norm: RnnNorm::Layer, between, ..plain })
+}
+
+fn convolution(dim: usize, layers: usize, kernel: usize) -> DecoderSpec {
     let embeddings = Embeddings::Separate;
-    DecoderSpec::Recurrent(RecurrentSpec {
+    let memory = Memory::Grid;
+    DecoderSpec::Convolution(ConvolutionSpec { memory, dim, layers, kernel, dropout_pct: 0, embeddings })
+}
+
+fn top_down(embed: usize, hidden: usize) -> DecoderSpec {
+    let embeddings = Embeddings::Separate;
+    DecoderSpec::TopDown(TopDownSpec { embed, hidden, dropout_pct: 0, embeddings })
+}
+
+fn stack(
+    cell: Cell,
+    embed: usize,
+    hidden: usize,
+    layers: usize,
+    image: ImageMode,
+    attention: Attention,
+) -> RecurrentSpec {
+    RecurrentSpec {
         cell,
         embed,
         hidden,
@@ -78,10 +115,10 @@ fn recurrent(
         image,
         attention,
         dropout_pct: 0,
-        embeddings,
+        embeddings: Embeddings::Separate,
         rnn_norm: RnnNorm::None,
         between: Between::Plain,
-    })
+    }
 }
 
 fn transformer(
