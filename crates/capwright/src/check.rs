@@ -8,8 +8,8 @@ use capwright_backbones::Library;
 use capwright_blueprint::latency::latency;
 use capwright_blueprint::memory::memory_use;
 use capwright_blueprint::{
-    Checked, Code, Diagnostic, Format, MAX_TEXT, Target, explain as explanation, line_and_column, mend,
-    parse_as,
+    Blueprint, Checked, Code, Diagnostic, Format, MAX_TEXT, Target, explain as explanation, line_and_column,
+    mend, parse_as,
 };
 use capwright_study::describe;
 use serde_json::{Value, json};
@@ -19,15 +19,8 @@ use std::path::Path;
 
 /// `capwright check`.
 pub fn check(args: &CheckArgs) -> Result<(), Failure> {
-    // One byte more than a blueprint may have is enough to refuse it.
-    let mut text = String::new();
-    let file = fs::File::open(&args.file).map_err(|error| Failure::file(&args.file, error))?;
-    file.take(MAX_TEXT as u64 + 1)
-        .read_to_string(&mut text)
-        .map_err(|error| Failure::file(&args.file, error))?;
+    let (mut text, format) = text_of(&args.file)?;
     let target = Target { vocab: args.vocab, max_words: args.max_words };
-    let toml = args.file.extension().is_some_and(|ending| ending.eq_ignore_ascii_case("toml"));
-    let format = if toml { Format::Toml } else { Format::Json };
     let zoo = Library::default();
     let mut fixes = Vec::new();
     if args.fix {
@@ -42,6 +35,29 @@ pub fn check(args: &CheckArgs) -> Result<(), Failure> {
         Ok(checked) => report(&checked, args, &json!(fixes)),
         Err(diagnostics) => Err(refuse(&diagnostics, &text, args, &json!(fixes))?),
     }
+}
+
+/// What a design's file holds, and in which form.
+fn text_of(path: &Path) -> Result<(String, Format), Failure> {
+    // One byte more than a blueprint may have is enough to refuse it.
+    let mut text = String::new();
+    let file = fs::File::open(path).map_err(|error| Failure::file(path, error))?;
+    file.take(MAX_TEXT as u64 + 1).read_to_string(&mut text).map_err(|error| Failure::file(path, error))?;
+    let toml = path.extension().is_some_and(|ending| ending.eq_ignore_ascii_case("toml"));
+    Ok((text, if toml { Format::Toml } else { Format::Json }))
+}
+
+/// The design of a file; what is wrong with it is printed.
+pub fn read(path: &Path, target: Target) -> Result<Blueprint, Failure> {
+    let (text, format) = text_of(path)?;
+    parse_as(&text, format, &Library::default(), target).map(|checked| checked.blueprint().clone()).map_err(
+        |diagnostics| {
+            let name = path.display().to_string();
+            diagnostics.iter().for_each(|d| eprintln!("{}", shown(d, &text, &name)));
+            Failure::input(format!("{name}: {} problems", diagnostics.len()))
+                .help(format!("capwright check {name} tells more"))
+        },
+    )
 }
 
 /// Writes beside the file and renames, so that no reader ever sees half a design.

@@ -12,6 +12,7 @@ mod score;
 mod search;
 mod setup;
 mod study;
+mod train;
 mod verify;
 mod watch;
 mod worker;
@@ -41,6 +42,7 @@ fn main() -> ExitCode {
 fn run(command: Command) -> Result<(), Failure> {
     match command {
         Command::Search(args) => search::search(&args),
+        Command::Train(args) => train::train(&args),
         Command::Resume(args) => search::resume(&args),
         Command::Contract(args) => contract::contract(&args),
         Command::Verify(args) => verify::verify(&args),

@@ -3,7 +3,7 @@
 use crate::cli::{MachineArgs, ResumeArgs, SearchArgs};
 use crate::failure::Failure;
 use crate::watch::Watch;
-use crate::{say, setup, study};
+use crate::{say, setup, study, train};
 use capwright_backbones::{Library, Snippet, SnippetKind, snippets};
 use capwright_contract::{Contract, Family};
 use capwright_llm::{Embedded, LlmError, OpenAi, Options, TextModel, Timeouts, default_model};
@@ -34,7 +34,7 @@ pub struct LlmArgs<'a> {
 /// `capwright search`.
 pub fn search(args: &SearchArgs) -> Result<(), Failure> {
     let stop = stop_flag();
-    let prepared = setup::prepare(args)?;
+    let prepared = setup::prepare_search(args)?;
     let folder = prepared.folder;
     let llm = LlmArgs {
         gguf: args.llm_gguf.as_deref(),
@@ -81,7 +81,7 @@ pub fn resume(args: &ResumeArgs) -> Result<(), Failure> {
 }
 
 /// Set by Ctrl-C or a termination signal; a second one ends the program at once.
-fn stop_flag() -> Arc<AtomicBool> {
+pub fn stop_flag() -> Arc<AtomicBool> {
     let stop = Arc::new(AtomicBool::new(false));
     let flag = stop.clone();
     let handler = move || {
@@ -108,6 +108,9 @@ fn architect(
     if let Some(path) = chosen.strip_prefix("replay:") {
         return Ok(Box::new(Replay::new(&study::events(Path::new(path))?)));
     }
+    if let Some(folder) = chosen.strip_prefix(train::GIVEN) {
+        return Ok(Box::new(train::given(Path::new(folder))?));
+    }
     match chosen {
         "random" => Ok(random()),
         "llm" => Ok(Box::new(language_model(contract, llm, space)?)),
@@ -120,7 +123,7 @@ fn architect(
             Err(failure) => Err(failure),
         },
         other => Err(Failure::input(format!("there is no architect \"{other}\""))
-            .help("choose llm, random, alternate or replay:STUDY")),
+            .help("choose llm, random, alternate or replay:STUDY; for designs of your own: capwright train")),
     }
 }
 
@@ -175,7 +178,8 @@ fn inspiration(contract: &Contract) -> Vec<Vec<String>> {
     SnippetKind::ALL.map(|kind| of(kind).map(|s| s.to_string()).collect()).to_vec()
 }
 
-fn drive(
+/// Runs a study to its end.
+pub fn drive(
     folder: &StudyFolder,
     store: &mut SqliteStore,
     architect: &mut dyn Architect,

@@ -1,11 +1,11 @@
 //! From request and flags to a contract, a data set, weights and a study folder.
 
-use crate::cli::SearchArgs;
+use crate::cli::{RunArgs, SearchArgs, SelectArg};
 use crate::failure::Failure;
 use crate::zoo;
 use capwright_backbones::{Library, find, zoo as backbones};
 use capwright_caption_data::{Dataset, SceneOptions, Split, Vocabulary, make_scenes};
-use capwright_contract::{Contract, Data, Family, Training, impossible, parse_request};
+use capwright_contract::{Contract, Data, Family, Merit, Objective, Training, impossible, parse_request};
 use capwright_pipeline::{StudyFolder, write_atomic};
 use capwright_study::{Opened, Study, WeightsFile};
 use std::collections::BTreeMap;
@@ -31,17 +31,25 @@ pub struct Prepared {
     pub weights: BTreeMap<String, WeightsFile>,
 }
 
-/// Reads the request, loads the data, fetches the weights, makes the study folder.
-pub fn prepare(args: &SearchArgs) -> Result<Prepared, Failure> {
+/// Reads the request, then [`prepare`]s.
+pub fn prepare_search(args: &SearchArgs) -> Result<Prepared, Failure> {
     let mut contract = wanted(args)?;
     let names = backbone_names(&args.backbone, contract.components.backbones.take())?;
-    let drawn = args.data.is_none();
-    let dir = match &args.data {
+    if args.run.data.is_none() && contract.budgets.macs_image.is_none() {
+        contract.budgets.macs_image = Some(SCENES_MACS);
+    }
+    prepare(contract, names, &args.run)
+}
+
+/// Loads the data, fetches the weights of the named backbones, makes the study folder.
+pub fn prepare(mut contract: Contract, names: Vec<String>, run: &RunArgs) -> Result<Prepared, Failure> {
+    let drawn = run.data.is_none();
+    let dir = match &run.data {
         Some(dir) => fs::canonicalize(dir).map_err(|error| Failure::file(dir, error))?,
         None => scenes()?,
     };
     let data = load(&dir)?;
-    let min_count = args.min_count.unwrap_or(if drawn { 1 } else { 5 });
+    let min_count = run.min_count.unwrap_or(if drawn { 1 } else { 5 });
     let mut vocabulary = Vocabulary::from_dataset(&data, min_count as usize);
     if let Some(most) = contract.data.max_vocab {
         vocabulary = vocabulary.at_most(usize::try_from(most).unwrap_or(usize::MAX));
@@ -49,7 +57,7 @@ pub fn prepare(args: &SearchArgs) -> Result<Prepared, Failure> {
     let mut left_out = |name: &str, failure: &Failure| eprintln!("{name} is left out: {failure}");
     let weights = weights(&licensed(names, &contract), &mut left_out)?;
     contract.components.backbones = Some(weights.keys().cloned().collect());
-    defaults(&mut contract, args, drawn);
+    settle(&mut contract, run, drawn);
     contract.data = Data {
         dir,
         fingerprint: data.fingerprint().to_string(),
@@ -59,7 +67,7 @@ pub fn prepare(args: &SearchArgs) -> Result<Prepared, Failure> {
     };
     contract.check().map_err(Failure::input)?;
     possible(&contract)?;
-    let folder = study_folder(args.study.as_deref())?;
+    let folder = study_folder(run.study.as_deref())?;
     vocabulary.save(folder.vocabulary()).map_err(Failure::input)?;
     let text = contract.to_toml().map_err(Failure::input)?;
     write_atomic(&folder.contract(), text.as_bytes()).map_err(|e| Failure::file(&folder.contract(), e))?;
@@ -89,11 +97,10 @@ fn wanted(args: &SearchArgs) -> Result<Contract, Failure> {
         contract.components.families = families(&args.family)?;
     }
     contract.components.scratch &= !args.no_scratch;
+    if !args.image_size.is_empty() {
+        contract.components.image_sizes.clone_from(&args.image_size);
+    }
     contract.budgets.macs_image = args.max_macs.or(contract.budgets.macs_image);
-    contract.decoding.beam = args.beam.unwrap_or(contract.decoding.beam);
-    contract.decoding.max_words = args.max_words.unwrap_or(contract.decoding.max_words);
-    contract.training.patience = args.patience.unwrap_or(contract.training.patience);
-    contract.training.seed = args.seed.unwrap_or(contract.training.seed);
     contract.search.snippets = args.snippets.unwrap_or(contract.search.snippets);
     contract.search.token_budget = args.token_budget.or(contract.search.token_budget);
     contract.search.usd_per_million_tokens = args.llm_price.or(contract.search.usd_per_million_tokens);
@@ -111,22 +118,31 @@ fn wanted(args: &SearchArgs) -> Result<Contract, Failure> {
     Ok(contract)
 }
 
-/// What is not said follows from the data: the small scenes are worth less work.
-fn defaults(contract: &mut Contract, args: &SearchArgs, drawn: bool) {
-    if drawn && contract.budgets.macs_image.is_none() {
-        contract.budgets.macs_image = Some(SCENES_MACS);
-    }
-    if !args.image_size.is_empty() {
-        contract.components.image_sizes.clone_from(&args.image_size);
-    } else if contract.components.image_sizes.is_empty() {
+/// Takes the flags over; what is not said follows from the data: the small scenes are worth less work.
+fn settle(contract: &mut Contract, run: &RunArgs, drawn: bool) {
+    if contract.components.image_sizes.is_empty() {
         contract.components.image_sizes = if drawn { vec![64, 96] } else { vec![224] };
     }
-    let said = contract.training.epochs != Training::default().epochs;
-    contract.training.epochs = match args.epochs {
+    contract.decoding.beam = run.beam.unwrap_or(contract.decoding.beam);
+    contract.decoding.max_words = run.max_words.unwrap_or(contract.decoding.max_words);
+    let training = &mut contract.training;
+    training.patience = run.patience.unwrap_or(training.patience);
+    training.seed = run.seed.unwrap_or(training.seed);
+    training.self_critical = run.self_critical.unwrap_or(training.self_critical);
+    let said = training.epochs != Training::default().epochs;
+    training.epochs = match run.epochs {
         Some(epochs) => epochs,
         None if drawn && !said => SCENES_EPOCHS,
-        None => contract.training.epochs,
+        None => training.epochs,
     };
+    if let Some(select) = run.select {
+        let merit = match select {
+            SelectArg::Bleu4 => Merit::Bleu4,
+            SelectArg::CiderD => Merit::CiderD,
+        };
+        contract.objectives.retain(|objective| objective.merit != merit);
+        contract.objectives.insert(0, Objective { merit, within: 0.0 });
+    }
 }
 
 /// Refuses a contract that no design can keep.

@@ -165,10 +165,11 @@ impl Watch {
                 self.advance(trial, done, total, format!("epoch {epoch}, loss {loss:.3}"));
             }
             Progress::Epoch { trial, epoch } => self.line(format!(
-                "trial {trial} epoch {}: loss {:.3}, BLEU-4 {:.4}, {} distinct captions, {:.0} s ({:.0} words/s)",
+                "trial {trial} epoch {}: loss {:.3}, BLEU-4 {:.4}, CIDEr-D {:.4}, {} distinct captions, {:.0} s ({:.0} words/s)",
                 epoch.epoch,
                 epoch.loss,
                 epoch.scores.bleu[3],
+                epoch.scores.cider_d,
                 epoch.scores.distinct,
                 epoch.train_seconds + epoch.score_seconds,
                 epoch.words_per_second
@@ -178,8 +179,8 @@ impl Watch {
                 let fate = if result.scores.collapsed { ", collapsed: not ranked" } else { "" };
                 let estimate = self.estimate.after(result.seconds);
                 self.line(format!(
-                    "trial {trial} done: BLEU-4 {:.4} (epoch {} of {}){fate}; {estimate}",
-                    result.scores.bleu[3], result.best_epoch, result.epochs
+                    "trial {trial} done: BLEU-4 {:.4}, CIDEr-D {:.4} (epoch {} of {}){fate}; {estimate}",
+                    result.scores.bleu[3], result.scores.cider_d, result.best_epoch, result.epochs
                 ));
             }
             Progress::Failed { trial, reason } => {

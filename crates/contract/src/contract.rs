@@ -2,7 +2,7 @@
 
 use crate::clause::Clause;
 use crate::faults;
-use crate::terms::{Amount, Budgets, Floors, Licences, Limits, Measuring, Objective, Ranges};
+use crate::terms::{Amount, Budgets, Floors, Licences, Limits, Measuring, Merit, Objective, Ranges, Score};
 use capwright_blueprint::language::{Cell, Decoder};
 use capwright_blueprint::{Blueprint, Target};
 use serde::{Deserialize, Serialize};
@@ -186,17 +186,24 @@ impl Default for Decoding {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Training {
-    /// At most that many epochs.
+    /// At most that many epochs of teacher forcing.
     pub epochs: u32,
-    /// Stop after that many epochs without a better validation BLEU-4.
+    /// At most that many epochs of self-critical training (CIDEr-D as reward) after them.
+    #[serde(skip_serializing_if = "none")]
+    pub self_critical: u32,
+    /// Stop after that many epochs without a better validation score ([`Contract::score`]).
     pub patience: u32,
     /// Seed of initial weights, order and dropout.
     pub seed: u64,
 }
 
+fn none(count: &u32) -> bool {
+    *count == 0
+}
+
 impl Default for Training {
     fn default() -> Self {
-        Self { epochs: 6, patience: 3, seed: 1 }
+        Self { epochs: 6, self_critical: 0, patience: 3, seed: 1 }
     }
 }
 
@@ -300,6 +307,16 @@ impl Contract {
         Ok(contract)
     }
 
+    /// The score by which the epochs of a trial are compared: the first that is an objective, else BLEU-4.
+    pub fn score(&self) -> Score {
+        let of = |objective: &Objective| match objective.merit {
+            Merit::Bleu4 => Some(Score::Bleu4),
+            Merit::CiderD => Some(Score::CiderD),
+            _ => None,
+        };
+        self.objectives.iter().find_map(of).unwrap_or_default()
+    }
+
     /// Writes the contract; [`Contract::from_toml`] reads the same contract back.
     ///
     /// # Errors
@@ -353,7 +370,7 @@ pub(crate) mod tests {
                 image_sizes: vec![224],
                 ..Components::default()
             },
-            training: Training { epochs: 4, patience: 2, seed: 7 },
+            training: Training { epochs: 4, self_critical: 1, patience: 2, seed: 7 },
             data: Data {
                 dir: "data/scenes".into(),
                 fingerprint: "ab12".to_owned(),
@@ -376,7 +393,10 @@ pub(crate) mod tests {
         contract.ranges.insert("hidden".to_owned(), crate::Range { min: Some(256.0), max: None });
         contract.components.forbidden.push("cbam".to_owned());
         contract.licences.weights.push("MIT".to_owned());
-        contract.objectives.push(Objective { merit: crate::Merit::Bleu4, within: 0.01 });
+        contract.objectives.push(Objective { merit: Merit::ParamsTotal, within: 0.0 });
+        contract.objectives.push(Objective { merit: Merit::CiderD, within: 0.01 });
+        contract.objectives.push(Objective { merit: Merit::Bleu4, within: 0.01 });
+        assert_eq!(contract.score(), Score::CiderD);
         let text = contract.to_toml().expect("valid");
         assert_eq!(Contract::from_toml(&text).expect("reads its own text"), contract);
     }

@@ -23,6 +23,8 @@ pub use contract::{
 };
 pub use feasible::{Demand, Impossible, cheapest, impossible};
 pub use request::{Ignored, MAX_REQUEST_BYTES, Reading, Understood, parse_request, parse_request_with};
-pub use terms::{Amount, Budgets, Floors, Licences, Limits, Measuring, Merit, Objective, Range, Ranges};
+pub use terms::{
+    Amount, Budgets, Floors, Licences, Limits, Measuring, Merit, Objective, Range, Ranges, Score,
+};
 pub use violation::{Violation, spent, violations};
 pub use words::meanings;

@@ -232,12 +232,25 @@ impl Licences {
     }
 }
 
+/// The validation score by which the epochs of a trial are compared.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Score {
+    /// Corpus BLEU-4.
+    #[default]
+    Bleu4,
+    /// Corpus CIDEr-D.
+    CiderD,
+}
+
 /// What designs that keep all bounds are ranked by. Scores are better high, costs low.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Merit {
     /// BLEU-4 on the validation split.
     Bleu4,
+    /// CIDEr-D on the validation split.
+    CiderD,
     /// Learned values, frozen ones included.
     ParamsTotal,
     /// Learned values that training changes.
@@ -256,6 +269,7 @@ impl std::fmt::Display for Merit {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str(match self {
             Self::Bleu4 => "BLEU-4, high first",
+            Self::CiderD => "CIDEr-D, high first",
             Self::ParamsTotal => "parameters in total, few first",
             Self::ParamsTrainable => "trainable parameters, few first",
             Self::MacsImage => "multiply-accumulates per image, few first",

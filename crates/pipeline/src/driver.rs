@@ -218,7 +218,9 @@ impl Driver<'_> {
             out: self.folder.trial(trial),
             seed: contract.training.seed.wrapping_mul(1_000_003).wrapping_add(trial),
             epochs: contract.training.epochs,
+            self_critical: contract.training.self_critical,
             patience: contract.training.patience,
+            select: contract.score(),
             decoding: contract.decoding,
             threads: self.threads,
         }

@@ -5,6 +5,7 @@
 
 mod architect;
 mod clause_of;
+mod given;
 mod judge;
 mod llm;
 mod prompt;
@@ -14,6 +15,7 @@ mod space;
 
 pub use architect::{Alternating, Architect, ArchitectError, Brief, Draft};
 pub use clause_of::clause_of;
+pub use given::Given;
 pub use judge::{Judge, Judgement, problems};
 pub use llm::{LlmArchitect, LlmOptions};
 pub use prompt::{Prompt, design_prompt, repair_prompt};

@@ -158,6 +158,7 @@ pub fn epoch(epoch: u32, bleu4: f64) -> Epoch {
         grad_norm: 1e-300,
         scores: Scores {
             bleu: [0.6, 0.4, 0.3, bleu4],
+            cider_d: 2.0 * bleu4,
             images: 100,
             distinct: 40,
             top_share: 0.1,
@@ -166,6 +167,7 @@ pub fn epoch(epoch: u32, bleu4: f64) -> Epoch {
         train_seconds: 1.5,
         score_seconds: 0.5,
         words_per_second: 12_345.678,
+        reward: Some(0.7),
     }
 }
 

@@ -36,6 +36,9 @@ pub struct Row {
     pub params_total: u64,
     /// Corpus BLEU-1..4.
     pub bleu: [f64; 4],
+    /// Corpus CIDEr-D.
+    #[serde(default)]
+    pub cider_d: f64,
     /// Distinct captions.
     pub distinct: usize,
     /// Images scored.
@@ -149,6 +152,7 @@ fn merit(merit: Merit, row: &Row, study: &Study) -> f64 {
     let of_cost = |read: fn(&Cost) -> u64| cost.as_ref().map_or(f64::INFINITY, |cost| read(cost) as f64);
     match merit {
         Merit::Bleu4 => -row.bleu[3],
+        Merit::CiderD => -row.cider_d,
         Merit::TrainingSeconds => row.seconds,
         Merit::ParamsTotal => of_cost(|c| c.params_total),
         Merit::ParamsTrainable => of_cost(|c| c.params_trainable),
@@ -167,6 +171,7 @@ fn row(number: u64, trial: &Trial, result: &TrialResult) -> Row {
         params_trainable: trial.cost.params_trainable,
         params_total: trial.cost.params_total,
         bleu: result.scores.bleu,
+        cider_d: result.scores.cider_d,
         distinct: result.scores.distinct,
         images: result.scores.images,
         epochs: result.epochs,
@@ -184,7 +189,7 @@ fn collapse(result: &TrialResult) -> String {
     )
 }
 
-const HEADS: [&str; 13] = [
+const HEADS: [&str; 14] = [
     "#",
     "trial",
     "author",
@@ -194,6 +199,7 @@ const HEADS: [&str; 13] = [
     "BLEU-2",
     "BLEU-3",
     "BLEU-4",
+    "CIDEr-D",
     "distinct",
     "epochs",
     "time",
@@ -201,10 +207,10 @@ const HEADS: [&str; 13] = [
 ];
 
 /// Columns of text (author, design) are set to the left, numbers to the right.
-const TEXT_COLUMNS: [usize; 2] = [2, 12];
+const TEXT_COLUMNS: [usize; 2] = [2, 13];
 
 impl Row {
-    fn cells(&self) -> [String; 13] {
+    fn cells(&self) -> [String; 14] {
         let bleu = self.bleu.map(|b| format!("{b:.4}"));
         let [bleu1, bleu2, bleu3, bleu4] = bleu;
         [
@@ -217,6 +223,7 @@ impl Row {
             bleu2,
             bleu3,
             bleu4,
+            format!("{:.4}", self.cider_d),
             format!("{}/{}", self.distinct, self.images),
             self.epochs.to_string(),
             format!("{:.0} s", self.seconds),
@@ -235,9 +242,9 @@ fn one_line(text: &str) -> String {
     text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect()
 }
 
-fn aligned(lines: &[[String; 13]]) -> String {
+fn aligned(lines: &[[String; 14]]) -> String {
     let width = |column: usize| lines.iter().map(|line| line[column].chars().count()).max().unwrap_or(0);
-    let widths: [usize; 13] = std::array::from_fn(width);
+    let widths: [usize; 14] = std::array::from_fn(width);
     let mut text = String::new();
     for line in lines {
         let cells: Vec<String> =
@@ -338,9 +345,9 @@ mod tests {
     fn the_table_is_aligned() {
         let text = Leaderboard::of(&study(&[(0.1, 5_000_000), (0.25, 12_345_678)])).table();
         let expected = "\
-#  trial  author  trainable   total  BLEU-1  BLEU-2  BLEU-3  BLEU-4  distinct  epochs  time  design
-1      2  random    12.35 M  3.00 M  0.6000  0.4000  0.3000  0.2500    40/100       1   2 s  net2@s32 224px → lstm 512 dot
-2      1  random     5.00 M  3.00 M  0.6000  0.4000  0.3000  0.1000    40/100       1   2 s  net1@s32 224px → lstm 512 dot
+#  trial  author  trainable   total  BLEU-1  BLEU-2  BLEU-3  BLEU-4  CIDEr-D  distinct  epochs  time  design
+1      2  random    12.35 M  3.00 M  0.6000  0.4000  0.3000  0.2500   0.5000    40/100       1   2 s  net2@s32 224px → lstm 512 dot
+2      1  random     5.00 M  3.00 M  0.6000  0.4000  0.3000  0.1000   0.2000    40/100       1   2 s  net1@s32 224px → lstm 512 dot
 ";
         assert_eq!(text, expected);
     }

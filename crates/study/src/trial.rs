@@ -1,7 +1,7 @@
 //! What a worker is told, and what it says.
 
 use capwright_blueprint::{Blueprint, Cost};
-use capwright_contract::Decoding;
+use capwright_contract::{Decoding, Score};
 use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
 
@@ -37,10 +37,16 @@ pub struct TrialSpec {
     pub out: PathBuf,
     /// Seed of initial weights, order and dropout.
     pub seed: u64,
-    /// At most that many epochs.
+    /// At most that many epochs of teacher forcing.
     pub epochs: u32,
-    /// Stop after that many epochs without a better validation BLEU-4.
+    /// At most that many epochs of self-critical training after them, from the best weights.
+    #[serde(default)]
+    pub self_critical: u32,
+    /// Stop after that many epochs without a better score; 0: never.
     pub patience: u32,
+    /// The score by which epochs are compared.
+    #[serde(default)]
+    pub select: Score,
     /// How captions are decoded.
     pub decoding: Decoding,
     /// Threads that the worker may use.
@@ -52,6 +58,9 @@ pub struct TrialSpec {
 pub struct Scores {
     /// Corpus BLEU-1..4.
     pub bleu: [f64; 4],
+    /// Corpus CIDEr-D in 0..=10; 0 in studies from before it was measured.
+    #[serde(default)]
+    pub cider_d: f64,
     /// Images scored.
     pub images: usize,
     /// Distinct captions among them.
@@ -79,6 +88,19 @@ pub struct Epoch {
     pub score_seconds: f64,
     /// Words trained on per second.
     pub words_per_second: f64,
+    /// Mean CIDEr-D of the training samples, in epochs of self-critical training.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reward: Option<f64>,
+}
+
+impl Scores {
+    /// The score that trials are compared by.
+    pub fn of(&self, score: Score) -> f64 {
+        match score {
+            Score::Bleu4 => self.bleu[3],
+            Score::CiderD => self.cider_d,
+        }
+    }
 }
 
 /// A caption with its image, as a sample for people.
@@ -95,7 +117,7 @@ pub struct SampleCaption {
 /// What came of a trial.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct TrialResult {
-    /// The epoch whose weights were kept (best validation BLEU-4).
+    /// The epoch whose weights were kept (best validation score).
     pub best_epoch: u32,
     /// Epochs trained.
     pub epochs: u32,

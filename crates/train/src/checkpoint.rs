@@ -22,6 +22,9 @@ pub(crate) struct Progress {
     /// Those of them with gradients for the encoder; all where left out.
     #[serde(default)]
     encoder_steps: Option<u64>,
+    /// Epochs of teacher forcing, once they are over.
+    #[serde(default)]
+    pub taught: Option<u32>,
     /// Finished epochs.
     pub history: Vec<Epoch>,
     /// The best of them, from 1; 0 for none.
@@ -48,7 +51,8 @@ fn path(out: &Path) -> PathBuf {
 fn key(spec: &TrialSpec) -> String {
     let weights: Vec<&str> = spec.weights.iter().map(|w| w.sha256.as_str()).collect();
     let parts = (&spec.blueprint, &spec.data_fingerprint, weights, spec.seed, spec.epochs, spec.decoding);
-    serde_json::to_string(&parts).unwrap_or_default()
+    let choice = (spec.self_critical, spec.select);
+    serde_json::to_string(&(parts, choice)).unwrap_or_default()
 }
 
 fn prefixed(prefix: &str, wanted: &[Param]) -> Vec<Param> {
@@ -63,6 +67,7 @@ impl Checkpoint {
             key: key(spec),
             steps: 0,
             encoder_steps: None,
+            taught: None,
             history: Vec::new(),
             best_epoch: 0,
             samples: Vec::new(),

@@ -3,7 +3,8 @@
 use crate::decoder::CaptionBatch;
 use crate::error::TrainError;
 use crate::learner::Learner;
-use crate::network::{Input, Network};
+use crate::network::{Input, Network, Step};
+use crate::self_critical::{Critic, RATE};
 use crate::source::Source;
 use crate::teaching::{Teaching, stream};
 use capwright_blueprint::language::{Augment, Recipe, Schedule};
@@ -61,8 +62,10 @@ pub struct Lesson<'a> {
     pub recipe: &'a Recipe,
     /// Seed of order, dropout, and everything else that is drawn.
     pub seed: u64,
-    /// Epochs planned: they decide the schedule.
+    /// Epochs of teacher forcing that are planned: they decide the schedule.
     pub epochs: u32,
+    /// Who rewards the model's own captions; none in teacher forcing.
+    pub critic: Option<&'a Critic>,
 }
 
 /// Means over an epoch.
@@ -73,6 +76,8 @@ pub struct EpochLoss {
     pub grad_norm: f64,
     /// Words trained on.
     pub words: u64,
+    /// Mean CIDEr-D of the model's samples, where they were rewarded.
+    pub reward: Option<f64>,
 }
 
 impl Lesson<'_> {
@@ -85,6 +90,48 @@ impl Lesson<'_> {
         let names = |image: &usize| self.references[*image].iter().flatten().any(|w| self.sides.contains(w));
         let sides: Vec<bool> = images.iter().map(names).collect();
         self.source.varied(images, &sides, self.recipe.augment, rng, device)
+    }
+}
+
+/// Sums over the steps of an epoch.
+#[derive(Default)]
+struct Sums {
+    loss: f64,
+    norms: f64,
+    words: u64,
+    rewards: f64,
+}
+
+impl Lesson<'_> {
+    /// Gradients of step `done` (from 0) of `total`.
+    fn step(
+        &self,
+        network: &mut Network,
+        input: Input,
+        images: &[usize],
+        teaching: &mut Teaching,
+        (done, total): (u64, u64),
+        sums: &mut Sums,
+    ) -> Option<Step> {
+        if let Some(critic) = self.critic {
+            let rewarded = network.self_critical_step(input, images, critic, self.seed ^ (done << 20));
+            sums.rewards += rewarded.reward;
+            return Some(rewarded.step);
+        }
+        let references: Vec<Vec<Vec<u32>>> = images.iter().map(|i| self.references[*i].clone()).collect();
+        let batch = CaptionBatch::new(&references);
+        if batch.rows.is_empty() {
+            return None;
+        }
+        teaching.at_step(self.recipe, done, total);
+        Some(network.step(input, &batch, teaching))
+    }
+
+    fn rate(&self, done: u64, total: u64) -> f64 {
+        match self.critic {
+            Some(_) => RATE * self.recipe.lr.0,
+            None => learning_rate(self.recipe, done, total),
+        }
     }
 }
 
@@ -103,32 +150,34 @@ pub fn train_epoch(
     let total = all.len() as u64 * u64::from(lesson.epochs);
     let mut teaching = Teaching::of_epoch(recipe, seed, epoch);
     let mut of_images = stream(seed, epoch, 2);
-    let (mut loss, mut norms, mut words) = (0.0, 0.0, 0u64);
+    let mut sums = Sums::default();
     for (i, images) in all.iter().enumerate() {
-        let references: Vec<Vec<Vec<u32>>> = images.iter().map(|i| lesson.references[*i].clone()).collect();
-        let batch = CaptionBatch::new(&references);
-        if batch.rows.is_empty() {
-            continue;
-        }
         let diverged = |what| TrainError::Diverged { epoch, batch: i + 1, what };
         let done = u64::from(epoch - 1) * all.len() as u64 + i as u64;
-        teaching.at_step(recipe, done, total);
         let input = lesson.input(images, &learner.network, &mut of_images);
-        let step = learner.network.step(input, &batch, &mut teaching);
+        let network = &mut learner.network;
+        let Some(step) = lesson.step(network, input, images, &mut teaching, (done, total), &mut sums) else {
+            continue;
+        };
         if !step.loss.is_finite() {
             return Err(diverged("the loss"));
         }
-        let norm = learner.step(&step.grads, learning_rate(recipe, done, total));
+        let norm = learner.step(&step.grads, lesson.rate(done, total));
         if !norm.is_finite() {
             return Err(diverged("the gradient norm"));
         }
-        loss += step.loss;
-        norms += norm;
-        words += step.words as u64;
+        sums.loss += step.loss;
+        sums.norms += norm;
+        sums.words += step.words as u64;
         tell(i + 1, all.len(), step.loss / step.words as f64);
     }
     let steps = all.len().max(1) as f64;
-    Ok(EpochLoss { loss: loss / words.max(1) as f64, grad_norm: norms / steps, words })
+    Ok(EpochLoss {
+        loss: sums.loss / sums.words.max(1) as f64,
+        grad_norm: sums.norms / steps,
+        words: sums.words,
+        reward: lesson.critic.map(|_| sums.rewards / steps),
+    })
 }
 
 /// Captions of images of the source, by their places; `network` must record no gradients.

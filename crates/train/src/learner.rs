@@ -35,6 +35,15 @@ impl Learner {
         Self { network, optimiser, average, decay: recipe.ema.0 }
     }
 
+    /// Starts anew from the values of another network of the design, with fresh moments.
+    pub fn restart(&mut self, from: &Network, recipe: &Recipe) {
+        self.network.take(from);
+        self.optimiser = Optimizer::of_recipe(&self.network.params, recipe);
+        if let Some(average) = &mut self.average {
+            average.take(from);
+        }
+    }
+
     /// One step at learning rate `rate`; returns the gradients' norm before clipping. Where that norm is not finite,
     /// nothing is changed.
     pub fn step(&mut self, grads: &Grads, rate: f64) -> f64 {

@@ -22,6 +22,7 @@ pub mod optim;
 pub mod params;
 pub mod profile;
 pub mod score;
+pub mod self_critical;
 pub mod source;
 pub mod store;
 pub mod teaching;

@@ -2,7 +2,7 @@
 
 use crate::bridge::{bridge, bridge_tokens};
 use crate::decode::decode;
-use crate::decoder::{self, CaptionBatch};
+use crate::decoder::{self, CaptionBatch, Outcome};
 use crate::error::TrainError;
 use crate::math::{self, Dropout};
 use crate::params::{Grads, Params};
@@ -139,6 +139,11 @@ impl Network {
         let replaced = teaching.replaced(batch, || decoder::predict(spec, params, host.clone(), batch));
         let (batch, smoothing) = (replaced.as_ref().unwrap_or(batch), teaching.smoothing);
         let outcome = decoder::train(spec, params, host, batch, smoothing, &mut teaching.dropout);
+        self.into_encoder(memory, outcome)
+    }
+
+    /// The step that a decoder's outcome makes, with the gradients of all that `memory` was computed from.
+    pub(crate) fn into_encoder(&self, memory: Tensor<3>, outcome: Outcome) -> Step {
         let mut grads = outcome.grads;
         // The decoder's gradient of the memory is known: a loss with just that gradient carries it into autodiff.
         let back = TensorData::new(outcome.memory, memory.dims());
@@ -154,6 +159,14 @@ impl Network {
             math::follow(self.params.values_mut(id), values, share);
         }
         self.stats.follow(&other.stats, share);
+    }
+
+    /// Takes values and running statistics of another network of the design.
+    pub(crate) fn take(&mut self, other: &Self) {
+        for (id, (.., values)) in other.params.tensors().enumerate() {
+            self.params.values_mut(id).copy_from_slice(values);
+        }
+        self.stats = other.stats.clone();
     }
 
     /// Words of the best caption of each image, END left out.

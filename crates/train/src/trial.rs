@@ -1,6 +1,6 @@
 //! One trial from specification to result: load, train, validate, keep the best, write the model folder.
 
-use crate::checkpoint::Checkpoint;
+use crate::checkpoint::{Checkpoint, Progress};
 use crate::error::TrainError;
 use crate::extractor::{BackboneWeights, open_weights, weights_of};
 use crate::fit::{self, Lesson};
@@ -8,11 +8,13 @@ use crate::learner::Learner;
 use crate::model_folder;
 use crate::network::Network;
 use crate::score::score;
+use crate::self_critical::Critic;
 use crate::source::Source;
 use crate::store;
 use burn::tensor::Device;
 use capwright_blueprint::Design;
 use capwright_caption_data::{Dataset, ImageRecord, Split, Vocabulary};
+use capwright_contract::Score;
 use capwright_study::{Epoch, SampleCaption, TrialEvent, TrialResult, TrialSpec};
 use std::path::Path;
 use std::time::{Duration, Instant};
@@ -77,15 +79,16 @@ pub fn run_trial(
     Ok(result)
 }
 
-/// Whether the last `patience` epochs brought nothing better.
+/// Whether the last `patience` epochs of the present kind brought nothing better.
 fn out_of_patience(spec: &TrialSpec, state: &Checkpoint) -> bool {
-    let epochs = state.progress.history.len() as u32;
-    spec.patience > 0 && epochs - state.progress.best_epoch >= spec.patience
+    let Progress { history, best_epoch, taught, .. } = &state.progress;
+    let since = history.len() as u32 - (*best_epoch).max(taught.unwrap_or(0));
+    spec.patience > 0 && since >= spec.patience
 }
 
-/// BLEU-4, and BLEU-1 where that is equal (as in the first epochs, when both are 0).
-fn better(epoch: &Epoch, best: Option<&Epoch>) -> bool {
-    let rank = |e: &Epoch| (e.scores.bleu[3], e.scores.bleu[0]);
+/// The chosen score, and BLEU-1 where that is equal (as in the first epochs, when both are 0).
+fn better(select: Score, epoch: &Epoch, best: Option<&Epoch>) -> bool {
+    let rank = |e: &Epoch| (e.scores.of(select), e.scores.bleu[0]);
     best.is_none_or(|best| rank(epoch) > rank(best))
 }
 
@@ -131,14 +134,11 @@ impl<'a> Setting<'a> {
         emit: &mut dyn FnMut(TrialEvent),
     ) -> Result<(), TrainError> {
         let earlier = state.progress.seconds;
-        let first = state.progress.history.len() as u32 + 1;
-        for number in first..=self.spec.epochs {
-            if out_of_patience(self.spec, state) {
-                break;
-            }
-            let (epoch, captions) = self.epoch(state, number, emit)?;
+        let mut critic = None;
+        while let Some(number) = self.next(state, &mut critic)? {
+            let (epoch, captions) = self.epoch(state, number, critic.as_ref(), emit)?;
             let best = state.progress.history.get((state.progress.best_epoch as usize).wrapping_sub(1));
-            if better(&epoch, best) {
+            if better(self.spec.select, &epoch, best) {
                 state.best = state.learner.learned();
                 state.progress.best_epoch = number;
                 state.progress.samples = self.samples(&captions);
@@ -151,11 +151,31 @@ impl<'a> Setting<'a> {
         Ok(())
     }
 
+    /// The number of the next epoch, none where training is over. After teacher forcing comes self-critical training
+    /// from the best weights so far, and `critic` is there.
+    fn next(&self, state: &mut Checkpoint, critic: &mut Option<Critic>) -> Result<Option<u32>, TrainError> {
+        let (spec, done) = (self.spec, state.progress.history.len() as u32);
+        let tired = out_of_patience(spec, state);
+        if state.progress.taught.is_none() && (done >= spec.epochs || tired) && spec.self_critical > 0 {
+            state.progress.taught = Some(done);
+            let Checkpoint { learner, best, .. } = state;
+            learner.restart(best, &spec.blueprint.recipe);
+        } else if tired {
+            return Ok(None);
+        }
+        let planned = state.progress.taught.map_or(spec.epochs, |taught| taught + spec.self_critical);
+        if state.progress.taught.is_some() && critic.is_none() {
+            *critic = Some(Critic::new(&self.references, spec.decoding.max_words)?);
+        }
+        Ok((done < planned).then_some(done + 1))
+    }
+
     /// Trains and validates one epoch.
     fn epoch(
         &self,
         state: &mut Checkpoint,
         number: u32,
+        critic: Option<&Critic>,
         emit: &mut dyn FnMut(TrialEvent),
     ) -> Result<(Epoch, Vec<String>), TrainError> {
         let start = Instant::now();
@@ -173,6 +193,7 @@ impl<'a> Setting<'a> {
             recipe: &self.spec.blueprint.recipe,
             seed: self.spec.seed,
             epochs: self.spec.epochs,
+            critic,
         };
         let trained = fit::train_epoch(&mut state.learner, &lesson, number, &mut tell)?;
         let train_seconds = start.elapsed().as_secs_f64();
@@ -189,6 +210,7 @@ impl<'a> Setting<'a> {
             train_seconds,
             score_seconds: scoring.elapsed().as_secs_f64(),
             words_per_second: trained.words as f64 / train_seconds.max(1e-9),
+            reward: trained.reward,
         };
         Ok((epoch, captions))
     }

@@ -21,6 +21,9 @@ pub enum Command {
     /// Search a captioner for a request in plain words.
     #[command(after_help = SEARCH_EXAMPLES)]
     Search(Box<SearchArgs>),
+    /// Train designs that you wrote yourself.
+    #[command(after_help = TRAIN_EXAMPLES)]
+    Train(Box<TrainArgs>),
     /// Go on with a study that was interrupted or killed.
     #[command(after_help = "Example:\n  capwright resume capwright-studies/001")]
     Resume(ResumeArgs),
@@ -95,6 +98,11 @@ Examples:
   capwright search \"a small GRU captioner\" --llm-url http://localhost:8080/v1 --llm-model qwen3-8b
   capwright search \"the same again\" --architect replay:capwright-studies/001";
 
+const TRAIN_EXAMPLES: &str = "\
+Examples:
+  capwright train design.json --data flickr8k --epochs 10
+  capwright train lstm.toml transformer.toml --data flickr8k --epochs 8 --self-critical 4 --select cider-d";
+
 const CONTRACT_EXAMPLES: &str = "\
 Examples:
   capwright contract \"under 5 M parameters, latency below 20 ms, BLEU-4 at least 0.2\"
@@ -162,30 +170,9 @@ pub struct SearchArgs {
     /// A contract to start from (TOML, see `capwright contract`); the request and the flags add to it.
     #[arg(long, value_name = "FILE")]
     pub contract: Option<PathBuf>,
-    /// Data folder (captions.json, splits.json, images/); without it a small set of drawn scenes is made.
-    #[arg(long, value_name = "DIR")]
-    pub data: Option<PathBuf>,
-    /// Folder of the study; a new one under capwright-studies/ by default.
-    #[arg(long, value_name = "DIR")]
-    pub study: Option<PathBuf>,
     /// Designs to train [default: 6].
     #[arg(long)]
     pub trials: Option<u32>,
-    /// Epochs of one trial, at most [default: 10 on scenes, 6 on your data].
-    #[arg(long)]
-    pub epochs: Option<u32>,
-    /// Epochs without a better score after which a trial stops [default: 3].
-    #[arg(long)]
-    pub patience: Option<u32>,
-    /// Beam width of decoding; 1 is greedy [default: 3].
-    #[arg(long)]
-    pub beam: Option<usize>,
-    /// Longest caption in words [default: 20].
-    #[arg(long)]
-    pub max_words: Option<usize>,
-    /// How often a word must occur in the training captions to be learned [default: 1 on scenes, 5 on your data].
-    #[arg(long)]
-    pub min_count: Option<u32>,
     /// Allow only this backbone (repeat for more).
     #[arg(long, value_name = "NAME")]
     pub backbone: Vec<String>,
@@ -226,9 +213,67 @@ pub struct SearchArgs {
     /// What a million tokens of the language model cost, in US dollars; for a contract that bounds its money.
     #[arg(long, value_name = "USD")]
     pub llm_price: Option<f64>,
+    #[command(flatten)]
+    pub run: RunArgs,
+    #[command(flatten)]
+    pub machine: MachineArgs,
+}
+
+/// What designs are trained on, and for how long.
+#[derive(Debug, Args)]
+pub struct RunArgs {
+    /// Data folder (captions.json, splits.json, images/); without it a small set of drawn scenes is made.
+    #[arg(long, value_name = "DIR")]
+    pub data: Option<PathBuf>,
+    /// Folder of the study; a new one under capwright-studies/ by default.
+    #[arg(long, value_name = "DIR")]
+    pub study: Option<PathBuf>,
+    /// Epochs of one trial, at most [default: 10 on scenes, 6 on your data].
+    #[arg(long)]
+    pub epochs: Option<u32>,
+    /// Epochs of self-critical training (CIDEr-D as reward) after them, at most [default: 0].
+    #[arg(long, value_name = "EPOCHS")]
+    pub self_critical: Option<u32>,
+    /// The validation score by which epochs and designs are compared [default: that of the contract, else bleu4].
+    #[arg(long, value_enum)]
+    pub select: Option<SelectArg>,
+    /// Epochs without a better score after which a trial stops [default: 3].
+    #[arg(long)]
+    pub patience: Option<u32>,
+    /// Beam width of decoding; 1 is greedy [default: 3].
+    #[arg(long)]
+    pub beam: Option<usize>,
+    /// Longest caption in words [default: 20].
+    #[arg(long)]
+    pub max_words: Option<usize>,
+    /// How often a word must occur in the training captions to be learned [default: 1 on scenes, 5 on your data].
+    #[arg(long)]
+    pub min_count: Option<u32>,
     /// Seed of everything [default: 1].
     #[arg(long)]
     pub seed: Option<u64>,
+}
+
+/// Scores that epochs can be compared by.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub enum SelectArg {
+    /// Corpus BLEU-4.
+    Bleu4,
+    /// Corpus CIDEr-D.
+    CiderD,
+}
+
+/// Arguments of `train`.
+#[derive(Debug, Args)]
+pub struct TrainArgs {
+    /// Designs: JSON, or TOML with the ending .toml.
+    #[arg(required = true)]
+    pub designs: Vec<PathBuf>,
+    /// A contract that they must keep (TOML, see `capwright contract`).
+    #[arg(long, value_name = "FILE")]
+    pub contract: Option<PathBuf>,
+    #[command(flatten)]
+    pub run: RunArgs,
     #[command(flatten)]
     pub machine: MachineArgs,
 }
@@ -370,7 +415,7 @@ pub enum DeviceCommand {
     /// Measure what this machine takes for each kind of work; `check` then estimates the time of a caption.
     #[command(
         after_help = "Examples:\n  capwright device profile\n  capwright device profile --threads 1 --json\n\n\
-                      Takes about half a minute. Nothing else should run meanwhile."
+                      Takes about ten seconds. Nothing else should run meanwhile."
     )]
     Profile {
         /// Threads to measure with [default: one for each core].

@@ -5,7 +5,9 @@ use crate::failure::Failure;
 use crate::say;
 use capwright_blueprint::Checked;
 use capwright_caption_data::ImageRecord;
-use capwright_caption_metrics::{bleu, bootstrap, percentile, tokenize};
+use capwright_caption_metrics::{
+    Figures, Interval, ScoreOptions, Scores, bootstrap, percentile, score_captions,
+};
 use capwright_contract::{Clause, Contract, Decoding, Measured, spent};
 use capwright_pipeline::ModelCard;
 use capwright_train::{Captioner, Evaluation, peak_memory};
@@ -36,6 +38,7 @@ pub struct Measures<'a> {
     contract: &'a Contract,
     records: &'a [ImageRecord],
     evaluation: OnceCell<Result<Evaluation, String>>,
+    scores: OnceCell<Result<Scores, String>>,
     timing: OnceCell<Result<Timing, String>>,
 }
 
@@ -79,23 +82,23 @@ impl<'a> Measures<'a> {
         contract: &'a Contract,
         records: &'a [ImageRecord],
     ) -> Self {
-        let (evaluation, timing) = (OnceCell::new(), OnceCell::new());
-        Self { folder, model, contract, records, evaluation, timing }
+        let (evaluation, scores, timing) = (OnceCell::new(), OnceCell::new(), OnceCell::new());
+        Self { folder, model, contract, records, evaluation, scores, timing }
     }
 
     /// The measured value of a clause.
     pub fn of(&mut self, clause: Clause) -> Found {
         match clause {
-            Clause::Bleu1 => self.bleu(0),
-            Clause::Bleu2 => self.bleu(1),
-            Clause::Bleu3 => self.bleu(2),
-            Clause::Bleu4 => self.bleu(3),
+            Clause::Bleu1 => self.score("BLEU", |f| f.bleu1, |f| f.bleu1),
+            Clause::Bleu2 => self.score("BLEU", |f| f.bleu2, |f| f.bleu2),
+            Clause::Bleu3 => self.score("BLEU", |f| f.bleu3, |f| f.bleu3),
+            Clause::Bleu4 => self.score("BLEU", |f| f.bleu4, |f| f.bleu4),
+            Clause::CiderD => self.score("CIDEr-D", |f| f.cider_d, |f| f.cider_d),
             Clause::DistinctCaptions | Clause::IdenticalShare => self.variety(clause),
             Clause::LatencyP50 => self.latency(0.5),
             Clause::LatencyP95 => self.latency(0.95),
             Clause::EnergyJoules => self.energy(),
             Clause::MemoryBytes => self.memory(),
-            Clause::CiderD => Err("this version does not compute CIDEr-D".to_owned()),
             _ => Err("nothing here measures it".to_owned()),
         }
     }
@@ -119,29 +122,31 @@ impl<'a> Measures<'a> {
         if asked > 0.0 { asked } else { CONFIDENCE }
     }
 
-    fn bleu(&self, n: usize) -> Found {
-        let evaluation = self.evaluation()?;
-        let hyps: Vec<Vec<String>> = evaluation.captions.iter().map(|c| tokenize(c)).collect();
-        let refs: Vec<Vec<Vec<String>>> =
-            self.records.iter().map(|r| r.captions.iter().map(|c| tokenize(c)).collect()).collect();
-        let hyps: Vec<&Vec<String>> = hyps.iter().collect();
-        let refs: Vec<Vec<&Vec<String>>> = refs.iter().map(|r| r.iter().collect()).collect();
-        let score = |drawn: &[usize]| {
-            let hyps: Vec<&Vec<String>> = drawn.iter().map(|i| hyps[*i]).collect();
-            let refs: Vec<&Vec<&Vec<String>>> = drawn.iter().map(|i| &refs[*i]).collect();
-            bleu(&hyps, &refs).map_or(f64::NAN, |b| b.scores[n])
+    fn scores(&self) -> Result<&Scores, String> {
+        let run = || {
+            let evaluation = self.evaluation()?;
+            let references: Vec<Vec<String>> = self.records.iter().map(|r| r.captions.clone()).collect();
+            let confidence = self.confidence();
+            let options = ScoreOptions { resamples: RESAMPLES, confidence, ..ScoreOptions::default() };
+            score_captions(&evaluation.captions, &references, &options).map_err(|error| error.to_string())
         };
-        let interval = bootstrap(self.records.len(), RESAMPLES, self.confidence(), 1, score);
+        self.scores.get_or_init(run).as_ref().map_err(Clone::clone)
+    }
+
+    fn score(
+        &self,
+        name: &str,
+        of: impl Fn(&Figures<f64>) -> f64,
+        bounds: impl Fn(&Figures<Interval>) -> Interval,
+    ) -> Found {
+        let scores = self.scores()?;
         let how = format!(
-            "corpus BLEU over {} images; interval at {} from {RESAMPLES} resamples of images",
+            "corpus {name} over {} images; interval at {} from {RESAMPLES} resamples of images",
             self.records.len(),
             self.confidence()
         );
-        Ok(Measured {
-            value: evaluation.scores.bleu[n],
-            interval: interval.map(|(low, high)| [low, high]),
-            how,
-        })
+        let interval = scores.intervals.as_ref().map(|all| bounds(all)).map(|found| [found.low, found.high]);
+        Ok(Measured { value: of(&scores.corpus), interval, how })
     }
 
     fn variety(&self, clause: Clause) -> Found {

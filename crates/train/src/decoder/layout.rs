@@ -1,6 +1,6 @@
 //! How references lie in tensors: packed one after the other, and padded by image.
 
-use super::CaptionBatch;
+use super::{CaptionBatch, Target};
 use burn::tensor::{Device, Int, Tensor, TensorData};
 
 /// Where words stand in packed and in padded order.
@@ -22,7 +22,7 @@ pub(crate) struct Layout {
     /// The image that it shows.
     pub shown: Vec<i64>,
     /// The word to be said there.
-    pub targets: Vec<u32>,
+    pub targets: Vec<Target>,
 }
 
 /// Indices as a tensor.

@@ -1,17 +1,23 @@
 //! Vocabulary layer and cross entropy in one: logits live for a block of rows only.
 
+use super::Target;
 use crate::math::{self, View, gemm};
 use crate::params::{Grads, Params};
+use capwright_caption_data::Vocabulary;
+
+/// Logit of what is never said: its probability is 0.
+const NEVER: f32 = -1e9;
 
 /// Rows whose logits exist at once: they stay in the cache.
 const BLOCK: usize = 256;
 
 /// Sum of the cross entropy in nats over all rows of `x` (`[words, width]`), against `targets`; gradients are those
-/// of the mean over words. Gradients of `decoder.out` are added to `grads`; the gradient of `x` is returned.
+/// of the mean over words. Where targets have advantages, each row counts by its own, and probabilities are those of a
+/// sampler: padding, BEGIN and UNKNOWN are never said, nor END at first. Gradients of `decoder.out` are added to `grads`; the gradient of `x` is returned.
 pub(crate) fn vocabulary_loss(
     params: &Params,
     x: &[f32],
-    targets: &[u32],
+    targets: &[Target],
     smoothing: f32,
     grads: &mut Grads,
 ) -> (f64, Vec<f32>) {
@@ -29,7 +35,12 @@ pub(crate) fn vocabulary_loss(
         gemm(logits, View::new(x, width), w.t(), false);
         math::add_bias(logits, bias);
         for (row, target) in logits.chunks_exact_mut(vocab).zip(targets) {
-            loss += f64::from(math::cross_entropy(row, *target as usize, smoothing, factor));
+            let weight = target.advantage.unwrap_or(1.0);
+            if target.advantage.is_some() {
+                never_said(target.first).for_each(|word| row[word as usize] = NEVER);
+            }
+            let nats = math::cross_entropy(row, target.word as usize, smoothing, factor * weight);
+            loss += f64::from(weight * nats);
         }
         gemm(dx, View::new(logits, vocab), w, false);
         gemm(&mut d_weight, View::new(logits, vocab).t(), View::new(x, width), i > 0);
@@ -38,6 +49,12 @@ pub(crate) fn vocabulary_loss(
     grads.add(params.id(name), d_weight);
     grads.add(params.id("decoder.out.bias"), d_bias);
     (loss, dx)
+}
+
+/// Words that no sample has: at its beginning, or later.
+pub(crate) fn never_said(first: bool) -> impl Iterator<Item = u32> {
+    let end = first.then_some(Vocabulary::EOS);
+    [Vocabulary::PAD, Vocabulary::BOS, Vocabulary::UNK].into_iter().chain(end)
 }
 
 /// The weight of the vocabulary layer: its own, or the embeddings where they are tied.

@@ -15,7 +15,7 @@ mod transformer;
 mod transformer_step;
 mod unrolled;
 
-pub use batch::{CaptionBatch, Row};
+pub use batch::{CaptionBatch, Row, Target};
 pub(crate) use places::sinusoid;
 pub use session::Session;
 

@@ -37,6 +37,8 @@ pub fn spec_of(
         cache: root.join("cache"),
         out: root.join(out),
         seed: 7,
+        self_critical: 0,
+        select: Default::default(),
         epochs,
         patience: 0,
         decoding: Decoding { beam: 2, max_words: MAX_WORDS },

@@ -1,0 +1,89 @@
+//! `capwright train`: a study whose designs a person wrote.
+
+use crate::cli::TrainArgs;
+use crate::failure::Failure;
+use crate::{check, search, setup};
+use capwright_blueprint::{Blueprint, Target};
+use capwright_contract::Contract;
+use capwright_pipeline::{StudyFolder, write_json};
+use capwright_search::{Architect, Given};
+use capwright_store::SqliteStore;
+use capwright_study::{Event, TrialStore};
+use std::fs;
+use std::path::{Path, PathBuf};
+
+/// How the ledger names this architect, before the folder in which the designs lie.
+pub const GIVEN: &str = "given:";
+
+/// Words of a typical vocabulary, and of a caption.
+const VOCAB: usize = 2500;
+const MAX_WORDS: usize = 20;
+
+/// Trains the designs of some files, one trial each.
+pub fn train(args: &TrainArgs) -> Result<(), Failure> {
+    let stop = search::stop_flag();
+    // The words are counted later; what depends on them is checked again then.
+    let target = Target { vocab: VOCAB, max_words: args.run.max_words.unwrap_or(MAX_WORDS) };
+    let designs: Vec<Blueprint> =
+        args.designs.iter().map(|path| check::read(path, target)).collect::<Result<_, _>>()?;
+    let contract = contract(args, &designs)?;
+    let mut names: Vec<String> =
+        designs.iter().flat_map(|d| d.encoder.source.backbones()).map(str::to_owned).collect();
+    names.sort();
+    names.dedup();
+    let prepared = setup::prepare(contract, names.clone(), &args.run)?;
+    if let Some(missing) = names.iter().find(|name| !prepared.weights.contains_key(*name)) {
+        return Err(Failure::input(format!("the weights of {missing} cannot be had"))
+            .help(format!("capwright weights fetch {missing} --file FILE")));
+    }
+    let folder = prepared.folder;
+    let kept = keep(&folder, &designs)?;
+    let mut architect = given(&kept)?;
+    let chosen = format!("{GIVEN}{}", kept.display());
+    let opened = setup::opened(&prepared.contract, &chosen, architect.name());
+    let mut store = SqliteStore::create(&folder.ledger()).map_err(Failure::input)?;
+    store.append(&Event::StudyOpened(Box::new(opened))).map_err(Failure::input)?;
+    let (contract, weights) = (&prepared.contract, prepared.weights);
+    search::drive(&folder, &mut store, &mut architect, contract, weights, &args.machine, stop)
+}
+
+/// The contract of the file, or one without bounds; as many trials as designs.
+fn contract(args: &TrainArgs, designs: &[Blueprint]) -> Result<Contract, Failure> {
+    let mut contract = match &args.contract {
+        None => Contract::default(),
+        Some(path) => {
+            let text = fs::read_to_string(path).map_err(|error| Failure::file(path, error))?;
+            Contract::from_toml(&text).map_err(|error| Failure::file(path, error))?
+        }
+    };
+    if args.contract.is_none() {
+        contract.request = "designs of one's own".to_owned();
+        contract.components.image_sizes = designs.iter().map(|d| d.encoder.input.0).collect();
+        contract.components.image_sizes.sort_unstable();
+        contract.components.image_sizes.dedup();
+    }
+    let count = u32::try_from(designs.len()).unwrap_or(u32::MAX);
+    (contract.search.trials, contract.search.max_proposals, contract.search.repairs) = (count, count, 0);
+    Ok(contract)
+}
+
+/// Writes the designs into the study, where `resume` finds them whatever becomes of the files.
+fn keep(folder: &StudyFolder, designs: &[Blueprint]) -> Result<PathBuf, Failure> {
+    let kept = folder.root().join("designs");
+    fs::create_dir_all(&kept).map_err(|error| Failure::file(&kept, error))?;
+    for (design, number) in designs.iter().zip(1..) {
+        let path = kept.join(format!("{number:04}.json"));
+        write_json(&path, design).map_err(|error| Failure::file(&path, error))?;
+    }
+    Ok(kept)
+}
+
+/// The designs that [`keep`] wrote, as an architect.
+pub fn given(kept: &Path) -> Result<Given, Failure> {
+    let unreadable = |error| Failure::file(kept, error);
+    let entries: Result<Vec<_>, _> = fs::read_dir(kept).map_err(unreadable)?.collect();
+    let mut paths: Vec<PathBuf> = entries.map_err(unreadable)?.into_iter().map(|e| e.path()).collect();
+    paths.sort();
+    let text = |path: &PathBuf| fs::read_to_string(path).map_err(|error| Failure::file(path, error));
+    Ok(Given::new(paths.iter().map(text).collect::<Result<_, _>>()?))
+}
