@@ -1,6 +1,7 @@
 //! The contract of a study: what every design of it must keep, and how all of them are trained and decoded.
 
 use crate::clause::Clause;
+use crate::decoding::Decoding;
 use crate::faults;
 use crate::terms::{Amount, Budgets, Floors, Licences, Limits, Measuring, Merit, Objective, Ranges, Score};
 use capwright_blueprint::language::{Cell, Decoder};
@@ -163,22 +164,6 @@ impl std::fmt::Display for Family {
             Self::Transformer => "Transformer",
             Self::Convolution => "convolution",
         })
-    }
-}
-
-/// How captions are decoded: fixed for a study, so that scores compare.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct Decoding {
-    /// Beam width; 1 is greedy.
-    pub beam: usize,
-    /// Longest caption in words.
-    pub max_words: usize,
-}
-
-impl Default for Decoding {
-    fn default() -> Self {
-        Self { beam: 3, max_words: 20 }
     }
 }
 

@@ -5,8 +5,9 @@ use capwright_blueprint::language::ImageSize;
 
 /// Every fault of a contract whose version is right.
 pub(crate) fn of(contract: &Contract) -> Vec<String> {
-    let rules = settings(contract).into_iter().chain(bounds(contract)).chain(ranges(contract));
-    rules.chain(parts(contract)).filter(|(kept, _)| !kept).map(|(_, fault)| fault).collect()
+    let rules = settings(contract).into_iter().chain(decoding(contract)).chain(bounds(contract));
+    let rules = rules.chain(ranges(contract)).chain(parts(contract));
+    rules.filter(|(kept, _)| !kept).map(|(_, fault)| fault).collect()
 }
 
 /// Whether a rule is kept, and what to say if not.
@@ -24,8 +25,10 @@ fn settings(contract: &Contract) -> Vec<Rule> {
             parts.image_sizes.iter().all(|size| ImageSize::CHOICES.contains(size)),
             "components.image_sizes holds a side that the language does not know; see `capwright search --help`",
         ),
-        ((1..=64).contains(&contract.decoding.beam), "decoding.beam must lie between 1 (greedy) and 64"),
-        ((1..=100).contains(&contract.decoding.max_words), "decoding.max_words must lie between 1 and 100"),
+        (
+            contract.decoding.sample.is_none(),
+            "decoding.sample: a study compares the likeliest captions; draw captions of the finished model",
+        ),
         (contract.training.epochs > 0, "training.epochs is 0; train at least one epoch"),
         (search.trials > 0, "search.trials is 0; train at least one design"),
         (search.max_proposals > 0, "search.max_proposals is 0; allow at least one proposal"),
@@ -53,6 +56,11 @@ fn settings(contract: &Contract) -> Vec<Rule> {
     let seed = contract.training.seed <= MAX_BOUND;
     rules.push((seed, format!("training.seed must not exceed {MAX_BOUND}")));
     rules
+}
+
+fn decoding(contract: &Contract) -> Vec<Rule> {
+    let faults = contract.decoding.faults().into_iter();
+    faults.map(|(field, reason)| (false, format!("decoding.{field} {reason}"))).collect()
 }
 
 /// The largest bound that makes sense.

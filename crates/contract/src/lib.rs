@@ -7,6 +7,7 @@ mod certificate;
 mod cheap;
 mod clause;
 mod contract;
+mod decoding;
 mod faults;
 mod feasible;
 mod join;
@@ -18,9 +19,8 @@ mod words;
 pub use admitted::{Admitted, admit};
 pub use certificate::{CERTIFICATE_VERSION, Certificate, Measured, Row, Verdict};
 pub use clause::{Clause, Side, Unit};
-pub use contract::{
-    Components, Contract, ContractError, Data, Decoding, Family, MAX_BOUND, Search, Training, VERSION,
-};
+pub use contract::{Components, Contract, ContractError, Data, Family, MAX_BOUND, Search, Training, VERSION};
+pub use decoding::{Decoding, Diverse, LengthPenalty, Sampling};
 pub use feasible::{Demand, Impossible, cheapest, impossible};
 pub use request::{Ignored, MAX_REQUEST_BYTES, Reading, Understood, parse_request, parse_request_with};
 pub use terms::{

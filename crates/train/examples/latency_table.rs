@@ -113,7 +113,7 @@ fn rows(seed: u64, each: usize, profile: &DeviceProfile) -> Result<Vec<Row>, Fai
 
 /// Times a design once more; the least time counts.
 fn visit(sample: &mut Sample, photo: &RgbImage) -> Result<(), Failure> {
-    let (model, decoding) = (&mut sample.model, Decoding { beam: BEAM, max_words: WORDS });
+    let (model, decoding) = (&mut sample.model, Decoding::of(BEAM, WORDS));
     let words = model.caption(photo, decoding)?;
     if words.len() != WORDS {
         return Err(format!("{} words instead of {WORDS}", words.len()).into());

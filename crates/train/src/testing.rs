@@ -100,6 +100,24 @@ pub fn decoder(spec: &DecoderSpec, vocab: usize, positions: usize, seed: u64) ->
     (Params::from_values(&wanted, values, &Device::flex()), TensorData::new(memory, [1, TOKENS, DIM]))
 }
 
+/// As [`decoder`], with the memory of several images, no two alike.
+pub fn images(
+    spec: &DecoderSpec,
+    vocab: usize,
+    positions: usize,
+    seed: u64,
+    images: usize,
+) -> (Params, TensorData) {
+    let memory: Vec<f32> = (0..images * TOKENS * DIM).map(|i| (i as f32 * 1.3).sin()).collect();
+    (decoder(spec, vocab, positions, seed).0, TensorData::new(memory, [images, TOKENS, DIM]))
+}
+
+/// One image of a memory.
+pub fn image(memory: &TensorData, i: usize) -> TensorData {
+    let values: Vec<f32> = memory.clone().try_into_vec().expect("memory is f32");
+    TensorData::new(values[i * TOKENS * DIM..][..TOKENS * DIM].to_vec(), [1, TOKENS, DIM])
+}
+
 /// A recipe with every default.
 pub fn recipe() -> Recipe {
     let text = r#"{"lr": 0.001, "schedule": "constant", "weight_decay": 0.0, "label_smoothing": 0.0, "clip": 1.0, "batch": 8}"#;

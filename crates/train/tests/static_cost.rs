@@ -16,7 +16,7 @@ use rand_chacha::ChaCha8Rng;
 
 const TARGET: Target = Target { vocab: 23, max_words: 6 };
 
-const DECODING: Decoding = Decoding { beam: 2, max_words: TARGET.max_words };
+const DECODING: Decoding = Decoding::of(2, TARGET.max_words);
 
 /// Larger designs are the same code with longer rows; they would only make the test slow.
 const MOST: u64 = 6_000_000;

@@ -114,7 +114,8 @@ impl<'a> Measures<'a> {
     /// The contract's beam, and no more words than the model can say.
     fn decoding(&self) -> Decoding {
         let (asked, able) = (self.contract.decoding, self.model.decoding());
-        Decoding { beam: asked.beam, max_words: asked.max_words.min(able.max_words) }
+        let max_words = asked.max_words.min(able.max_words);
+        Decoding { max_words, min_words: asked.min_words.min(max_words), ..asked }
     }
 
     fn confidence(&self) -> f64 {

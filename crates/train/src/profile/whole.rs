@@ -26,7 +26,7 @@ const MOST: (u64, u64) = (200_000_000, 8_000_000);
 /// Times that each design is visited.
 const ROUNDS: usize = 3;
 
-const DECODING: Decoding = Decoding { beam: 3, max_words: 8 };
+const DECODING: Decoding = Decoding::of(3, 8);
 
 /// The designs, always the same for a zoo.
 pub fn calibration_designs() -> Vec<Checked> {

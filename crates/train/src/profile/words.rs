@@ -163,7 +163,7 @@ fn caption(spec: DecoderSpec, (tokens, dim): (usize, usize), vocab: usize, beam:
     let params = endless(&spec.parameters(dim, vocab, WORDS + 1), 1);
     let (memory, bridge) = (memory(tokens, dim), bridge(tokens, dim));
     let work = setup_work(&spec, &bridge) + decode_work(&spec, &bridge, vocab, WORDS, beam);
-    let decoding = Decoding { beam, max_words: WORDS };
+    let decoding = Decoding::of(beam, WORDS);
     let run = Box::new(move || drop(std::hint::black_box(decode(&spec, &params, memory.clone(), decoding))));
     Calibration { name: format!("{WORDS} words, beam {beam}, {vocab} of {spec:?}"), work, run }
 }

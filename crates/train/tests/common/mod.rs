@@ -41,7 +41,7 @@ pub fn spec_of(
         select: Default::default(),
         epochs,
         patience: 0,
-        decoding: Decoding { beam: 2, max_words: MAX_WORDS },
+        decoding: Decoding::of(2, MAX_WORDS),
         threads: 1,
     };
     (spec, checked.design().clone())

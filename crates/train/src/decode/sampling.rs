@@ -1,0 +1,151 @@
+//! Captions drawn word by word: temperature, the `k` likeliest words (Fan et al. 2018, arXiv 1805.04833), the nucleus
+//! (Holtzman et al. 2020, arXiv 1904.09751).
+
+use super::constraints::Allowed;
+use super::ensemble::Ensemble;
+use super::{Caption, log_sum_exp};
+use capwright_caption_data::Vocabulary;
+use capwright_contract::{Decoding, Sampling};
+use rand::{Rng, SeedableRng};
+use rand_chacha::ChaCha8Rng;
+use std::cmp::Ordering;
+
+/// A caption that is being drawn.
+struct Draw {
+    rng: ChaCha8Rng,
+    words: Vec<u32>,
+    log_probability: f64,
+    ended: bool,
+}
+
+/// `n` captions for each image, in the order drawn.
+pub(super) fn sample(
+    mut ensemble: Ensemble<'_>,
+    decoding: &Decoding,
+    sampling: &Sampling,
+    n: usize,
+    streams: &[u64],
+) -> Vec<Vec<Caption>> {
+    assert_eq!(streams.len(), ensemble.images, "one stream for each image");
+    let start = |stream: &u64| (0..n).map(|i| Draw::new(sampling.seed, *stream, i)).collect::<Vec<_>>();
+    let mut draws: Vec<Draw> = streams.iter().flat_map(start).collect();
+    // All draws of an image read BEGIN in one row.
+    let mut rows: Vec<usize> = (0..draws.len()).map(|draw| draw / n).collect();
+    let mut read = vec![Vocabulary::BOS; if draws.is_empty() { 0 } else { ensemble.images }];
+    let mut words = Words::default();
+    while !read.is_empty() {
+        let logits = ensemble.step(&read);
+        let (mut kept, mut open) = (Vec::new(), draws.iter_mut().filter(|draw| !draw.ended));
+        read.clear();
+        for row in rows {
+            let Some(draw) = open.next() else { break };
+            let logits = &logits[row * ensemble.vocab..][..ensemble.vocab];
+            let allowed = Allowed::after(&draw.words, decoding, ensemble.vocab);
+            let word = words.draw(logits, &allowed, sampling, &mut draw.rng);
+            draw.say(word, logits);
+            if !draw.ended {
+                kept.push(row);
+                read.extend(draw.words.last());
+            }
+        }
+        if !kept.is_empty() {
+            ensemble.select(&kept);
+        }
+        rows = (0..kept.len()).collect();
+    }
+    let mut said = draws.into_iter().map(|draw| draw.caption(decoding));
+    streams.iter().map(|_| said.by_ref().take(n).collect()).collect()
+}
+
+impl Draw {
+    /// Draw `i` of an image. Each has 2^32 words of the image's stream, so that none depends on how many there are.
+    fn new(seed: u64, stream: u64, i: usize) -> Self {
+        let mut rng = ChaCha8Rng::seed_from_u64(seed);
+        rng.set_stream(stream);
+        rng.set_word_pos((i as u128) << 32);
+        Self { rng, words: Vec::new(), log_probability: 0.0, ended: false }
+    }
+
+    fn say(&mut self, word: u32, logits: &[f32]) {
+        self.log_probability += f64::from(logits[word as usize]) - log_sum_exp(logits);
+        if word == Vocabulary::EOS {
+            self.ended = true;
+        } else {
+            self.words.push(word);
+        }
+    }
+
+    fn caption(self, decoding: &Decoding) -> Caption {
+        let score = decoding.length_penalty.score(self.log_probability, self.words.len() + 1);
+        Caption { words: self.words, log_probability: self.log_probability, score }
+    }
+}
+
+/// The words that one may be drawn from, with their logits and later their weights. Kept between draws for its memory.
+#[derive(Default)]
+struct Words {
+    all: Vec<(u32, f32)>,
+    weights: Vec<f64>,
+}
+
+impl Words {
+    fn draw(&mut self, logits: &[f32], allowed: &Allowed, by: &Sampling, rng: &mut ChaCha8Rng) -> u32 {
+        self.narrow(logits, allowed, by);
+        let sum: f64 = self.weights.iter().sum();
+        let mut left = rng.random::<f64>() * sum;
+        let at = self.weights.iter().position(|weight| {
+            left -= weight;
+            left < 0.0
+        });
+        // Rounding may leave a little over the last word.
+        let word = self.all.get(at.unwrap_or(self.all.len().saturating_sub(1)));
+        word.map_or(Vocabulary::EOS, |(word, _)| *word)
+    }
+
+    /// Leaves the words that may be drawn, with weights proportional to their probabilities.
+    fn narrow(&mut self, logits: &[f32], allowed: &Allowed, by: &Sampling) {
+        let words = allowed.words.clone().filter(|word| allowed.word(*word));
+        let end = allowed.end.then_some(Vocabulary::EOS);
+        self.all.clear();
+        self.all.extend(end.into_iter().chain(words).map(|word| (word, logits[word as usize])));
+        if let Some(k) = by.top_k.filter(|k| *k < self.all.len()) {
+            self.all.select_nth_unstable_by(k, order);
+            self.all.truncate(k);
+        }
+        let top = f64::from(self.all.iter().fold(f32::NEG_INFINITY, |top, (_, logit)| top.max(*logit)));
+        let weight = |(_, logit): &(u32, f32)| ((f64::from(*logit) - top) / by.temperature).exp();
+        if let Some(p) = by.top_p.filter(|p| *p < 1.0) {
+            let sum: f64 = self.all.iter().map(weight).sum();
+            self.nucleus(p * sum, weight);
+        } else if by.top_k.is_some() {
+            self.all.sort_unstable_by(order);
+        }
+        self.weights.clear();
+        self.weights.extend(self.all.iter().map(weight));
+    }
+
+    /// Leaves the fewest likeliest words that weigh `share` together. Only as many are sorted as are needed, doubled.
+    fn nucleus(&mut self, share: f64, weight: impl Fn(&(u32, f32)) -> f64) {
+        let (mut sorted, mut sum) = (0, 0.0);
+        while sorted < self.all.len() {
+            let next = (2 * sorted).max(32).min(self.all.len());
+            if next < self.all.len() {
+                self.all[sorted..].select_nth_unstable_by(next - sorted, order);
+            }
+            self.all[sorted..next].sort_unstable_by(order);
+            for at in sorted..next {
+                sum += weight(&self.all[at]);
+                if sum >= share {
+                    self.all.truncate(at + 1);
+                    return;
+                }
+            }
+            sorted = next;
+        }
+    }
+}
+
+/// Likeliest first; of equals the first word.
+fn order(a: &(u32, f32), b: &(u32, f32)) -> Ordering {
+    b.1.total_cmp(&a.1).then(a.0.cmp(&b.0))
+}
