@@ -1,6 +1,7 @@
 //! Progress for people: bars on a terminal, plain lines elsewhere. Everything goes to standard error.
 
 use capwright_pipeline::Progress;
+use capwright_study::Epoch;
 use capwright_study::{Proposal, Verdict, describe};
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 use std::collections::BTreeMap;
@@ -64,6 +65,23 @@ pub fn fetching() -> capwright_fetch::ProgressFn {
 
 /// Between two plain lines about one trial's features.
 const QUIET: Duration = Duration::from_secs(30);
+
+/// What is said of a finished epoch.
+fn of_epoch(trial: u64, epoch: &Epoch) -> String {
+    let learned = match epoch.reward {
+        Some(reward) => format!("reward {reward:.3}"),
+        None => format!("loss {:.3}", epoch.loss),
+    };
+    format!(
+        "trial {trial} epoch {}: {learned}, BLEU-4 {:.4}, CIDEr-D {:.4}, {} distinct captions, {:.0} s ({:.0} words/s)",
+        epoch.epoch,
+        epoch.scores.bleu[3],
+        epoch.scores.cider_d,
+        epoch.scores.distinct,
+        epoch.train_seconds + epoch.score_seconds,
+        epoch.words_per_second
+    )
+}
 
 impl Watch {
     /// A watch over a study of `planned` trials, `done` of which are over.
@@ -164,16 +182,7 @@ impl Watch {
             Progress::Step { trial, epoch, done, total, loss } => {
                 self.advance(trial, done, total, format!("epoch {epoch}, loss {loss:.3}"));
             }
-            Progress::Epoch { trial, epoch } => self.line(format!(
-                "trial {trial} epoch {}: loss {:.3}, BLEU-4 {:.4}, CIDEr-D {:.4}, {} distinct captions, {:.0} s ({:.0} words/s)",
-                epoch.epoch,
-                epoch.loss,
-                epoch.scores.bleu[3],
-                epoch.scores.cider_d,
-                epoch.scores.distinct,
-                epoch.train_seconds + epoch.score_seconds,
-                epoch.words_per_second
-            )),
+            Progress::Epoch { trial, epoch } => self.line(of_epoch(trial, &epoch)),
             Progress::Finished { trial, result } => {
                 self.end(trial);
                 let fate = if result.scores.collapsed { ", collapsed: not ranked" } else { "" };

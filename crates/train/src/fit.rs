@@ -93,6 +93,16 @@ impl Lesson<'_> {
     }
 }
 
+/// A step of training.
+#[derive(Clone, Copy)]
+struct At {
+    epoch: u32,
+    /// Steps before it, from the first epoch on.
+    done: u64,
+    /// Steps of teacher forcing that are planned.
+    total: u64,
+}
+
 /// Sums over the steps of an epoch.
 #[derive(Default)]
 struct Sums {
@@ -103,18 +113,18 @@ struct Sums {
 }
 
 impl Lesson<'_> {
-    /// Gradients of step `done` (from 0) of `total`.
+    /// Gradients of one step; none where no image has a reference.
     fn step(
         &self,
         network: &mut Network,
         input: Input,
         images: &[usize],
         teaching: &mut Teaching,
-        (done, total): (u64, u64),
+        at: At,
         sums: &mut Sums,
     ) -> Option<Step> {
         if let Some(critic) = self.critic {
-            let rewarded = network.self_critical_step(input, images, critic, self.seed ^ (done << 20));
+            let rewarded = network.self_critical_step(input, images, critic, (self.seed, at.epoch));
             sums.rewards += rewarded.reward;
             return Some(rewarded.step);
         }
@@ -123,14 +133,14 @@ impl Lesson<'_> {
         if batch.rows.is_empty() {
             return None;
         }
-        teaching.at_step(self.recipe, done, total);
+        teaching.at_step(self.recipe, at.done, at.total);
         Some(network.step(input, &batch, teaching))
     }
 
-    fn rate(&self, done: u64, total: u64) -> f64 {
+    fn rate(&self, at: At) -> f64 {
         match self.critic {
             Some(_) => RATE * self.recipe.lr.0,
-            None => learning_rate(self.recipe, done, total),
+            None => learning_rate(self.recipe, at.done, at.total),
         }
     }
 }
@@ -153,16 +163,16 @@ pub fn train_epoch(
     let mut sums = Sums::default();
     for (i, images) in all.iter().enumerate() {
         let diverged = |what| TrainError::Diverged { epoch, batch: i + 1, what };
-        let done = u64::from(epoch - 1) * all.len() as u64 + i as u64;
+        let at = At { epoch, done: u64::from(epoch - 1) * all.len() as u64 + i as u64, total };
         let input = lesson.input(images, &learner.network, &mut of_images);
         let network = &mut learner.network;
-        let Some(step) = lesson.step(network, input, images, &mut teaching, (done, total), &mut sums) else {
+        let Some(step) = lesson.step(network, input, images, &mut teaching, at, &mut sums) else {
             continue;
         };
         if !step.loss.is_finite() {
             return Err(diverged("the loss"));
         }
-        let norm = learner.step(&step.grads, lesson.rate(done, total));
+        let norm = learner.step(&step.grads, lesson.rate(at));
         if !norm.is_finite() {
             return Err(diverged("the gradient norm"));
         }

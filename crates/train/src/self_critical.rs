@@ -14,6 +14,7 @@ use crate::math::Dropout;
 use crate::network::{Input, Network, Step};
 use capwright_caption_data::Vocabulary;
 use capwright_caption_metrics::Cider;
+use capwright_contract::Sampling;
 
 /// Factor on the recipe's learning rate: policies are spoilt by steps that cross entropy bears.
 pub const RATE: f64 = 0.1;
@@ -41,18 +42,19 @@ impl Critic {
     /// # Errors
     /// [`TrainError::Spec`] where an image has no reference.
     pub fn new(references: &[Vec<Vec<u32>>], max_words: usize) -> Result<Self, TrainError> {
-        let ended: Vec<Vec<Vec<u32>>> =
-            references.iter().map(|own| own.iter().map(|words| ended(words)).collect()).collect();
-        let nothing = |own: Vec<Vec<u32>>| if own.is_empty() { vec![ended(&[])] } else { own };
-        let ended: Vec<Vec<Vec<u32>>> = ended.into_iter().map(nothing).collect();
-        let cider = Cider::new(&ended).map_err(|e| TrainError::Spec(format!("no rewards: {e}")))?;
+        let all: Vec<Vec<Vec<u32>>> = references
+            .iter()
+            .map(|own| own.iter().map(|words| ended(words)).collect())
+            .map(|own: Vec<_>| if own.is_empty() { vec![ended(&[])] } else { own })
+            .collect();
+        let cider = Cider::new(&all).map_err(|e| TrainError::Spec(format!("no rewards: {e}")))?;
         Ok(Self { cider, max_words })
     }
 
     /// CIDEr-D of a sample of an image; one of the longest length was broken off and has no END.
     fn reward(&self, image: usize, words: &[u32]) -> f64 {
-        let cut = words.len() >= self.max_words;
-        self.cider.score(image, if cut { words } else { &ended(words) }).cider_d
+        let whole = if words.len() < self.max_words { ended(words) } else { words.to_vec() };
+        self.cider.score(image, &whole).cider_d
     }
 
     /// Samples of one image with their advantages, and the sum of their rewards.
@@ -71,18 +73,20 @@ fn ended(words: &[u32]) -> Vec<u32> {
 
 impl Network {
     /// Gradients of one batch; `images` are places among the critic's images, in the order of the input. What is drawn
-    /// depends on `seed` and on nothing else.
+    /// for an image depends on seed, epoch and its place.
     pub fn self_critical_step(
         &mut self,
         input: Input,
         images: &[usize],
         critic: &Critic,
-        seed: u64,
+        (seed, epoch): (u64, u32),
     ) -> Rewarded {
         let memory = self.memory(input, false, &mut Dropout::off());
         let host = memory.clone().inner().into_data();
         let (spec, params) = (&self.design().decoder, &self.params);
-        let drawn = sample(spec, params, host.clone(), SAMPLES, critic.max_words, seed);
+        let sampling = Sampling { seed, ..Sampling::default() };
+        let streams: Vec<u64> = images.iter().map(|i| (u64::from(epoch) << 32) + *i as u64).collect();
+        let drawn = sample(spec, params, host.clone(), SAMPLES, sampling, critic.max_words, &streams);
         let (mut judged, mut total) = (Vec::with_capacity(images.len()), 0.0);
         for (image, samples) in images.iter().zip(drawn) {
             let (samples, rewards) = critic.judge(*image, samples);

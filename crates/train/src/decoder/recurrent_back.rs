@@ -1,5 +1,6 @@
 //! LSTM and GRU decoders, backward through time. Weight gradients are one matrix product over all positions.
 
+use super::Target;
 use super::loss::{linear_back, vocabulary_loss};
 use super::recurrent::{Encoded, LayerTape, Plan, Recurrent, States, Tape};
 use super::{CaptionBatch, Outcome};
@@ -35,7 +36,7 @@ impl Recurrent<'_> {
         let mut grads = Grads::new(self.params);
         let wide = self.spec.hidden + self.context();
         let skipped = plan.positions() - batch.words();
-        let targets: Vec<u32> = (0..batch.steps())
+        let targets: Vec<Target> = (0..batch.steps())
             .flat_map(|t| (0..batch.active(t)).map(move |row| batch.target(row, t)))
             .collect();
         let said = &tape.out[skipped * wide..];
