@@ -198,7 +198,9 @@ impl Watch {
                 self.line(format!("trial {trial} failed: {reason}"));
             }
             Progress::Restarting { trial, reason } => {
-                self.line(format!("trial {trial}: its worker died ({reason}); it goes on from its checkpoint"));
+                self.line(format!(
+                    "trial {trial}: its worker died ({reason}); it goes on from its checkpoint"
+                ));
             }
         }
     }

@@ -99,3 +99,113 @@ impl Network {
         Rewarded { step: self.into_encoder(memory, outcome), reward }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::decoder::Session;
+    use crate::learner::Learner;
+    use crate::params::Params;
+    use crate::testing;
+    use burn::tensor::{Device, Tensor, TensorData};
+    use capwright_blueprint::DecoderSpec;
+
+    const VOCAB: usize = 9;
+    const MOST: usize = 4;
+
+    fn samples() -> Vec<Vec<(Vec<u32>, f32)>> {
+        vec![vec![(vec![4, 5], 0.7), (vec![6, 4, 8, 7], -0.4), (vec![5], -0.3)]]
+    }
+
+    /// `-Σ advantage · log p` over words that a sampler chose, from the logits of one step after the other.
+    fn by_hand(spec: &DecoderSpec, params: &Params, memory: &TensorData) -> f64 {
+        let mut sum = 0.0;
+        for (words, advantage) in &samples()[0] {
+            let mut session = Session::new(spec, params, memory.clone());
+            let mut read = Vocabulary::BOS;
+            for (t, said) in ended(words).into_iter().enumerate().take(MOST) {
+                let logits = session.step(&[read]);
+                let may = |w: usize| w > 3 || (w == Vocabulary::EOS as usize && t > 0);
+                let total: f64 = (0..VOCAB).filter(|w| may(*w)).map(|w| f64::from(logits[w]).exp()).sum();
+                sum -= f64::from(*advantage) * (f64::from(logits[said as usize]) - total.ln());
+                read = said;
+            }
+        }
+        sum
+    }
+
+    #[test]
+    fn loss_and_gradient_are_those_of_the_sampled_words() {
+        for spec in testing::families() {
+            let (params, memory) = testing::decoder(&spec, VOCAB, MOST + 1, 3);
+            let wanted = spec.parameters(testing::DIM, VOCAB, MOST + 1);
+            let values: Vec<Vec<f32>> =
+                params.tensors().map(|(.., v)| v.iter().map(|x| x / 3.0).collect()).collect();
+            let shifted = |by: f32, direction: &[Vec<f32>]| {
+                let moved = values
+                    .iter()
+                    .zip(direction)
+                    .map(|(v, d)| v.iter().zip(d).map(|(x, d)| x + by * d).collect());
+                Params::from_values(&wanted, moved.collect(), &Device::flex().autodiff())
+            };
+            let still: Vec<Vec<f32>> = values.iter().map(|v| vec![0.0; v.len()]).collect();
+            let params = shifted(0.0, &still);
+            let batch = CaptionBatch::sampled(&samples(), MOST);
+            let outcome = decoder::train(&spec, &params, memory.clone(), &batch, 0.0, &mut Dropout::off());
+            let wanted_loss = by_hand(&spec, &params, &memory);
+            assert!((outcome.loss - wanted_loss).abs() < 1e-3, "{spec:?}: {} {wanted_loss}", outcome.loss);
+            let norm = outcome.grads.norm();
+            let along: Vec<Vec<f32>> = (0..params.len())
+                .map(|id| match outcome.grads.get(id) {
+                    Some(gradient) => gradient.iter().map(|g| g / norm as f32).collect(),
+                    None => still[id].clone(),
+                })
+                .collect();
+            let step = 0.002;
+            let at = |by| by_hand(&spec, &shifted(by, &along), &memory) / outcome.words as f64;
+            let slope = (at(step) - at(-step)) / f64::from(2.0 * step);
+            assert!((slope / norm - 1.0).abs() < 0.03, "{spec:?}: slope {slope}, norm {norm}");
+        }
+    }
+
+    #[test]
+    fn advantages_are_against_the_other_samples() {
+        let references = vec![vec![vec![4, 5, 6], vec![4, 5]], vec![vec![7, 8]], vec![]];
+        let critic = Critic::new(&references, MOST).unwrap();
+        let (judged, total) = critic.judge(0, vec![vec![4, 5, 6], vec![7, 8], vec![7, 7]]);
+        let best = critic.reward(0, &[4, 5, 6]);
+        assert!(best > 1.0 && (total - best).abs() < 1e-9, "{best} {total}");
+        let advantages: Vec<f32> = judged.iter().map(|(_, a)| *a).collect();
+        let expected = [best, -best / 2.0, -best / 2.0];
+        assert!(
+            advantages.iter().zip(expected).all(|(a, e)| (f64::from(*a) - e).abs() < 1e-6),
+            "{advantages:?}"
+        );
+        assert!(
+            critic.reward(0, &[4, 5, 6]) > critic.reward(0, &[4, 5, 6, 4]),
+            "what is broken off has no END"
+        );
+        assert_eq!(critic.reward(2, &[4]), 0.0);
+    }
+
+    #[test]
+    fn the_reward_rises() {
+        let references = vec![vec![vec![4, 5, 6]], vec![vec![7, 8]]];
+        let critic = Critic::new(&references, 5).unwrap();
+        let device = Device::flex().autodiff();
+        let mut learner = Learner::new(&testing::design(), &testing::recipe(), 1, &device);
+        let values: Vec<f32> =
+            (0..2 * 3 * 32 * 32).map(|i| (i as f32 * 0.7 + (i / 3072) as f32).sin()).collect();
+        let mut rewards = Vec::new();
+        for epoch in 0..300 {
+            let input =
+                Input::Map(Tensor::from_data(TensorData::new(values.clone(), [2, 3, 32, 32]), &device));
+            let rewarded = learner.network.self_critical_step(input, &[0, 1], &critic, (1, epoch));
+            learner.step(&rewarded.step.grads, 0.002);
+            rewards.push(rewarded.reward);
+        }
+        let mean = |part: &[f64]| part.iter().sum::<f64>() / part.len() as f64;
+        let (before, after) = (mean(&rewards[..10]), mean(&rewards[290..]));
+        assert!(after > before + 1.0, "{before} {after}");
+    }
+}
