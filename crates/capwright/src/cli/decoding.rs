@@ -31,11 +31,11 @@ pub struct CaptionArgs {
     /// Captions of each photo: the best of the beam, or that many draws.
     #[arg(long, value_name = "N", default_value_t = 1)]
     pub n: usize,
-    #[command(flatten)]
-    pub decoding: DecodingArgs,
     /// Print JSON; with several captions of a photo, each with its score and log-probability.
     #[arg(long)]
     pub json: bool,
+    #[command(flatten)]
+    pub decoding: DecodingArgs,
 }
 
 /// Arguments of `evaluate`.
@@ -56,11 +56,11 @@ pub struct EvaluateArgs {
     /// Write the captions to this file, in the COCO results format that `score` reads.
     #[arg(long, value_name = "FILE")]
     pub captions: Option<PathBuf>,
-    #[command(flatten)]
-    pub decoding: DecodingArgs,
     /// Print JSON.
     #[arg(long)]
     pub json: bool,
+    #[command(flatten)]
+    pub decoding: DecodingArgs,
 }
 
 /// How captions are decoded; what is not given is as the model was chosen with.

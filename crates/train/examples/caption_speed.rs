@@ -1,4 +1,4 @@
-//! Images decoded a second by random decoders: `RAYON_NUM_THREADS=1 cargo run --release --example decode_speed`.
+//! Images decoded a second by random decoders: `RAYON_NUM_THREADS=1 cargo run --release --example caption_speed`.
 //! What makes memory is not counted; captions run to nearly their longest length.
 #![recursion_limit = "256"]
 
