@@ -118,9 +118,12 @@ fn a_beam_of_one_is_greedy() {
     }
 }
 
+/// Finished captions with their log-probabilities.
+type Finished = Vec<(Vec<u32>, f64)>;
+
 /// Diverse beam search as the paper writes it, each hypothesis read from the start and all continuations sorted: what
 /// the groups have finished, with its log-probability.
-fn slow_diverse(model: &Decoder, beam: usize, diverse: Diverse, max_words: usize) -> Vec<(Vec<u32>, f64)> {
+fn slow_diverse(model: &Decoder, beam: usize, diverse: Diverse, max_words: usize) -> Finished {
     struct Open {
         said: Vec<u32>,
         log: f64,
@@ -128,8 +131,7 @@ fn slow_diverse(model: &Decoder, beam: usize, diverse: Diverse, max_words: usize
     }
     let width = beam / diverse.groups;
     let start = || vec![Open { said: Vec::new(), log: 0.0, score: 0.0 }];
-    let mut groups: Vec<(Vec<Open>, Vec<(Vec<u32>, f64)>)> =
-        (0..diverse.groups).map(|_| (start(), Vec::new())).collect();
+    let mut groups: Vec<(Vec<Open>, Finished)> = (0..diverse.groups).map(|_| (start(), Vec::new())).collect();
     for step in 0..=max_words {
         let mut said_now: Vec<u32> = Vec::new();
         for (open, done) in &mut groups {
