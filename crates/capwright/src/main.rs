@@ -4,6 +4,7 @@ mod check;
 mod cli;
 mod contract;
 mod data;
+mod decoding;
 mod device;
 mod failure;
 mod model;

@@ -1,33 +1,51 @@
 //! `capwright caption` and `capwright evaluate`: a model in use.
 
 use crate::cli::{CaptionArgs, EvaluateArgs};
+use crate::decoding::decoding;
 use crate::failure::Failure;
 use crate::score::{report, say_table};
 use crate::{say, say_json};
 use capwright_caption_data::{Dataset, Hypothesis, ImageRecord, Split, write_hypotheses};
 use capwright_caption_metrics::{CollapseReport, ScoreOptions, score_captions};
-use capwright_train::Captioner;
+use capwright_contract::Decoding;
+use capwright_train::{Captioner, Said};
 use serde_json::json;
 use std::path::Path;
 
 /// Prints captions for photos.
 pub fn caption(args: &CaptionArgs) -> Result<(), Failure> {
-    let model = Captioner::load(&args.model).map_err(Failure::input)?;
-    let captions = model.caption(&args.photos).map_err(Failure::input)?;
-    let pairs = args.photos.iter().zip(&captions);
+    let (folders, photos) = match args.models.is_empty() {
+        true => args.paths.split_at(1),
+        false => (&args.models[..], &args.paths[..]),
+    };
+    if photos.is_empty() {
+        return Err(Failure::input("no photo is given").help("name photos after the model"));
+    }
+    let model = Captioner::ensemble(folders).map_err(Failure::input)?;
+    let decoding = decoding(model.decoding(), model.most_words(), &args.decoding, args.n)?;
+    let captions = model.captions(photos, &decoding, args.n).map_err(Failure::input)?;
+    let pairs = photos.iter().zip(&captions);
     if args.json {
-        let rows: Vec<_> =
-            pairs.map(|(photo, caption)| json!({ "image": photo, "caption": caption })).collect();
+        let rows: Vec<_> = pairs.map(|(photo, said)| row(photo, said, args.n > 1)).collect();
         return say_json(&rows);
     }
-    for (photo, caption) in pairs {
-        if args.photos.len() == 1 {
-            say(caption);
-        } else {
-            say(format!("{}: {caption}", photo.display()));
+    for (photo, said) in pairs {
+        let name = if photos.len() > 1 { format!("{}: ", photo.display()) } else { String::new() };
+        for Said { caption, score, .. } in said {
+            let score = if args.n > 1 { format!("{score:8.3}  ") } else { String::new() };
+            say(format!("{name}{score}{caption}"));
         }
     }
     Ok(())
+}
+
+/// The first caption of a photo; where several are asked for, all of them with their scores.
+fn row(photo: &Path, said: &[Said], several: bool) -> serde_json::Value {
+    let mut row = json!({ "image": photo, "caption": said.first().map_or("", |s| &s.caption) });
+    if several {
+        row["captions"] = json!(said);
+    }
+    row
 }
 
 /// The split of that name.
@@ -47,20 +65,25 @@ pub fn records(data: &Dataset, split: Split) -> Result<Vec<ImageRecord>, Failure
     Ok(records)
 }
 
-/// What a model says of images, decoded as it was trained to be.
-pub fn captions(model: &Captioner, records: &[ImageRecord]) -> Result<Vec<String>, Failure> {
+/// What a model says of images.
+pub fn captions(
+    model: &Captioner,
+    records: &[ImageRecord],
+    decoding: Decoding,
+) -> Result<Vec<String>, Failure> {
     let paths: Vec<&Path> = records.iter().map(|image| image.path.as_path()).collect();
-    model.caption(&paths).map_err(Failure::input)
+    model.caption_with(&paths, decoding).map_err(Failure::input)
 }
 
 /// Scores a model on a split.
 pub fn evaluate(args: &EvaluateArgs) -> Result<(), Failure> {
     let split = split(&args.split)?;
-    let model = Captioner::load(&args.model).map_err(Failure::input)?;
+    let folders = if let Some(model) = &args.model { std::slice::from_ref(model) } else { &args.models[..] };
+    let model = Captioner::ensemble(folders).map_err(Failure::input)?;
+    let decoding = decoding(model.decoding(), model.most_words(), &args.decoding, 1)?;
     let data = Dataset::load(&args.data).map_err(Failure::input)?;
     let records = records(&data, split)?;
-    let decoding = model.decoding();
-    let captions = captions(&model, &records)?;
+    let captions = captions(&model, &records, decoding)?;
     if let Some(path) = &args.captions {
         let pairs = records.iter().zip(&captions);
         let all: Vec<Hypothesis> = pairs
@@ -81,6 +104,6 @@ pub fn evaluate(args: &EvaluateArgs) -> Result<(), Failure> {
     let collapse = CollapseReport::new(&captions);
     let fate = if collapse.is_collapsed() { ", collapsed" } else { "" };
     say(format!("{} {split} images, {} distinct captions{fate}", collapse.images, collapse.distinct));
-    say(format!("beam {}, at most {} words; data {}", decoding.beam, decoding.max_words, data.fingerprint()));
+    say(format!("{decoding}; data {}", data.fingerprint()));
     Ok(())
 }

@@ -76,10 +76,9 @@ fn model_captions(
 ) -> Result<Vec<String>, Failure> {
     let model = Captioner::load(folder).map_err(Failure::input)?;
     let decoding = model.decoding();
-    let said = format!("beam {}, at most {} words", decoding.beam, decoding.max_words);
-    provenance.push((format!("decoding of {name}"), said));
+    provenance.push((format!("decoding of {name}"), decoding.to_string()));
     backbones.extend(model.design().backbones().into_iter().map(str::to_owned));
-    model::captions(&model, records)
+    model::captions(&model, records, decoding)
 }
 
 /// Captions of a COCO results file, in the order of the images.

@@ -195,10 +195,7 @@ fn facts(
         ("contract sha256".to_owned(), machine::sha256(text.as_bytes())),
         ("data fingerprint".to_owned(), data.fingerprint().to_owned()),
         ("data split".to_owned(), format!("{split}, {images} images")),
-        (
-            "decoding".to_owned(),
-            format!("beam {}, at most {} words", contract.decoding.beam, contract.decoding.max_words),
-        ),
+        ("decoding".to_owned(), contract.decoding.to_string()),
         (
             "measured with".to_owned(),
             format!("device {}, batch {}", contract.measuring.device, contract.measuring.batch),

@@ -159,6 +159,37 @@ impl Decoding {
     }
 }
 
+/// In words: what a person must know to compare scores.
+impl std::fmt::Display for Decoding {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self.sample {
+            None => write!(f, "beam {}", self.beam)?,
+            Some(sample) => write!(f, "drawn with seed {}, temperature {}", sample.seed, sample.temperature)?,
+        }
+        if let Some(Diverse { groups, strength }) = self.diverse {
+            write!(f, " in {groups} groups (diversity {strength})")?;
+        }
+        if let Some(k) = self.sample.and_then(|sample| sample.top_k) {
+            write!(f, ", from the {k} likeliest")?;
+        }
+        if let Some(p) = self.sample.and_then(|sample| sample.top_p) {
+            write!(f, ", nucleus {p}")?;
+        }
+        write!(f, ", at most {} words", self.max_words)?;
+        if self.min_words > 1 {
+            write!(f, ", at least {}", self.min_words)?;
+        }
+        if let Some(n) = self.no_repeat_ngram {
+            write!(f, ", no {n} words twice")?;
+        }
+        match self.length_penalty {
+            LengthPenalty::Mean => Ok(()),
+            LengthPenalty::Gnmt(alpha) => write!(f, ", length penalty gnmt {alpha}"),
+            LengthPenalty::None => f.write_str(", no length penalty"),
+        }
+    }
+}
+
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde calls it so")]
 fn is_one(n: &usize) -> bool {
     *n == 1
@@ -174,6 +205,15 @@ mod tests {
         assert_eq!(text, r#"{"beam":3,"max_words":20}"#);
         assert_eq!(serde_json::from_str::<Decoding>(&text).unwrap(), Decoding::default());
         assert_eq!(serde_json::from_str::<Decoding>("{}").unwrap(), Decoding::default());
+    }
+
+    #[test]
+    fn decodings_are_told_in_words() {
+        assert_eq!(Decoding::default().to_string(), "beam 3, at most 20 words");
+        let sample = Some(Sampling { top_p: Some(0.9), ..Sampling::default() });
+        let drawn = Decoding { sample, no_repeat_ngram: Some(2), ..Decoding::default() };
+        let said = "drawn with seed 1, temperature 1, nucleus 0.9, at most 20 words, no 2 words twice";
+        assert_eq!(drawn.to_string(), said);
     }
 
     #[test]

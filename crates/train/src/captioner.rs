@@ -1,7 +1,9 @@
 //! A finished model in use: captions for image files, scores on a set.
 
+use crate::decode::{self, Model};
 use crate::error::TrainError;
 use crate::extractor::FeatureExtractor;
+use crate::math::Dropout;
 use crate::model_folder::{self, DECODING, DESIGN, PREPROCESS, VOCABULARY, WEIGHTS};
 use crate::network::{Input, Network};
 use crate::score::score;
@@ -18,12 +20,18 @@ use std::path::Path;
 /// Images captioned at once.
 const BATCH: usize = 16;
 
-/// A model folder, loaded.
+/// A model folder, loaded; or several of one vocabulary that caption together.
 pub struct Captioner {
-    network: Network,
-    extractor: FeatureExtractor,
+    /// At least one.
+    members: Vec<Member>,
     vocabulary: Vocabulary,
     decoding: Decoding,
+}
+
+/// One model.
+struct Member {
+    network: Network,
+    extractor: FeatureExtractor,
 }
 
 /// Captions of a set and their scores.
@@ -33,6 +41,17 @@ pub struct Evaluation {
     pub captions: Vec<String>,
     /// Scores against the images' references.
     pub scores: Scores,
+}
+
+/// One of several captions of an image.
+#[derive(Debug, Clone, PartialEq, serde::Serialize)]
+pub struct Said {
+    /// The caption.
+    pub caption: String,
+    /// What captions of an image are ranked by: the log-probability under the length penalty.
+    pub score: f64,
+    /// Log-probability in nats, END included.
+    pub log_probability: f64,
 }
 
 impl Captioner {
@@ -54,14 +73,43 @@ impl Captioner {
             .map_err(|reason| TrainError::format(folder.join(PREPROCESS), reason))?;
         let vocabulary = Vocabulary::load(folder.join(VOCABULARY))?;
         let decoding: Decoding = store::read_json(&folder.join(DECODING))?;
-        let captioner = Self {
+        let member = Member {
             network: Network::load(&folder.join(WEIGHTS), &design, &Device::flex())?,
             extractor: FeatureExtractor::new(&design, &weights?, preprocess)?,
-            vocabulary,
-            decoding,
         };
+        let captioner = Self { members: vec![member], vocabulary, decoding };
         captioner.check(folder, &design)?;
         Ok(captioner)
+    }
+
+    /// Loads model folders whose models caption together: the distribution of each word is the mean of theirs. Images
+    /// are decoded as the first model has it, with no more words than each is for.
+    ///
+    /// # Errors
+    /// As [`Captioner::load`], and for each model that has another vocabulary than the first; no folder at all.
+    pub fn ensemble<P: AsRef<Path>>(folders: &[P]) -> Result<Self, TrainError> {
+        let Some((first, others)) = folders.split_first() else {
+            return Err(TrainError::Ensemble("name a model".into()));
+        };
+        let (mut all, mut apart) = (Self::load(first)?, Vec::new());
+        for folder in others {
+            let next = Self::load(folder)?;
+            match difference(&all.vocabulary, &next.vocabulary) {
+                Some(difference) => apart.push(format!("{}: {difference}", folder.as_ref().display())),
+                None => all.members.extend(next.members),
+            }
+        }
+        if !apart.is_empty() {
+            let reason = format!(
+                "they need the vocabulary of {} ({}); take models of one study, or of one data set and --min-count",
+                first.as_ref().display(),
+                apart.join("; ")
+            );
+            return Err(TrainError::Ensemble(reason));
+        }
+        all.decoding.max_words = all.decoding.max_words.min(all.most_words());
+        all.decoding.min_words = all.decoding.min_words.min(all.decoding.max_words);
+        Ok(all)
     }
 
     fn check(&self, folder: &Path, design: &Design) -> Result<(), TrainError> {
@@ -70,16 +118,22 @@ impl Captioner {
                 format!("it has {} words and the network {}", self.vocabulary.len(), design.target.vocab);
             return Err(TrainError::format(folder.join(VOCABULARY), reason));
         }
-        self.check_decoding(self.decoding)
+        self.check_decoding(&self.decoding)
     }
 
-    fn check_decoding(&self, decoding: Decoding) -> Result<(), TrainError> {
-        let most = self.network.design().target.max_words;
-        if decoding.max_words == 0 || decoding.max_words > most || decoding.beam == 0 {
-            let reason = format!("decoding needs a beam of at least 1 and 1 to {most} words");
-            return Err(TrainError::Spec(reason));
+    fn check_decoding(&self, decoding: &Decoding) -> Result<(), TrainError> {
+        let (faults, most) = (decoding.faults().into_iter(), self.most_words());
+        let mut faults: Vec<String> = faults.map(|(field, reason)| format!("{field} {reason}")).collect();
+        if decoding.max_words > most {
+            faults
+                .push(format!("max_words must not exceed {most}, the longest caption that the model is for"));
         }
-        Ok(())
+        if faults.is_empty() { Ok(()) } else { Err(TrainError::Decoding(faults.join("; "))) }
+    }
+
+    /// The longest caption, in words, that every model is for.
+    pub fn most_words(&self) -> usize {
+        self.members.iter().map(|m| m.network.design().target.max_words).min().unwrap_or_default()
     }
 
     /// How captions are decoded unless said otherwise.
@@ -87,9 +141,9 @@ impl Captioner {
         self.decoding
     }
 
-    /// The design.
+    /// The design; of several models the first one's.
     pub fn design(&self) -> &Design {
-        self.network.design()
+        self.members[0].network.design()
     }
 
     /// A caption for each image file, in order.
@@ -109,14 +163,45 @@ impl Captioner {
         paths: &[P],
         decoding: Decoding,
     ) -> Result<Vec<String>, TrainError> {
+        let all = self.captions(paths, &decoding, 1)?;
+        Ok(all
+            .into_iter()
+            .map(|said| said.into_iter().next().map(|s| s.caption).unwrap_or_default())
+            .collect())
+    }
+
+    /// Captions for each image file: up to `n`, best first, or, where they are drawn, `n` in the order drawn. Draws go by
+    /// the place of an image in the list.
+    ///
+    /// # Errors
+    /// As [`Captioner::caption_with`].
+    pub fn captions<P: AsRef<Path> + Sync>(
+        &self,
+        paths: &[P],
+        decoding: &Decoding,
+        n: usize,
+    ) -> Result<Vec<Vec<Said>>, TrainError> {
         self.check_decoding(decoding)?;
-        let mut network = self.network.inner();
-        let mut captions = Vec::with_capacity(paths.len());
+        let mut networks: Vec<Network> = self.members.iter().map(|m| m.network.inner()).collect();
+        let (mut captions, mut streams) = (Vec::with_capacity(paths.len()), 0..);
         for part in paths.chunks(BATCH) {
-            let words = network.decode(self.input(part)?, decoding);
-            captions.extend(words.iter().map(|w| self.vocabulary.decode(w)));
+            let mut memories = Vec::with_capacity(networks.len());
+            for (member, network) in self.members.iter().zip(&mut networks) {
+                memories.push(network.memory(member.input(part)?, false, &mut Dropout::off()).into_data());
+            }
+            let model = |(network, memory)| Model::of(network, memory);
+            let models = networks.iter().zip(memories).map(model).collect();
+            let streams: Vec<u64> = streams.by_ref().take(part.len()).collect();
+            for said in decode::captions(models, decoding, n, &streams) {
+                captions.push(said.into_iter().map(|caption| self.said(caption)).collect());
+            }
         }
         Ok(captions)
+    }
+
+    fn said(&self, caption: decode::Caption) -> Said {
+        let decode::Caption { words, log_probability, score } = caption;
+        Said { caption: self.vocabulary.decode(&words), score, log_probability }
     }
 
     /// Captions and scores of a set of images.
@@ -130,7 +215,9 @@ impl Captioner {
         let scores = score(&captions, &references)?;
         Ok(Evaluation { captions, scores })
     }
+}
 
+impl Member {
     /// Images as the network reads them.
     fn input<P: AsRef<Path> + Sync>(&self, paths: &[P]) -> Result<Input, TrainError> {
         let values: Result<Vec<Vec<f32>>, TrainError> = paths.par_iter().map(|p| self.features(p)).collect();
@@ -140,6 +227,20 @@ impl Captioner {
     fn features<P: AsRef<Path>>(&self, path: &P) -> Result<Vec<f32>, TrainError> {
         Ok(self.extractor.extract(&load_rgb(path.as_ref(), self.extractor.side())?))
     }
+}
+
+/// How a vocabulary is not the wanted one, in a few words.
+fn difference(wanted: &Vocabulary, found: &Vocabulary) -> Option<String> {
+    if wanted == found {
+        return None;
+    }
+    let (a, b) = (wanted.words(), found.words());
+    let at = a.iter().zip(b).position(|(a, b)| a != b);
+    Some(match at {
+        _ if a.len() != b.len() => format!("{} words instead of {}", b.len(), a.len()),
+        Some(at) => format!("word {at} is {:?} instead of {:?}", b[at], a[at]),
+        None => "one is of words and one of pieces".to_owned(),
+    })
 }
 
 /// One entry for each frozen part, or for the pixels, of the design's image size.

@@ -56,6 +56,12 @@ pub enum TrainError {
     /// The specification cannot be trained.
     #[error("this trial cannot be run: {0}")]
     Spec(String),
+    /// No captions can be decoded like that; all that is wrong.
+    #[error("captions cannot be decoded like that: {0}")]
+    Decoding(String),
+    /// Models that cannot caption together.
+    #[error("these models cannot caption together: {0}")]
+    Ensemble(String),
     /// The loss or the gradients stopped being finite numbers.
     #[error(
         "training diverged in epoch {epoch} at batch {batch}: {what} is not a finite number; \

@@ -32,7 +32,7 @@ pub mod trial;
 mod untrained;
 pub mod vision;
 
-pub use captioner::{Captioner, Evaluation};
+pub use captioner::{Captioner, Evaluation, Said};
 pub use error::TrainError;
 pub use math::Dropout;
 pub use memory::peak_memory;

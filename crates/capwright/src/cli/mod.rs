@@ -1,9 +1,11 @@
 //! The command line.
 
 mod data;
+mod decoding;
 
 use clap::{Args, Parser, Subcommand};
 pub use data::{ConvertArgs, DataCommand, InspectArgs, ReportArgs, ScenesArgs, ScoreArgs, SplitArgs};
+pub use decoding::{CaptionArgs, DecodingArgs, EvaluateArgs};
 use std::path::PathBuf;
 
 /// LLM-guided architecture search for image captioning, under a contract.
@@ -34,12 +36,10 @@ pub enum Command {
     #[command(after_help = VERIFY_EXAMPLES)]
     Verify(VerifyArgs),
     /// Print captions for photos.
-    #[command(after_help = "Example:\n  capwright caption capwright-studies/001/best photo.jpg other.png")]
+    #[command(after_help = decoding::CAPTION_EXAMPLES)]
     Caption(CaptionArgs),
     /// Score a model on a split of a data set.
-    #[command(
-        after_help = "Example:\n  capwright evaluate capwright-studies/001/best --data DIR --split test --json"
-    )]
+    #[command(after_help = decoding::EVALUATE_EXAMPLES)]
     Evaluate(EvaluateArgs),
     /// Score captions against references with the field's metrics.
     #[command(after_help = data::SCORE_EXAMPLES)]
@@ -311,38 +311,6 @@ pub struct ResumeArgs {
     pub llm_timeout: u64,
     #[command(flatten)]
     pub machine: MachineArgs,
-}
-
-/// Arguments of `caption`.
-#[derive(Debug, Args)]
-pub struct CaptionArgs {
-    /// A model folder (such as a study's best/).
-    pub model: PathBuf,
-    /// Photos: JPEG, PNG, WebP or GIF.
-    #[arg(required = true)]
-    pub photos: Vec<PathBuf>,
-    /// Print JSON.
-    #[arg(long)]
-    pub json: bool,
-}
-
-/// Arguments of `evaluate`.
-#[derive(Debug, Args)]
-pub struct EvaluateArgs {
-    /// A model folder.
-    pub model: PathBuf,
-    /// Data folder.
-    #[arg(long, value_name = "DIR")]
-    pub data: PathBuf,
-    /// train, val or test.
-    #[arg(long, default_value = "test")]
-    pub split: String,
-    /// Write the captions to this file, in the COCO results format that `score` reads.
-    #[arg(long, value_name = "FILE")]
-    pub captions: Option<PathBuf>,
-    /// Print JSON.
-    #[arg(long)]
-    pub json: bool,
 }
 
 /// Arguments of `check`.

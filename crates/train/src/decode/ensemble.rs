@@ -2,6 +2,7 @@
 
 use super::log_sum_exp;
 use crate::decoder::Session;
+use crate::network::Network;
 use crate::params::Params;
 use burn::tensor::TensorData;
 use capwright_blueprint::DecoderSpec;
@@ -14,6 +15,13 @@ pub struct Model<'a> {
     pub params: &'a Params,
     /// Memory of the images, `[images, tokens, dim]`.
     pub memory: TensorData,
+}
+
+impl<'a> Model<'a> {
+    /// The decoder of a network.
+    pub fn of(network: &'a Network, memory: TensorData) -> Self {
+        Self { spec: &network.design().decoder, params: &network.params, memory }
+    }
 }
 
 /// Decoding in progress by all models, row by row the same words.

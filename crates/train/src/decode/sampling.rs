@@ -149,3 +149,108 @@ impl Words {
 fn order(a: &(u32, f32), b: &(u32, f32)) -> Ordering {
     b.1.total_cmp(&a.1).then(a.0.cmp(&b.0))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const VOCAB: usize = 80;
+
+    fn logits() -> Vec<f32> {
+        (0..VOCAB).map(|i| ((i * 37 % 101) as f32 / 9.0 + i as f32 * 0.9).sin() * 3.0).collect()
+    }
+
+    /// Exact chances of all words, by the definitions: sort all, cut, normalise.
+    fn chances(logits: &[f32], allowed: &Allowed, by: &Sampling) -> Vec<f64> {
+        let may = |word: u32| match word {
+            Vocabulary::EOS => allowed.end,
+            _ => allowed.words.contains(&word) && allowed.word(word),
+        };
+        let mut all: Vec<(u32, f64)> = (0..logits.len() as u32)
+            .filter(|word| may(*word))
+            .map(|word| (word, (f64::from(logits[word as usize]) / by.temperature).exp()))
+            .collect();
+        all.sort_by(|a, b| b.1.total_cmp(&a.1));
+        all.truncate(by.top_k.unwrap_or(usize::MAX));
+        let sum: f64 = all.iter().map(|word| word.1).sum();
+        let mut before = 0.0;
+        all.retain(|word| {
+            let within = before < by.top_p.unwrap_or(1.0);
+            before += word.1 / sum;
+            within
+        });
+        let sum: f64 = all.iter().map(|word| word.1).sum();
+        let mut chances = vec![0.0; logits.len()];
+        all.iter().for_each(|(word, weight)| chances[*word as usize] = weight / sum);
+        chances
+    }
+
+    fn cases() -> Vec<(Sampling, Allowed)> {
+        let plain = Sampling::default();
+        let open = Allowed::after(&[5], &Decoding::default(), VOCAB);
+        let start = Allowed::after(&[], &Decoding::default(), VOCAB);
+        let blocked = Decoding { no_repeat_ngram: Some(1), ..Decoding::default() };
+        vec![
+            (plain, open.clone()),
+            (Sampling { temperature: 0.5, ..plain }, start.clone()),
+            (Sampling { top_k: Some(6), ..plain }, open.clone()),
+            (Sampling { top_p: Some(0.6), ..plain }, open.clone()),
+            (Sampling { top_p: Some(0.97), temperature: 3.0, ..plain }, start),
+            (Sampling { top_k: Some(40), top_p: Some(0.9), temperature: 1.5, ..plain }, open),
+            (Sampling { top_p: Some(0.9), ..plain }, Allowed::after(&[4, 9, 40], &blocked, VOCAB)),
+        ]
+    }
+
+    #[test]
+    fn what_may_be_drawn_has_its_exact_chance() {
+        let (logits, mut words) = (logits(), Words::default());
+        for (by, allowed) in cases() {
+            words.narrow(&logits, &allowed, &by);
+            let sum: f64 = words.weights.iter().sum();
+            let mut found = vec![0.0; VOCAB];
+            for ((word, _), weight) in words.all.iter().zip(&words.weights) {
+                found[*word as usize] = weight / sum;
+            }
+            for (word, exact) in chances(&logits, &allowed, &by).iter().enumerate() {
+                assert!((found[word] - exact).abs() < 1e-12, "{by:?} {word}: {} {exact}", found[word]);
+            }
+        }
+    }
+
+    #[test]
+    fn draws_follow_the_chances() {
+        const DRAWS: usize = 40_000;
+        let (logits, mut words) = (logits(), Words::default());
+        for (by, allowed) in cases() {
+            let (mut rng, mut counts) = (ChaCha8Rng::seed_from_u64(3), vec![0usize; VOCAB]);
+            for _ in 0..DRAWS {
+                counts[words.draw(&logits, &allowed, &by, &mut rng) as usize] += 1;
+            }
+            let (mut chi, mut kinds) = (0.0, 0.0);
+            for (count, chance) in counts.iter().zip(chances(&logits, &allowed, &by)) {
+                assert!(chance > 0.0 || *count == 0, "{by:?}: never drawn");
+                if chance > 0.0 {
+                    let expected = chance * DRAWS as f64;
+                    chi += (*count as f64 - expected).powi(2) / expected;
+                    kinds += 1.0;
+                }
+            }
+            // Mean and deviation of chi-square with one degree of freedom less than kinds.
+            let beyond = (chi - (kinds - 1.0)) / (2.0f64 * (kinds - 1.0)).sqrt();
+            assert!(kinds > 1.0 && beyond.abs() < 3.0, "{by:?}: chi-square {chi} of {kinds} words");
+        }
+    }
+
+    #[test]
+    fn a_low_temperature_is_greedy_also_where_the_likeliest_is_banned() {
+        let blocked = Decoding { no_repeat_ngram: Some(1), ..Decoding::default() };
+        let mut logits = logits();
+        (logits[40], logits[12]) = (60.0, 8.0);
+        let allowed = Allowed::after(&[40], &blocked, VOCAB);
+        let by = Sampling { temperature: 0.01, ..Sampling::default() };
+        let mut rng = ChaCha8Rng::seed_from_u64(1);
+        for _ in 0..20 {
+            assert_eq!(Words::default().draw(&logits, &allowed, &by, &mut rng), 12);
+        }
+    }
+}
