@@ -4,7 +4,6 @@ mod pieces;
 mod segment;
 
 use std::collections::{BTreeMap, HashMap};
-use std::io::Write;
 use std::path::Path;
 
 use capwright_caption_metrics::tokenize;
@@ -14,7 +13,7 @@ use self::pieces::Merges;
 pub use self::segment::segment;
 use self::segment::stands_alone;
 use crate::error::read_limited;
-use crate::{DataError, Dataset, Split};
+use crate::{DataError, Dataset, Split, staging};
 
 /// Names of the special tokens, in the order of their ids. No word of a caption can look like them.
 const SPECIALS: [&str; 4] = ["<pad>", "<bos>", "<eos>", "<unk>"];
@@ -239,13 +238,8 @@ impl Vocabulary {
     /// [`DataError::Write`].
     pub fn save(&self, path: impl AsRef<Path>) -> Result<(), DataError> {
         let path = path.as_ref();
-        let failed = |e| DataError::write(path, e);
-        let folder = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
-        let json = serde_json::to_vec(self).map_err(|e| failed(e.into()))?;
-        let mut file = tempfile::NamedTempFile::new_in(folder).map_err(failed)?;
-        file.write_all(&json).and_then(|()| file.as_file().sync_all()).map_err(failed)?;
-        file.persist(path).map_err(|e| failed(e.error))?;
-        Ok(())
+        let json = serde_json::to_vec(self).map_err(|e| DataError::write(path, e.into()))?;
+        staging::replace(path, &json)
     }
 }
 
