@@ -5,6 +5,7 @@ mod cli;
 mod contract;
 mod data;
 mod device;
+mod download;
 mod failure;
 mod model;
 mod report;

@@ -2,7 +2,7 @@
 
 use crate::cli::{CaptionArgs, EvaluateArgs};
 use crate::failure::Failure;
-use crate::score::{report, say_table};
+use crate::score::{report, say_table, warn_of_script};
 use crate::{say, say_json};
 use capwright_caption_data::{Dataset, Hypothesis, ImageRecord, Split, write_hypotheses};
 use capwright_caption_metrics::{CollapseReport, ScoreOptions, score_captions};
@@ -69,9 +69,11 @@ pub fn evaluate(args: &EvaluateArgs) -> Result<(), Failure> {
         write_hypotheses(path, &all).map_err(Failure::input)?;
     }
     let references: Vec<Vec<String>> = records.iter().map(|image| image.captions.clone()).collect();
-    let scores = score_captions(&captions, &references, &ScoreOptions::default()).map_err(Failure::input)?;
+    let options = ScoreOptions { tokenizer: args.tokenizer, ..ScoreOptions::default() };
+    warn_of_script(args.tokenizer, references.iter().flatten());
+    let scores = score_captions(&captions, &references, &options).map_err(Failure::input)?;
     if args.json {
-        let mut said = report(&captions, &references, &scores);
+        let mut said = report(&captions, &references, &scores, args.tokenizer);
         said.insert("split".to_owned(), json!(split));
         said.insert("data_fingerprint".to_owned(), json!(data.fingerprint()));
         said.insert("decoding".to_owned(), json!(decoding));

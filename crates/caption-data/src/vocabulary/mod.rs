@@ -1,17 +1,14 @@
 //! Words of captions as token ids, whole or cut into pieces.
 
 mod pieces;
-mod segment;
 
 use std::collections::{BTreeMap, HashMap};
 use std::path::Path;
 
-use capwright_caption_metrics::tokenize;
+use capwright_caption_metrics::{segment, stands_alone, tokenize};
 use serde::{Deserialize, Serialize};
 
 use self::pieces::Merges;
-pub use self::segment::segment;
-use self::segment::stands_alone;
 use crate::error::read_limited;
 use crate::{DataError, Dataset, Split, staging};
 
@@ -26,7 +23,7 @@ const PIECES_VERSION: u32 = 2;
 /// The words that a model can read and say, each with its id; ids 0..4 are special.
 ///
 /// Words are those of [`tokenize`]: lower case, without punctuation, numbers as they are written; each Han character and
-/// each kana is a word ([`segment`]). What is not in the vocabulary is [`UNK`](Self::UNK).
+/// each kana is a word ([`segment`](segment())). What is not in the vocabulary is [`UNK`](Self::UNK).
 ///
 /// As JSON: `{"words": ["<pad>", "<bos>", "<eos>", "<unk>", "a", ...]}`, the id being the place in the list. A vocabulary of
 /// pieces ([`build_pieces`](Self::build_pieces)) adds `"version": 2` and `"merges": [[ID, ID], ...]`, in the order learned.

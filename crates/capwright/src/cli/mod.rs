@@ -2,8 +2,11 @@
 
 mod data;
 
+use capwright_caption_metrics::Tokenizer;
 use clap::{Args, Parser, Subcommand};
-pub use data::{ConvertArgs, DataCommand, InspectArgs, ReportArgs, ScenesArgs, ScoreArgs, SplitArgs};
+pub use data::{
+    ConvertArgs, DataCommand, DownloadArgs, InspectArgs, ReportArgs, ScenesArgs, ScoreArgs, SplitArgs,
+};
 use std::path::PathBuf;
 
 /// LLM-guided architecture search for image captioning, under a contract.
@@ -292,6 +295,9 @@ pub struct EvaluateArgs {
     /// train, val or test.
     #[arg(long, default_value = "test")]
     pub split: String,
+    /// What makes words: ptb (the COCO evaluation's, for scripts with spaces) or characters (for Chinese and Japanese).
+    #[arg(long, value_name = "NAME", default_value_t)]
+    pub tokenizer: Tokenizer,
     /// Write the captions to this file, in the COCO results format that `score` reads.
     #[arg(long, value_name = "FILE")]
     pub captions: Option<PathBuf>,
