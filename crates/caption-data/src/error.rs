@@ -123,6 +123,15 @@ pub enum DataError {
     /// A folder to be made exists and holds something.
     #[error("{} exists and is not an empty folder: choose another place, or remove it first", .0.display())]
     NotEmpty(PathBuf),
+    /// An archive of a data set cannot be downloaded.
+    #[error(transparent)]
+    Download(#[from] capwright_fetch::DownloadError),
+    /// An archive of a data set cannot be unpacked.
+    #[error(transparent)]
+    Unpack(#[from] capwright_fetch::UnpackError),
+    /// Another process downloads into the folder.
+    #[error("another process downloads into {}: let it finish, or stop it", .0.display())]
+    Busy(PathBuf),
     /// Options of the scenes set that cannot be met.
     #[error("cannot make scenes: {0}")]
     Scenes(String),

@@ -6,6 +6,7 @@
 //! - [`make_splits`], [`inspect`]: splits that keep near duplicates together, and what is in a data set;
 //! - [`Vocabulary`]: words of the training captions as token ids, whole or in pieces;
 //! - [`decode`], [`load_rgb`], [`load_batch`], [`Preprocess`]: from image files to normalised pixels;
+//! - [`Download`]: known data sets and their way into a folder;
 //! - [`Augment`]: training images varied;
 //! - [`make_scenes`]: the procedural data set `scenes`, so that a first run needs no download; [`scenes`]: it as a benchmark.
 //!
@@ -32,10 +33,12 @@ mod visit;
 mod vocabulary;
 mod write;
 
+pub use capwright_caption_metrics::segment;
+
 pub use augment::{Augment, Jitter, RandAugment, names_a_side};
 pub use convert::{ConvertOptions, Converted, convert};
 pub use dataset::{Dataset, ImageRecord, LoadOptions, Split};
-pub use downloads::{Archive, DOWNLOADS, Download};
+pub use downloads::{Archive, DOWNLOADS, Download, DownloadProgress, DownloadStage};
 pub use error::{DataError, ImageError};
 pub use formats::Format;
 pub use image_file::{Filter, Framing, ImageLimits, RgbImage, decode, load_batch, load_rgb};
@@ -46,4 +49,4 @@ pub use quarantine::{DEFAULT_BAD_SHARE, Quarantine, Quarantined};
 pub use results::{Hypothesis, read_hypotheses, read_references, write_hypotheses};
 pub use scenes::{SceneOptions, make_scenes};
 pub use splits::{Ratios, Splits, make_splits};
-pub use vocabulary::{Vocabulary, segment};
+pub use vocabulary::Vocabulary;

@@ -1,10 +1,11 @@
-//! Folders and files that appear complete or not at all.
+//! Folders that appear complete or not at all, and files as errors of this crate.
 
 use std::fs::File;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
-use tempfile::{NamedTempFile, TempDir};
+use capwright_files::sync_folder;
+use tempfile::TempDir;
 
 use crate::DataError;
 
@@ -73,34 +74,5 @@ pub(crate) fn write_synced(path: &Path, bytes: &[u8]) -> Result<(), DataError> {
 
 /// Replaces a file, or makes it; a reader sees the old content or the new.
 pub(crate) fn replace(path: &Path, bytes: &[u8]) -> Result<(), DataError> {
-    let folder = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    let write = || {
-        let mut file = NamedTempFile::new_in(folder)?;
-        file.write_all(bytes)?;
-        file.as_file().sync_all()?;
-        allow_reading(file.as_file())?;
-        file.persist(path).map_err(|e| e.error)
-    };
-    write().map_err(|e| DataError::write(path, e))?;
-    sync_folder(folder);
-    Ok(())
-}
-
-/// Temporary files are private to their owner; data is not.
-#[cfg(unix)]
-fn allow_reading(file: &File) -> std::io::Result<()> {
-    use std::os::unix::fs::PermissionsExt;
-    file.set_permissions(std::fs::Permissions::from_mode(0o644))
-}
-
-#[cfg(not(unix))]
-fn allow_reading(_: &File) -> std::io::Result<()> {
-    Ok(())
-}
-
-/// Makes names durable where the system can; elsewhere this does nothing.
-pub(crate) fn sync_folder(dir: &Path) {
-    if let Ok(folder) = File::open(dir) {
-        let _ = folder.sync_all();
-    }
+    capwright_files::write_atomic(path, bytes).map_err(|e| DataError::write(path, e))
 }

@@ -12,7 +12,8 @@
 //! | METEOR | [`Meteor`] | METEOR 1.5 with the same stages and word lists; as shipped, exact and stem only |
 //! | LEMUR's "BLEU" | [`lemur_bleu`](lemur_bleu()) | nn-dataset, for comparison with its figures |
 //!
-//! Beside them: [`tokenize`], words as the COCO evaluation sees them, equal to its PTB tokenizer; [`CollapseReport`], does a model say (nearly)
+//! Beside them: [`tokenize`], words as the COCO evaluation sees them, equal to its PTB tokenizer; [`Tokenizer`], the choice between
+//! these and the characters of Chinese; [`CollapseReport`], does a model say (nearly)
 //! the same for every image; [`Diversity`], distinct n-grams, vocabulary, novelty, lengths, repetition;
 //! [`bootstrap`], [`bootstrap_sums`] and [`paired_test`] for other statistics. [`Cider`] over token ids is quick
 //! enough to be a reward in training.
@@ -49,5 +50,5 @@ pub use meteor::{Meteor, MeteorData, MeteorStats};
 pub use resample::{Interval, PairedTest, bootstrap_sums, paired_test};
 pub use rouge::{rouge_l, rouge_l_of_corpus};
 pub use scores::{ImageStats, ScoreOptions, Scores, score, score_captions};
-pub use tokenize::{tokenize, tokenize_each};
+pub use tokenize::{Tokenizer, segment, stands_alone, tokenize, tokenize_each};
 pub use words::Interner;

@@ -11,6 +11,7 @@ use crate::lemur::lemur_bleu;
 use crate::meteor::{Meteor, MeteorData, MeteorStats};
 use crate::resample::{Interval, PairedTest, bootstrap_sums, paired_test};
 use crate::rouge::rouge_l;
+use crate::tokenize::Tokenizer;
 use crate::words::Interner;
 
 /// Numbers of an image whose sums give all metrics of a corpus.
@@ -19,6 +20,8 @@ const ROW: usize = 10 + 4 + 9 + 1;
 /// How [`score`] goes about it.
 #[derive(Debug, Clone)]
 pub struct ScoreOptions {
+    /// What makes words of captions; only for [`score_captions`], since [`score`] takes words.
+    pub tokenizer: Tokenizer,
     /// METEOR's word lists; what is empty runs without its stage, and the figure's name says so.
     pub meteor: MeteorData,
     /// Draws for the bootstrap intervals; 0 for none.
@@ -30,9 +33,15 @@ pub struct ScoreOptions {
 }
 
 impl Default for ScoreOptions {
-    /// Exact and stem METEOR, and intervals at 95 % from 1,000 draws.
+    /// The words of the COCO evaluation, exact and stem METEOR, and intervals at 95 % from 1,000 draws.
     fn default() -> Self {
-        Self { meteor: MeteorData::default(), resamples: 1_000, confidence: 0.95, seed: 0 }
+        Self {
+            tokenizer: Tokenizer::Ptb,
+            meteor: MeteorData::default(),
+            resamples: 1_000,
+            confidence: 0.95,
+            seed: 0,
+        }
     }
 }
 
@@ -104,7 +113,7 @@ where
     Ok(Scores::new(images, meteor.name(), options))
 }
 
-/// [`score`] of plain sentences: both sides go through [`tokenize`](crate::tokenize) first.
+/// [`score`] of plain sentences: both sides go through the [`Tokenizer`] of the options first.
 ///
 /// # Errors
 /// As [`score`].
@@ -113,7 +122,7 @@ where
     S: AsRef<str> + Sync,
     R: AsRef<[S]> + Sync,
 {
-    let words = |s: &S| crate::tokenize(s.as_ref());
+    let words = |s: &S| options.tokenizer.words(s.as_ref());
     let hyps: Vec<Vec<String>> = hyps.par_iter().map(words).collect();
     let refs: Vec<Vec<Vec<String>>> =
         refs.par_iter().map(|r| r.as_ref().iter().map(words).collect()).collect();

@@ -11,6 +11,7 @@ use capwright_blueprint::{
     Blueprint, Checked, Code, Diagnostic, Format, MAX_TEXT, Target, explain as explanation, line_and_column,
     mend, parse_as,
 };
+use capwright_files::{folder_of, keep, temporary_in};
 use capwright_study::describe;
 use serde_json::{Value, json};
 use std::fs;
@@ -63,18 +64,10 @@ pub fn read(path: &Path, target: Target) -> Result<Blueprint, Failure> {
 /// Writes beside the file and renames, so that no reader ever sees half a design.
 fn replace(path: &Path, text: &str) -> std::io::Result<()> {
     let path = fs::canonicalize(path)?;
-    let name = path.file_name().unwrap_or_default().to_string_lossy();
-    let beside = path.with_file_name(format!(".{name}.{}.new", std::process::id()));
-    let mut file = fs::OpenOptions::new().write(true).create_new(true).open(&beside)?;
-    let written = file
-        .write_all(text.as_bytes())
-        .and_then(|()| file.sync_all())
-        .and_then(|()| fs::set_permissions(&beside, fs::metadata(&path)?.permissions()))
-        .and_then(|()| fs::rename(&beside, &path));
-    if written.is_err() {
-        let _ = fs::remove_file(&beside);
-    }
-    written
+    let mut file = temporary_in(folder_of(&path))?;
+    file.write_all(text.as_bytes())?;
+    file.as_file().set_permissions(fs::metadata(&path)?.permissions())?;
+    keep(file, &path)
 }
 
 /// Prints every problem; the failure that ends the program counts them.

@@ -5,7 +5,7 @@ use crate::failure::Failure;
 use crate::search::{LlmArgs, text_model};
 use crate::{say, say_json, setup};
 use capwright_contract::{Clause, Contract, Understood, parse_request, parse_request_with};
-use capwright_pipeline::write_atomic;
+use capwright_files::write_atomic;
 use capwright_search::clause_of;
 use serde_json::json;
 use std::io::{IsTerminal, Write};

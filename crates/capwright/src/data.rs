@@ -1,6 +1,7 @@
 //! `capwright data`.
 
 use crate::cli::{ConvertArgs, DataCommand, InspectArgs, ScenesArgs, SplitArgs};
+use crate::download;
 use crate::failure::Failure;
 use crate::{say, say_json};
 use capwright_caption_data::scenes::{Benchmark, make_benchmark};
@@ -12,6 +13,7 @@ use capwright_caption_data::{
 /// Runs a command on data sets.
 pub fn run(command: &DataCommand) -> Result<(), Failure> {
     match command {
+        DataCommand::Download(args) => download::run(args),
         DataCommand::Inspect(args) => inspect(args),
         DataCommand::Convert(args) => convert(args),
         DataCommand::Split(args) => split(args),

@@ -4,10 +4,11 @@ use crate::failure::Failure;
 use crate::zoo::cache;
 use crate::{say, say_json};
 use capwright_blueprint::latency::{DeviceProfile, Kernel};
+use capwright_files::{folder_of, write_atomic};
 use capwright_train::profile::measure;
 use std::fs;
-use std::io::{Read, Write};
-use std::path::{Path, PathBuf};
+use std::io::Read;
+use std::path::PathBuf;
 
 /// Threads that can be asked for, at most.
 const MOST_THREADS: usize = 1024;
@@ -45,7 +46,8 @@ pub fn profile(threads: Option<usize>, json: bool) -> Result<(), Failure> {
     let profiled = measure(threads).map_err(Failure::input)?;
     let profile = &profiled.profile;
     let text = serde_json::to_string_pretty(profile).map_err(Failure::input)?;
-    keep(&path, &text).map_err(|error| Failure::file(&path, error))?;
+    let written = fs::create_dir_all(folder_of(&path)).and_then(|()| write_atomic(&path, text.as_bytes()));
+    written.map_err(|error| Failure::file(&path, error))?;
     eprintln!("kept in {}", path.display());
     if json {
         return say_json(profile);
@@ -59,19 +61,4 @@ pub fn profile(threads: Option<usize>, json: bool) -> Result<(), Failure> {
     let count = profiled.measured.len();
     say(format!("median error of the fit on {count} calibrations: {:.1} %", 100.0 * profile.fit_error));
     Ok(())
-}
-
-/// Writes beside the file and renames, so that no reader ever sees half a profile.
-fn keep(path: &Path, text: &str) -> std::io::Result<()> {
-    fs::create_dir_all(path.parent().unwrap_or(Path::new(".")))?;
-    let beside = path.with_extension(format!("{}.new", std::process::id()));
-    let mut file = fs::File::create(&beside)?;
-    let written = file
-        .write_all(text.as_bytes())
-        .and_then(|()| file.sync_all())
-        .and_then(|()| fs::rename(&beside, path));
-    if written.is_err() {
-        let _ = fs::remove_file(&beside);
-    }
-    written
 }

@@ -6,6 +6,8 @@ mod contract;
 mod data;
 mod decoding;
 mod device;
+mod download;
+mod facts;
 mod failure;
 mod model;
 mod report;

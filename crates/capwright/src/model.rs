@@ -3,8 +3,8 @@
 use crate::cli::{CaptionArgs, EvaluateArgs};
 use crate::decoding::decoding;
 use crate::failure::Failure;
-use crate::score::{report, say_table};
-use crate::{say, say_json};
+use crate::score::{report, say_table, warn_of_script};
+use crate::{facts, say, say_json};
 use capwright_caption_data::{Dataset, Hypothesis, ImageRecord, Split, write_hypotheses};
 use capwright_caption_metrics::{CollapseReport, ScoreOptions, score_captions};
 use capwright_contract::Decoding;
@@ -92,15 +92,24 @@ pub fn evaluate(args: &EvaluateArgs) -> Result<(), Failure> {
         write_hypotheses(path, &all).map_err(Failure::input)?;
     }
     let references: Vec<Vec<String>> = records.iter().map(|image| image.captions.clone()).collect();
-    let scores = score_captions(&captions, &references, &ScoreOptions::default()).map_err(Failure::input)?;
+    let options = ScoreOptions { tokenizer: args.tokenizer, ..ScoreOptions::default() };
+    warn_of_script(args.tokenizer, references.iter().flatten());
+    let scores = score_captions(&captions, &references, &options).map_err(Failure::input)?;
+    let said =
+        records.iter().zip(&captions).map(|(image, caption)| (image.file_name.as_str(), caption.as_str()));
+    let facts = facts::of_folder(&args.data, said)?;
     if args.json {
-        let mut said = report(&captions, &references, &scores);
+        let mut said = report(&captions, &references, &scores, args.tokenizer);
         said.insert("split".to_owned(), json!(split));
         said.insert("data_fingerprint".to_owned(), json!(data.fingerprint()));
         said.insert("decoding".to_owned(), json!(decoding));
+        if let Some(facts) = &facts {
+            said.insert("facts".to_owned(), facts::as_json(facts));
+        }
         return say_json(&said);
     }
     say_table(&scores.corpus, scores.intervals.as_ref(), None);
+    facts.iter().for_each(facts::say_table);
     let collapse = CollapseReport::new(&captions);
     let fate = if collapse.is_collapsed() { ", collapsed" } else { "" };
     say(format!("{} {split} images, {} distinct captions{fate}", collapse.images, collapse.distinct));

@@ -2,6 +2,7 @@
 
 use crate::cli::ReportArgs;
 use crate::failure::Failure;
+use crate::score::warn_of_script;
 use crate::{model, say};
 use capwright_backbones::find;
 use capwright_caption_data::{Dataset, ImageRecord, Split, read_hypotheses};
@@ -20,6 +21,7 @@ pub fn report(args: &ReportArgs) -> Result<(), Failure> {
         ("data".to_owned(), args.data.display().to_string()),
         ("fingerprint of the data".to_owned(), data.fingerprint().to_owned()),
         ("split".to_owned(), split.to_string()),
+        ("tokenizer".to_owned(), args.tokenizer.to_string()),
         ("capwright".to_owned(), env!("CARGO_PKG_VERSION").to_owned()),
     ];
     let mut models = Vec::with_capacity(args.models.len());
@@ -34,6 +36,9 @@ pub fn report(args: &ReportArgs) -> Result<(), Failure> {
     let licence = |name: &String| {
         Some(Licence { what: format!("{name} weights"), licence: find(name)?.licence.to_owned() })
     };
+    let mut options = ReportOptions::default();
+    options.score.tokenizer = args.tokenizer;
+    warn_of_script(args.tokenizer, records.iter().flat_map(|image| &image.captions));
     let page = Report {
         title: args.title.clone().unwrap_or_else(|| "Captions".to_owned()),
         images: records.iter().map(image).collect(),
@@ -41,7 +46,7 @@ pub fn report(args: &ReportArgs) -> Result<(), Failure> {
         training: data.records(Split::Train).flat_map(|image| image.captions.clone()).collect(),
         licences: backbones.iter().filter_map(licence).collect(),
         provenance,
-        options: ReportOptions::default(),
+        options,
     };
     write(&page, &args.out).map_err(Failure::input)?;
     say(args.out.display());

@@ -2,10 +2,11 @@
 
 use crate::cli::ScoreArgs;
 use crate::failure::Failure;
-use crate::{say, say_json};
-use capwright_caption_data::{Hypothesis, read_hypotheses, read_references};
+use crate::{facts, say, say_json};
+use capwright_caption_data::scenes::FactualScores;
+use capwright_caption_data::{Dataset, Hypothesis, read_hypotheses, read_references};
 use capwright_caption_metrics::{
-    CollapseReport, Diversity, Figures, Interval, PairedTest, ScoreOptions, Scores, score_captions, tokenize,
+    CollapseReport, Diversity, Figures, Interval, PairedTest, ScoreOptions, Scores, Tokenizer, score_captions,
 };
 use serde_json::{Map, Value, json};
 use std::collections::BTreeMap;
@@ -19,7 +20,13 @@ const SHOWN: usize = 20;
 /// Scores a file of captions.
 pub fn score(args: &ScoreArgs) -> Result<(), Failure> {
     let references = read_references(&args.refs).map_err(Failure::input)?;
-    let options = ScoreOptions { resamples: args.draws, seed: args.seed, ..ScoreOptions::default() };
+    let options = ScoreOptions {
+        tokenizer: args.tokenizer,
+        resamples: args.draws,
+        seed: args.seed,
+        ..ScoreOptions::default()
+    };
+    warn_of_script(args.tokenizer, references.values().flatten());
     let (captions, refs) = paired(&args.captions, &args.refs, &references)?;
     let scores = score_captions(&captions, &refs, &options).map_err(Failure::input)?;
     let test = match &args.against {
@@ -36,15 +43,20 @@ pub fn score(args: &ScoreArgs) -> Result<(), Failure> {
         }
     };
     let uncaptioned = references.len() - captions.len();
+    let facts = args.scenes.as_ref().map(|dir| truth(dir, &args.captions)).transpose()?;
     if args.json {
-        let mut said = report(&captions, &refs, &scores);
+        let mut said = report(&captions, &refs, &scores, args.tokenizer);
         said.insert("images_without_caption".to_owned(), json!(uncaptioned));
         if let Some(test) = &test {
             said.insert("against".to_owned(), json!(test));
         }
+        if let Some(facts) = &facts {
+            said.insert("facts".to_owned(), facts::as_json(facts));
+        }
         return say_json(&said);
     }
     say_table(&scores.corpus, scores.intervals.as_ref(), test.as_ref());
+    facts.iter().for_each(facts::say_table);
     say(format!("{} images", captions.len()));
     if uncaptioned > 0 {
         say(format!("{uncaptioned} images of {} have no caption and are left out", args.refs.display()));
@@ -56,15 +68,50 @@ pub fn score(args: &ScoreArgs) -> Result<(), Failure> {
     Ok(())
 }
 
-/// Everything about captions of a set, for `--json`: the corpus figures by name, intervals, diversity and collapse.
-pub fn report(captions: &[String], refs: &[Vec<String>], scores: &Scores) -> Map<String, Value> {
+/// How much of a file of captions is true of a folder of drawn scenes.
+fn truth(dir: &Path, captions: &Path) -> Result<FactualScores, Failure> {
+    let data = Dataset::load(dir).map_err(Failure::input)?;
+    let names: BTreeMap<u64, &str> = data.images().iter().map(|i| (i.id, i.file_name.as_str())).collect();
+    let said = read_hypotheses(captions).map_err(Failure::input)?;
+    let unknown = |id: u64| {
+        Failure::input(format!("{} has no image {id}", dir.display()))
+            .help("--scenes takes the folder that the captions are about")
+    };
+    let named = |h: &Hypothesis| names.get(&h.image_id).copied().ok_or_else(|| unknown(h.image_id));
+    let files: Vec<&str> = said.iter().map(named).collect::<Result<_, _>>()?;
+    let pairs = files.into_iter().zip(said.iter().map(|h| h.caption.as_str()));
+    facts::of_folder(dir, pairs)?.ok_or_else(|| {
+        Failure::input(format!("{} has no truth.json", dir.display()))
+            .help("only folders of `capwright data make-scenes` know what their images show")
+    })
+}
+
+/// Says on standard error that the references are in a script for which the other tokenizer is made.
+pub fn warn_of_script<'a>(tokenizer: Tokenizer, references: impl IntoIterator<Item = &'a String>) {
+    let fitting = Tokenizer::fitting(references);
+    if fitting == Tokenizer::Characters && tokenizer != fitting {
+        eprintln!(
+            "warning: the references have no spaces between words: --tokenizer {fitting} compares characters"
+        );
+    }
+}
+
+/// Everything about captions of a set, for `--json`: the corpus figures by name, what made words of the captions, intervals,
+/// diversity and collapse.
+pub fn report(
+    captions: &[String],
+    refs: &[Vec<String>],
+    scores: &Scores,
+    tokenizer: Tokenizer,
+) -> Map<String, Value> {
     let mut said = Map::new();
     for (name, value) in scores.corpus.entries() {
         said.insert(name.to_owned(), json!(value));
     }
     let collapse = CollapseReport::new(captions);
-    let words = |captions: &[String]| captions.iter().map(|c| tokenize(c)).collect::<Vec<_>>();
+    let words = |captions: &[String]| captions.iter().map(|c| tokenizer.words(c)).collect::<Vec<_>>();
     let all_refs: Vec<String> = refs.iter().flatten().cloned().collect();
+    said.insert("tokenizer".to_owned(), json!(tokenizer));
     said.insert("intervals".to_owned(), json!(scores.intervals));
     said.insert("images".to_owned(), json!(collapse.images));
     said.insert("distinct".to_owned(), json!(collapse.distinct));

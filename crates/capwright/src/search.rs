@@ -33,7 +33,7 @@ pub struct LlmArgs<'a> {
 
 /// `capwright search`.
 pub fn search(args: &SearchArgs) -> Result<(), Failure> {
-    let stop = stop_flag();
+    let stop = stop_flag(STOPPING);
     let prepared = setup::prepare_search(args)?;
     let folder = prepared.folder;
     let llm = LlmArgs {
@@ -54,7 +54,7 @@ pub fn search(args: &SearchArgs) -> Result<(), Failure> {
 
 /// `capwright resume`.
 pub fn resume(args: &ResumeArgs) -> Result<(), Failure> {
-    let stop = stop_flag();
+    let stop = stop_flag(STOPPING);
     let folder = StudyFolder::new(&args.study);
     let mut store = SqliteStore::open(&folder.ledger()).map_err(Failure::input)?;
     let recorded = store.events().map_err(Failure::input)?;
@@ -80,18 +80,21 @@ pub fn resume(args: &ResumeArgs) -> Result<(), Failure> {
     drive(&folder, &mut store, architect.as_mut(), &contract, weights, &args.machine, stop)
 }
 
-/// Set by Ctrl-C or a termination signal; a second one ends the program at once.
-pub fn stop_flag() -> Arc<AtomicBool> {
+/// What Ctrl-C is answered with.
+pub const STOPPING: &str = "stopping after this step (again to stop at once); `capwright resume` goes on";
+
+/// Set by Ctrl-C or a termination signal, which `said` answers; a second one ends the program at once.
+pub fn stop_flag(said: &'static str) -> Arc<AtomicBool> {
     let stop = Arc::new(AtomicBool::new(false));
     let flag = stop.clone();
     let handler = move || {
         if flag.swap(true, Ordering::SeqCst) {
             std::process::exit(130);
         }
-        eprintln!("stopping after this step (again to stop at once); `capwright resume` goes on");
+        eprintln!("{said}");
     };
     if let Err(error) = ctrlc::set_handler(handler) {
-        tracing::warn!(%error, "Ctrl-C cannot be caught; the ledger is safe all the same");
+        tracing::warn!(%error, "Ctrl-C cannot be caught; what is on disk is safe all the same");
     }
     stop
 }

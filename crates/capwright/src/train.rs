@@ -5,6 +5,7 @@ use crate::failure::Failure;
 use crate::{check, search, setup};
 use capwright_blueprint::{Blueprint, Target};
 use capwright_contract::Contract;
+
 use capwright_pipeline::{StudyFolder, write_json};
 use capwright_search::{Architect, Given};
 use capwright_store::SqliteStore;
@@ -21,7 +22,7 @@ const MAX_WORDS: usize = 20;
 
 /// Trains the designs of some files, one trial each.
 pub fn train(args: &TrainArgs) -> Result<(), Failure> {
-    let stop = search::stop_flag();
+    let stop = search::stop_flag(search::STOPPING);
     // The words are counted later; what depends on them is checked again then.
     let target = Target { vocab: VOCAB, max_words: args.run.max_words.unwrap_or(MAX_WORDS) };
     let designs: Vec<Blueprint> =

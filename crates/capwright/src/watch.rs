@@ -182,7 +182,7 @@ impl Watch {
             Progress::Step { trial, epoch, done, total, loss } => {
                 self.advance(trial, done, total, format!("epoch {epoch}, loss {loss:.3}"));
             }
-            Progress::Epoch { trial, epoch } => self.line(of_epoch(trial, &epoch)),
+            Progress::Epoch { trial, epoch } => self.line(of_epoch(trial, epoch)),
             Progress::Finished { trial, result } => {
                 self.end(trial);
                 let fate = if result.scores.collapsed { ", collapsed: not ranked" } else { "" };

@@ -153,3 +153,37 @@ fn a_report_stands_alone_in_one_page() {
     let said = run(home.path(), &["report", "few.json", "--data", "d"], 2);
     assert!(said.contains("no caption for"), "{said}");
 }
+
+#[test]
+fn data_sets_to_download_are_listed_and_others_refused() {
+    let home = tempfile::tempdir().unwrap();
+    let said = run(home.path(), &["data", "download"], 0);
+    assert!(said.contains("coco2017") && said.contains("20.4 GB") && said.contains("terms"), "{said}");
+    let list = json_of(home.path(), &["data", "download", "--list", "--json"]);
+    assert_eq!(list[0]["bytes"], json!(20_405_354_669u64));
+    let said = run(home.path(), &["data", "download", "coco"], 2);
+    assert!(said.contains("\"coco\"") && said.contains("coco2017"), "{said}");
+    let said = run(home.path(), &["data", "download", "coco2017"], 2);
+    assert!(said.contains("terms of use") && said.contains("CAPWRIGHT_OFFLINE"), "{said}");
+}
+
+#[test]
+fn chinese_is_scored_by_characters_when_asked() {
+    let home = tempfile::tempdir().unwrap();
+    let write = |name: &str, value: Value| std::fs::write(home.path().join(name), value.to_string()).unwrap();
+    write("said.json", json!([{"image_id": 1, "caption": "一只狗在草地上奔跑"}]));
+    write(
+        "refs.json",
+        json!({
+            "images": [{"id": 1, "file_name": "1.jpg"}],
+            "annotations": [{"id": 1, "image_id": 1, "caption": "一只黑狗在草地上奔跑。"}],
+        }),
+    );
+    let score = |more: &[&str]| {
+        let args = [&["score", "said.json", "--refs", "refs.json", "--draws", "0", "--json"], more].concat();
+        json_of(home.path(), &args)
+    };
+    let (words, characters) = (score(&[]), score(&["--tokenizer", "characters"]));
+    assert!(words["bleu1"].as_f64().unwrap() < 0.01 && characters["bleu4"].as_f64().unwrap() > 0.5);
+    assert_eq!((&words["tokenizer"], &characters["tokenizer"]), (&json!("ptb"), &json!("characters")));
+}

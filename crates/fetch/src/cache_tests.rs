@@ -1,4 +1,4 @@
-use std::io::Read;
+use std::io::{self, Read, Write};
 use std::net::TcpListener;
 use std::sync::Mutex;
 

@@ -2,11 +2,71 @@
 
 use std::fs::File;
 use std::io::{self, Read, Write};
+use std::ops::ControlFlow;
 use std::path::Path;
 
 use sha2::{Digest, Sha256};
 
 const BUFFER: usize = 128 * 1024;
+
+/// Why a copy ended early.
+pub(crate) enum CopyError {
+    /// The source failed.
+    Read(io::Error),
+    /// The target failed.
+    Write(io::Error),
+    /// More bytes came than may be.
+    TooLong,
+    /// Whoever watches wants no more.
+    Stopped,
+}
+
+/// The digest of what was copied so far, in one piece or several.
+#[derive(Default)]
+pub(crate) struct Hashed {
+    hasher: Sha256,
+    bytes: u64,
+}
+
+impl Hashed {
+    /// Bytes so far.
+    pub(crate) fn bytes(&self) -> u64 {
+        self.bytes
+    }
+
+    /// The digest so far, in lower-case hexadecimal.
+    pub(crate) fn sha256(&self) -> String {
+        hex(&self.hasher.clone().finalize())
+    }
+
+    /// Copies until the end of `reader`, calling `progress` with the bytes so far. What was written before an error counts.
+    pub(crate) fn copy(
+        &mut self,
+        mut reader: impl Read,
+        mut writer: impl Write,
+        max_bytes: u64,
+        mut progress: impl FnMut(u64) -> ControlFlow<()>,
+    ) -> Result<(), CopyError> {
+        let mut buffer = vec![0; BUFFER];
+        loop {
+            let n = match reader.read(&mut buffer) {
+                Ok(0) => return Ok(()),
+                Ok(n) => n,
+                Err(e) if e.kind() == io::ErrorKind::Interrupted => continue,
+                Err(e) => return Err(CopyError::Read(e)),
+            };
+            if self.bytes + n as u64 > max_bytes {
+                return Err(CopyError::TooLong);
+            }
+            writer.write_all(&buffer[..n]).map_err(CopyError::Write)?;
+            self.hasher.update(&buffer[..n]);
+            self.bytes += n as u64;
+            if progress(self.bytes).is_break() {
+                return Err(CopyError::Stopped);
+            }
+        }
+    }
+}
 
 /// Copies until the end of `reader`, calling `progress` with the bytes so far.
 /// Returns the number of bytes and their sha256 in lower-case hexadecimal.
@@ -14,31 +74,24 @@ const BUFFER: usize = 128 * 1024;
 /// # Errors
 /// Those of reading and writing, and one of kind `FileTooLarge` once more than `max_bytes` arrive.
 pub(crate) fn copy_hashing(
-    mut reader: impl Read,
-    mut writer: impl Write,
+    reader: impl Read,
+    writer: impl Write,
     max_bytes: u64,
     mut progress: impl FnMut(u64),
 ) -> io::Result<(u64, String)> {
-    let mut hasher = Sha256::new();
-    let mut buffer = vec![0; BUFFER];
-    let mut total = 0u64;
-    loop {
-        let n = match reader.read(&mut buffer) {
-            Ok(0) => break,
-            Ok(n) => n,
-            Err(e) if e.kind() == io::ErrorKind::Interrupted => continue,
-            Err(e) => return Err(e),
-        };
-        total += n as u64;
-        if total > max_bytes {
+    let mut hashed = Hashed::default();
+    let told = |bytes| {
+        progress(bytes);
+        ControlFlow::Continue(())
+    };
+    match hashed.copy(reader, writer, max_bytes, told) {
+        Ok(()) | Err(CopyError::Stopped) => Ok((hashed.bytes(), hashed.sha256())),
+        Err(CopyError::Read(error) | CopyError::Write(error)) => Err(error),
+        Err(CopyError::TooLong) => {
             let text = format!("larger than the {max_bytes} bytes allowed for it");
-            return Err(io::Error::new(io::ErrorKind::FileTooLarge, text));
+            Err(io::Error::new(io::ErrorKind::FileTooLarge, text))
         }
-        hasher.update(&buffer[..n]);
-        writer.write_all(&buffer[..n])?;
-        progress(total);
     }
-    Ok((total, hex(&hasher.finalize())))
 }
 
 /// The sha256 of a file's content, in lower-case hexadecimal.

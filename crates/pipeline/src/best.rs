@@ -1,7 +1,8 @@
 //! The best model as one self-contained folder, every file named by its sha256.
 
-use crate::files::{StudyFolder, sha256_file, sync_folder, write_atomic, write_json};
+use crate::files::{StudyFolder, sha256_file, write_json};
 use capwright_blueprint::Cost;
+use capwright_files::{sync_folder, write_atomic};
 use capwright_study::{Scores, Study, TrialStatus};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -81,7 +82,8 @@ pub fn keep_best(folder: &StudyFolder, study: &Study, trial: u64) -> io::Result<
         fs::rename(&best, staging.path().join("old"))?;
     }
     fs::rename(&target, &best)?;
-    sync_folder(folder.root())
+    sync_folder(folder.root());
+    Ok(())
 }
 
 fn copy_files(from: &Path, to: &Path) -> io::Result<()> {

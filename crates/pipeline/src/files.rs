@@ -1,24 +1,11 @@
-//! The study folder, and files written so that a kill leaves the old or the new content, never half of one.
+//! The study folder, and its files.
 
+use capwright_files::write_atomic;
 use serde::Serialize;
 use sha2::{Digest, Sha256};
 use std::fs::File;
-use std::io::{self, Read, Write};
+use std::io::{self, Read};
 use std::path::{Path, PathBuf};
-
-/// Writes a file by way of a temporary one: written, synced, renamed, and the folder synced.
-///
-/// # Errors
-/// Whatever the file system answers.
-pub fn write_atomic(path: &Path, bytes: &[u8]) -> io::Result<()> {
-    // The parent of a bare file name is the empty path, which no system opens.
-    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    let mut file = tempfile::NamedTempFile::new_in(folder)?;
-    file.write_all(bytes)?;
-    file.as_file().sync_all()?;
-    file.persist(path).map_err(|error| error.error)?;
-    sync_folder(folder)
-}
 
 /// Writes a value as readable JSON; see [`write_atomic`].
 ///
@@ -28,11 +15,6 @@ pub fn write_json(path: &Path, value: &impl Serialize) -> io::Result<()> {
     let mut text = serde_json::to_string_pretty(value).map_err(io::Error::other)?;
     text.push('\n');
     write_atomic(path, text.as_bytes())
-}
-
-/// Makes the names in a folder durable.
-pub(crate) fn sync_folder(folder: &Path) -> io::Result<()> {
-    if cfg!(unix) { File::open(folder)?.sync_all() } else { Ok(()) }
 }
 
 /// sha256 of a file in hex.

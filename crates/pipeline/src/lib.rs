@@ -11,5 +11,5 @@ mod progress;
 pub use best::{ModelCard, keep_best};
 pub use driver::{Driver, Outcome, SearchError};
 pub use execute::{Executor, LocalProcesses, Report};
-pub use files::{StudyFolder, sha256_file, write_atomic, write_json};
+pub use files::{StudyFolder, sha256_file, write_json};
 pub use progress::Progress;

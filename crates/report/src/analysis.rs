@@ -2,9 +2,7 @@
 
 use std::cmp::Ordering;
 
-use capwright_caption_metrics::{
-    CollapseReport, Diversity, Figures, MetricError, PairedTest, Scores, score, tokenize,
-};
+use capwright_caption_metrics::{CollapseReport, Diversity, Figures, MetricError, PairedTest, Scores, score};
 
 use crate::gender::Gender;
 use crate::{Model, Report, offensive};
@@ -38,9 +36,10 @@ pub(crate) struct Analysed<'a> {
 
 impl<'a> Analysis<'a> {
     pub fn new(report: &'a Report) -> Result<Self, MetricError> {
+        let tokenizer = report.options.score.tokenizer;
         let references: Vec<Vec<Vec<String>>> =
-            report.images.iter().map(|i| i.references.iter().map(|r| tokenize(r)).collect()).collect();
-        let training: Vec<Vec<String>> = report.training.iter().map(|t| tokenize(t)).collect();
+            report.images.iter().map(|i| i.references.iter().map(|r| tokenizer.words(r)).collect()).collect();
+        let training: Vec<Vec<String>> = report.training.iter().map(|t| tokenizer.words(t)).collect();
         let mut models: Vec<Analysed> = Vec::new();
         for model in &report.models {
             let mut analysed = Analysed::new(model, &references, &training, report)?;
@@ -79,7 +78,8 @@ impl<'a> Analysed<'a> {
         training: &[Vec<String>],
         report: &Report,
     ) -> Result<Self, MetricError> {
-        let words: Vec<Vec<String>> = model.captions.iter().map(|c| tokenize(c)).collect();
+        let words: Vec<Vec<String>> =
+            model.captions.iter().map(|c| report.options.score.tokenizer.words(c)).collect();
         let flagged = |at: &usize| offensive::word(&words[*at]).is_some();
         Ok(Analysed {
             scores: score(&words, references, &report.options.score)?,

@@ -6,7 +6,7 @@ use crate::learner::Learner;
 use crate::network::{Input, Network, Step};
 use crate::self_critical::{Critic, RATE};
 use crate::source::Source;
-use crate::teaching::{Teaching, stream};
+use crate::teaching::Teaching;
 use capwright_blueprint::language::{Augment, Recipe, Schedule};
 use capwright_caption_data::Vocabulary;
 use capwright_contract::Decoding;
@@ -56,8 +56,8 @@ pub struct Lesson<'a> {
     pub source: &'a Source,
     /// Encoded references of the training images, which come first in the source.
     pub references: &'a [Vec<Vec<u32>>],
-    /// Words that name a side: images with one of them in a reference are not mirrored.
-    pub sides: &'a [u32],
+    /// Whether a training image is never mirrored, because a reference names a side.
+    pub sides: &'a [bool],
     /// Recipe of the design.
     pub recipe: &'a Recipe,
     /// Seed of order, dropout, and everything else that is drawn.
@@ -82,14 +82,12 @@ pub struct EpochLoss {
 
 impl Lesson<'_> {
     /// What the network reads for some training images.
-    fn input(&self, images: &[usize], network: &Network, rng: &mut ChaCha8Rng) -> Input {
+    fn input(&self, images: &[usize], network: &Network, epoch: u32) -> Input {
         let device = network.params.device();
         if self.recipe.augment == Augment::None {
             return self.source.input(images, network.reads_tokens(), device);
         }
-        let names = |image: &usize| self.references[*image].iter().flatten().any(|w| self.sides.contains(w));
-        let sides: Vec<bool> = images.iter().map(names).collect();
-        self.source.varied(images, &sides, self.recipe.augment, rng, device)
+        self.source.varied(images, self.sides, self.recipe.augment, (self.seed, epoch), device)
     }
 }
 
@@ -159,12 +157,11 @@ pub fn train_epoch(
     let all = batches(lesson.references.len(), recipe.batch.0 as usize, seed, epoch);
     let total = all.len() as u64 * u64::from(lesson.epochs);
     let mut teaching = Teaching::of_epoch(recipe, seed, epoch);
-    let mut of_images = stream(seed, epoch, 2);
     let mut sums = Sums::default();
     for (i, images) in all.iter().enumerate() {
         let diverged = |what| TrainError::Diverged { epoch, batch: i + 1, what };
         let at = At { epoch, done: u64::from(epoch - 1) * all.len() as u64 + i as u64, total };
-        let input = lesson.input(images, &learner.network, &mut of_images);
+        let input = lesson.input(images, &learner.network, epoch);
         let network = &mut learner.network;
         let Some(step) = lesson.step(network, input, images, &mut teaching, at, &mut sums) else {
             continue;

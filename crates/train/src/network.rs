@@ -139,11 +139,11 @@ impl Network {
         let replaced = teaching.replaced(batch, || decoder::predict(spec, params, host.clone(), batch));
         let (batch, smoothing) = (replaced.as_ref().unwrap_or(batch), teaching.smoothing);
         let outcome = decoder::train(spec, params, host, batch, smoothing, &mut teaching.dropout);
-        self.into_encoder(memory, outcome)
+        self.carried_back(memory, outcome)
     }
 
     /// The step that a decoder's outcome makes, with the gradients of all that `memory` was computed from.
-    pub(crate) fn into_encoder(&self, memory: Tensor<3>, outcome: Outcome) -> Step {
+    pub(crate) fn carried_back(&self, memory: Tensor<3>, outcome: Outcome) -> Step {
         let mut grads = outcome.grads;
         // The decoder's gradient of the memory is known: a loss with just that gradient carries it into autodiff.
         let back = TensorData::new(outcome.memory, memory.dims());

@@ -96,7 +96,7 @@ impl Network {
         let batch = CaptionBatch::sampled(&judged, critic.max_words);
         let outcome = decoder::train(spec, params, host, &batch, 0.0, &mut Dropout::off());
         let reward = total / (SAMPLES * images.len()).max(1) as f64;
-        Rewarded { step: self.into_encoder(memory, outcome), reward }
+        Rewarded { step: self.carried_back(memory, outcome), reward }
     }
 }
 

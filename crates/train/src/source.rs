@@ -3,15 +3,16 @@
 use crate::error::TrainError;
 use crate::extractor::{BackboneWeights, preprocess, weights_of};
 use crate::network::Input;
-use crate::vision::augment;
 use crate::vision::{FeatureCache, FeatureSpec, Features, FrozenNet, PixelCache, Pixels};
 use burn::tensor::{Device, Tensor, TensorData};
 use capwright_blueprint::Design;
-use capwright_blueprint::language::Augment;
-use capwright_caption_data::{ImageRecord, Preprocess};
+use capwright_blueprint::language;
+use capwright_caption_data::{Augment, ImageRecord, Preprocess};
 use capwright_study::TrialEvent;
-use rand_chacha::ChaCha8Rng;
 use std::path::Path;
+
+/// Least share of the area that a random part of an image keeps.
+const LEAST_AREA: f64 = 0.5;
 
 /// Inputs of a list of images.
 pub enum Source {
@@ -74,20 +75,34 @@ impl Source {
         }
     }
 
-    /// The input for some training images, varied; with `sides`, an image is not mirrored. Features stay as they are,
-    /// since a design of features has no such recipe.
+    /// The input for some training images, varied by seed, epoch and place; `keeps` tells for each of the list whether it
+    /// is not mirrored. Features stay as they are, since a design of features has no such recipe.
     pub fn varied(
         &self,
         images: &[usize],
-        sides: &[bool],
-        kind: Augment,
-        rng: &mut ChaCha8Rng,
+        keeps: &[bool],
+        kind: language::Augment,
+        (seed, epoch): (u64, u32),
         device: &Device,
     ) -> Input {
         let Self::Pixels(pixels, preprocess) = self else { return self.input(images, false, device) };
-        let side = pixels.size();
-        let mut vary = |place: usize, image: &[u8]| augment::vary(image, side, kind, sides[place], rng);
-        Input::Map(pixels.varied(images, preprocess, device, &mut vary))
+        let augment = augment(kind);
+        let vary = |place: usize, image: &[u8]| {
+            let draw = (seed, u64::from(epoch), place as u64);
+            augment
+                .apply(image, preprocess.size, keeps[place], draw)
+                .expect("a cached image fills its square")
+        };
+        Input::Map(pixels.varied(images, preprocess, device, &vary))
+    }
+}
+
+/// What the language's word means.
+fn augment(kind: language::Augment) -> Augment {
+    match kind {
+        language::Augment::None => Augment::default(),
+        language::Augment::Flip => Augment { flip: true, ..Augment::default() },
+        language::Augment::FlipCrop => Augment { flip: true, crop: Some(LEAST_AREA), ..Augment::default() },
     }
 }
 

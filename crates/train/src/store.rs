@@ -7,7 +7,6 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use sha2::{Digest, Sha256};
 use std::collections::HashMap;
-use std::io::Write;
 use std::path::Path;
 
 /// Key of the note in the header's metadata.
@@ -18,16 +17,7 @@ const NOTE: &str = "capwright";
 /// # Errors
 /// Where the folder cannot be written.
 pub fn write_atomically(path: &Path, bytes: &[u8]) -> Result<(), TrainError> {
-    let folder = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    let mut file = tempfile::NamedTempFile::new_in(folder).map_err(TrainError::io(folder))?;
-    file.write_all(bytes).map_err(TrainError::io(path))?;
-    file.as_file().sync_all().map_err(TrainError::io(path))?;
-    file.persist(path).map_err(|e| TrainError::Io { path: path.to_path_buf(), source: e.error })?;
-    // The rename itself is durable only when the folder is; systems that cannot sync a folder do so by themselves.
-    if let Ok(folder) = std::fs::File::open(folder) {
-        let _ = folder.sync_all();
-    }
-    Ok(())
+    capwright_files::write_atomic(path, bytes).map_err(TrainError::io(path))
 }
 
 /// Writes a value as JSON, atomically.

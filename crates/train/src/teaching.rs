@@ -31,7 +31,7 @@ pub struct Teaching {
 }
 
 /// Streams of random numbers of one epoch, apart from those of order and dropout.
-pub(crate) fn stream(seed: u64, epoch: u32, purpose: u64) -> ChaCha8Rng {
+fn stream(seed: u64, epoch: u32, purpose: u64) -> ChaCha8Rng {
     let mut rng = ChaCha8Rng::seed_from_u64(seed);
     rng.set_stream((u64::from(epoch) << 32) + purpose);
     rng

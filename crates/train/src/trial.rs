@@ -13,7 +13,7 @@ use crate::source::Source;
 use crate::store;
 use burn::tensor::Device;
 use capwright_blueprint::Design;
-use capwright_caption_data::{Dataset, ImageRecord, Split, Vocabulary};
+use capwright_caption_data::{Dataset, ImageRecord, Split, Vocabulary, names_a_side};
 use capwright_contract::Score;
 use capwright_study::{Epoch, SampleCaption, TrialEvent, TrialResult, TrialSpec};
 use std::path::Path;
@@ -32,8 +32,8 @@ struct Setting<'a> {
     source: Source,
     /// Encoded references of the training images.
     references: Vec<Vec<Vec<u32>>>,
-    /// Words that name a side.
-    sides: Vec<u32>,
+    /// Whether a reference of a training image names a side.
+    sides: Vec<bool>,
     /// Validation images and their places in the source.
     validation: Vec<ImageRecord>,
     places: Vec<usize>,
@@ -123,7 +123,7 @@ impl<'a> Setting<'a> {
             .iter()
             .map(|image| image.captions.iter().map(encode).filter(|words| !words.is_empty()).collect())
             .collect();
-        let sides = sides(&vocabulary);
+        let sides = training.iter().map(|image| names_a_side(&image.captions)).collect();
         Ok(Self { spec, vocabulary, weights, source, references, sides, validation, places })
     }
 
@@ -251,15 +251,6 @@ impl<'a> Setting<'a> {
     }
 }
 
-/// The words "left" and "right", of those that a vocabulary has.
-fn sides(vocabulary: &Vocabulary) -> Vec<u32> {
-    ["left", "right"]
-        .map(|word| vocabulary.id(word))
-        .into_iter()
-        .filter(|id| *id != Vocabulary::UNK)
-        .collect()
-}
-
 /// Vocabulary and lengths must be those that the design was lowered for.
 fn check_target(spec: &TrialSpec, design: &Design, vocabulary: &Vocabulary) -> Result<(), TrainError> {
     if vocabulary.len() != design.target.vocab {
@@ -277,16 +268,4 @@ fn check_target(spec: &TrialSpec, design: &Design, vocabulary: &Vocabulary) -> R
         )));
     }
     Ok(())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_word_outside_the_vocabulary_names_no_side() {
-        let vocabulary = Vocabulary::build(["a man left of a dog", "a cat"], 1);
-        assert_eq!(sides(&vocabulary), [vocabulary.id("left")]);
-        assert!(sides(&Vocabulary::build(["a cat"], 1)).is_empty());
-    }
 }

@@ -7,6 +7,7 @@ mod whole;
 
 use std::path::Path;
 
+pub(crate) use self::resize::RgbView;
 pub use self::resize::{Filter, Framing};
 use crate::error::read_limited;
 use crate::{DataError, ImageError, Preprocess};
@@ -107,7 +108,7 @@ pub(crate) mod tests {
         bytes
     }
 
-    fn png(image: &RgbImage) -> Vec<u8> {
+    pub(crate) fn png(image: &RgbImage) -> Vec<u8> {
         let mut bytes = Vec::new();
         let encoder = image::codecs::png::PngEncoder::new(&mut bytes);
         let (w, h) = (image.width, image.height);

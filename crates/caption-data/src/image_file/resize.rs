@@ -73,11 +73,34 @@ impl RgbImage {
                 (left, top, width, height)
             }
         };
-        self.resized(part, (size, size), filter)
+        let view = RgbView { width: self.width, height: self.height, pixels: &self.pixels };
+        view.resized(part, (size, size), filter)
+    }
+}
+
+/// An [`RgbImage`] that belongs to someone else.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct RgbView<'a> {
+    pub width: u32,
+    pub height: u32,
+    pub pixels: &'a [u8],
+}
+
+impl<'a> RgbView<'a> {
+    /// A square of `side` x `side` pixels.
+    pub fn square(pixels: &'a [u8], side: u32) -> Result<Self, ImageError> {
+        if !(1..=MAX_SIDE).contains(&side) {
+            return Err(ImageError::Size(side));
+        }
+        let (bytes, wanted) = (pixels.len() as u64, 3 * u64::from(side) * u64::from(side));
+        if bytes != wanted {
+            return Err(ImageError::Damaged(format!("{bytes} bytes for {side} x {side} pixels")));
+        }
+        Ok(Self { width: side, height: side, pixels })
     }
 
     /// A part of the image (left, top, width, height in pixels, which need not be whole) at another size.
-    pub(crate) fn resized(
+    pub fn resized(
         &self,
         (left, top, width, height): (f64, f64, f64, f64),
         (columns, rows): (u32, u32),
@@ -85,7 +108,7 @@ impl RgbImage {
     ) -> Result<Vec<u8>, ImageError> {
         let damaged = |e: &dyn std::fmt::Display| ImageError::Damaged(e.to_string());
         let source =
-            ImageRef::new(self.width, self.height, &self.pixels, PixelType::U8x3).map_err(|e| damaged(&e))?;
+            ImageRef::new(self.width, self.height, self.pixels, PixelType::U8x3).map_err(|e| damaged(&e))?;
         let mut target = Image::new(columns, rows, PixelType::U8x3);
         let filter = match filter {
             Filter::Bilinear => FilterType::Bilinear,

@@ -26,7 +26,7 @@ use serde_json::{Value, json};
 pub use self::content::{Colour, Group, Layout, Scene, Shape, Size, Texture};
 pub use self::facts::{Facts, Mention, Place, Relation, facts};
 pub use self::score::{Aspect, FactualScores, factual_score};
-pub use self::truth::load_truth;
+pub use self::truth::{has_truth, load_truth};
 use crate::staging::Staging;
 use crate::{DataError, Split};
 

@@ -34,6 +34,11 @@ pub(super) fn write<'a>(
     std::fs::write(&path, format!("{text}\n")).map_err(|e| DataError::write(&path, e))
 }
 
+/// Whether a folder holds drawn scenes with what they show.
+pub fn has_truth(dir: impl AsRef<Path>) -> bool {
+    dir.as_ref().join(FILE).is_file()
+}
+
 /// What each image of a folder that [`make_scenes`](super::make_scenes) made shows, by file name.
 ///
 /// # Errors

@@ -1,20 +1,16 @@
 //! Words of captions as token ids, whole or cut into pieces.
 
 mod pieces;
-mod segment;
 
 use std::collections::{BTreeMap, HashMap};
-use std::io::Write;
 use std::path::Path;
 
-use capwright_caption_metrics::tokenize;
+use capwright_caption_metrics::{segment, stands_alone, tokenize};
 use serde::{Deserialize, Serialize};
 
 use self::pieces::Merges;
-pub use self::segment::segment;
-use self::segment::stands_alone;
 use crate::error::read_limited;
-use crate::{DataError, Dataset, Split};
+use crate::{DataError, Dataset, Split, staging};
 
 /// Names of the special tokens, in the order of their ids. No word of a caption can look like them.
 const SPECIALS: [&str; 4] = ["<pad>", "<bos>", "<eos>", "<unk>"];
@@ -27,7 +23,7 @@ const PIECES_VERSION: u32 = 2;
 /// The words that a model can read and say, each with its id; ids 0..4 are special.
 ///
 /// Words are those of [`tokenize`]: lower case, without punctuation, numbers as they are written; each Han character and
-/// each kana is a word ([`segment`]). What is not in the vocabulary is [`UNK`](Self::UNK).
+/// each kana is a word ([`segment`](segment())). What is not in the vocabulary is [`UNK`](Self::UNK).
 ///
 /// As JSON: `{"words": ["<pad>", "<bos>", "<eos>", "<unk>", "a", ...]}`, the id being the place in the list. A vocabulary of
 /// pieces ([`build_pieces`](Self::build_pieces)) adds `"version": 2` and `"merges": [[ID, ID], ...]`, in the order learned.
@@ -239,13 +235,8 @@ impl Vocabulary {
     /// [`DataError::Write`].
     pub fn save(&self, path: impl AsRef<Path>) -> Result<(), DataError> {
         let path = path.as_ref();
-        let failed = |e| DataError::write(path, e);
-        let folder = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
-        let json = serde_json::to_vec(self).map_err(|e| failed(e.into()))?;
-        let mut file = tempfile::NamedTempFile::new_in(folder).map_err(failed)?;
-        file.write_all(&json).and_then(|()| file.as_file().sync_all()).map_err(failed)?;
-        file.persist(path).map_err(|e| failed(e.error))?;
-        Ok(())
+        let json = serde_json::to_vec(self).map_err(|e| DataError::write(path, e.into()))?;
+        staging::replace(path, &json)
     }
 }
 

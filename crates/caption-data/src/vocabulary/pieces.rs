@@ -3,6 +3,10 @@
 //! A word is first its characters; then the pairs of neighbours that were joined in learning are joined again, in the order
 //! in which they were learned. A piece that does not end its word is written with `>` at its end, a mark that no word of a
 //! caption can hold, so that a piece that is a whole word looks like the word.
+//!
+//! The crate `tokenizers` (0.23) is not used: where ends of words are marked, its trainer numbers characters in the order of a
+//! hash map that each process seeds anew, and equally frequent pairs are joined by number. Five runs over the same 600
+//! sentences, on one thread, gave five vocabularies. It would also bring some 40 crates and a C library.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 

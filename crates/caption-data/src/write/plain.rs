@@ -5,12 +5,13 @@ use std::fmt::Write;
 use std::path::Path;
 
 use capwright_caption_metrics::tokenize;
+use capwright_files::sync_folder;
 use rayon::prelude::*;
 use serde_json::{Value, json};
 
 use super::Record;
 use crate::formats::Format;
-use crate::staging::{sync_folder, write_synced};
+use crate::staging::write_synced;
 use crate::{DataError, Split, Splits};
 
 /// Refuses what the format cannot hold.

@@ -14,9 +14,14 @@
 //! - [`numbers`]: `1,000.50`, `7:30`, `1/2`, dates, telephone numbers;
 //! - [`web`]: addresses, `@name`, `#word`, file names, tags and entities;
 //! - [`smileys`] and [`signs`]: everything else, one token a sign or a run of signs.
+//!
+//! Chinese and Japanese have no spaces between words: [`characters`] takes their characters as words instead, and
+//! [`Tokenizer`] is the choice between the two.
 
 mod abbreviations;
 mod apostrophes;
+mod characters;
+mod choice;
 mod compounds;
 mod lexer;
 mod numbers;
@@ -28,6 +33,8 @@ mod text;
 mod web;
 mod words;
 
+pub use characters::{segment, stands_alone};
+pub use choice::Tokenizer;
 use lexer::Memory;
 use text::{END, Text};
 

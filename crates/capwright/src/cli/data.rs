@@ -1,5 +1,6 @@
 //! The command line of data sets and of scores.
 
+use capwright_caption_metrics::Tokenizer;
 use clap::{Args, Subcommand};
 use std::path::PathBuf;
 
@@ -7,6 +8,7 @@ pub(super) const SCORE_EXAMPLES: &str = "\
 Examples:
   capwright score captions.json --refs annotations/captions_val2017.json
   capwright score mine.json --refs captions.json --against theirs.json --json
+  capwright score chinese.json --refs coco-cn.json --tokenizer characters
 
 CAPTIONS holds [{\"image_id\": 1, \"caption\": \"a dog runs\"}, ...] (COCO results), one caption an image; --refs is a COCO captions
 file. Images without a caption are left out and counted.";
@@ -23,6 +25,12 @@ pub struct ScoreArgs {
     /// Captions of another model for the same images: a paired test tells whether the difference is more than chance.
     #[arg(long, value_name = "FILE")]
     pub against: Option<PathBuf>,
+    /// The folder of drawn scenes that the captions are about: tells how much of what they say is true.
+    #[arg(long, value_name = "DIR")]
+    pub scenes: Option<PathBuf>,
+    /// What makes words: ptb (the COCO evaluation's, for scripts with spaces) or characters (for Chinese and Japanese).
+    #[arg(long, value_name = "NAME", default_value_t)]
+    pub tokenizer: Tokenizer,
     /// Draws of the bootstrap that gives the intervals; 0 for none.
     #[arg(long, value_name = "N", default_value_t = 1_000)]
     pub draws: usize,
@@ -53,6 +61,9 @@ pub struct ReportArgs {
     /// train, val or test.
     #[arg(long, default_value = "test")]
     pub split: String,
+    /// What makes words: ptb (the COCO evaluation's, for scripts with spaces) or characters (for Chinese and Japanese).
+    #[arg(long, value_name = "NAME", default_value_t)]
+    pub tokenizer: Tokenizer,
     /// The page to write.
     #[arg(long, value_name = "FILE", default_value = "report.html")]
     pub out: PathBuf,
@@ -64,6 +75,12 @@ pub struct ReportArgs {
 /// Commands of `data`.
 #[derive(Debug, Subcommand)]
 pub enum DataCommand {
+    /// Fetch a known data set and unpack it; without a name, list those that are known.
+    #[command(
+        after_help = "Examples:\n  capwright data download\n  capwright data download coco2017 --out coco\n\n\
+                      An interrupted download goes on when the same command is run again."
+    )]
+    Download(DownloadArgs),
     /// Say what is in a data set: splits, lengths, sizes, duplicates, what is broken.
     #[command(after_help = "Example:\n  capwright data inspect flickr8k --json")]
     Inspect(InspectArgs),
@@ -80,6 +97,22 @@ pub enum DataCommand {
         after_help = "Examples:\n  capwright data make-scenes scenes --train 1000 --val 100 --test 100\n  capwright data make-scenes hard --level 4 --held-out 4"
     )]
     MakeScenes(ScenesArgs),
+}
+
+/// Arguments of `data download`.
+#[derive(Debug, Args)]
+pub struct DownloadArgs {
+    /// The data set.
+    pub name: Option<String>,
+    /// Folder to make or to complete [default: the name].
+    #[arg(long, value_name = "FOLDER")]
+    pub out: Option<PathBuf>,
+    /// List the data sets that are known.
+    #[arg(long, conflicts_with_all = ["name", "out"])]
+    pub list: bool,
+    /// Print JSON.
+    #[arg(long)]
+    pub json: bool,
 }
 
 /// Arguments of `data inspect`.

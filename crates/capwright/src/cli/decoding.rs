@@ -1,5 +1,6 @@
 //! The command line of a model in use: which models, and how they decode.
 
+use capwright_caption_metrics::Tokenizer;
 use clap::Args;
 use std::path::PathBuf;
 
@@ -53,6 +54,9 @@ pub struct EvaluateArgs {
     /// train, val or test.
     #[arg(long, default_value = "test")]
     pub split: String,
+    /// What makes words: ptb (the COCO evaluation's, for scripts with spaces) or characters (for Chinese and Japanese).
+    #[arg(long, value_name = "NAME", default_value_t)]
+    pub tokenizer: Tokenizer,
     /// Write the captions to this file, in the COCO results format that `score` reads.
     #[arg(long, value_name = "FILE")]
     pub captions: Option<PathBuf>,

@@ -4,7 +4,9 @@ mod data;
 mod decoding;
 
 use clap::{Args, Parser, Subcommand};
-pub use data::{ConvertArgs, DataCommand, InspectArgs, ReportArgs, ScenesArgs, ScoreArgs, SplitArgs};
+pub use data::{
+    ConvertArgs, DataCommand, DownloadArgs, InspectArgs, ReportArgs, ScenesArgs, ScoreArgs, SplitArgs,
+};
 pub use decoding::{CaptionArgs, DecodingArgs, EvaluateArgs};
 use std::path::PathBuf;
 

@@ -146,7 +146,7 @@ impl<'a> Measures<'a> {
             self.records.len(),
             self.confidence()
         );
-        let interval = scores.intervals.as_ref().map(|all| bounds(all)).map(|found| [found.low, found.high]);
+        let interval = scores.intervals.as_ref().map(bounds).map(|found| [found.low, found.high]);
         Ok(Measured { value: of(&scores.corpus), interval, how })
     }
 

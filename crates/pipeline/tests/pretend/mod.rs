@@ -48,6 +48,7 @@ fn trained(spec: &TrialSpec) -> [TrialEvent; 2] {
         scores: scores(spec),
         train_seconds: 1.0,
         score_seconds: 0.1,
+        reward: None,
         words_per_second: 100.0,
     };
     let result = TrialResult {

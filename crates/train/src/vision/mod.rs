@@ -5,7 +5,6 @@
 //! * [`network`] runs a trained graph on burn, with gradients.
 //! * [`features`] keeps the frozen part's features on disk, [`pixels`] the resized images, both shared by processes.
 
-pub(crate) mod augment;
 mod chunks;
 pub mod features;
 pub mod frozen;

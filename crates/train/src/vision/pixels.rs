@@ -89,12 +89,12 @@ impl Pixels {
         images: &[usize],
         preprocess: &Preprocess,
         device: &Device,
-        vary: &mut dyn FnMut(usize, &[u8]) -> Vec<u8>,
+        vary: &dyn Fn(usize, &[u8]) -> Vec<u8>,
     ) -> Tensor<4> {
         let n = preprocess.numel();
         let mut all = vec![0.0; images.len() * n];
-        for (place, (i, out)) in images.iter().zip(all.chunks_exact_mut(n.max(1))).enumerate() {
-            preprocess.to_chw(&vary(place, self.chunks.item(*i)), out);
+        for (i, out) in images.iter().zip(all.chunks_exact_mut(n.max(1))) {
+            preprocess.to_chw(&vary(*i, self.chunks.item(*i)), out);
         }
         Tensor::from_data(TensorData::new(all, [images.len(), 3, self.size, self.size]), device)
     }

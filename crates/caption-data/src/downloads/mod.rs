@@ -1,4 +1,8 @@
-//! Where known data sets can be fetched: data only, the network is another crate's business.
+//! Known data sets: where they are, and how they come into a folder.
+
+mod obtain;
+
+pub use self::obtain::{DownloadProgress, DownloadStage};
 
 /// A data set that is published as archives; unpacked into one folder they have a layout that is read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -26,6 +30,8 @@ pub struct Archive {
     pub bytes: u64,
     /// sha256 of its content, 64 lower-case hexadecimal digits.
     pub sha256: &'static str,
+    /// What the names of the files in it begin with that are unpacked; the others are not needed here.
+    pub members: &'static str,
 }
 
 // COCO publishes no digests; these are found in many independent lists. The host images.cocodataset.org has no certificate of its
@@ -35,18 +41,21 @@ const ANNOTATIONS: Archive = Archive {
     url: "https://s3.amazonaws.com/images.cocodataset.org/annotations/annotations_trainval2017.zip",
     bytes: 252_907_541,
     sha256: "113a836d90195ee1f884e704da6304dfaaecff1f023f49b6ca93c4aaae470268",
+    members: "annotations/captions_",
 };
 const TRAIN: Archive = Archive {
     name: "train2017.zip",
     url: "https://s3.amazonaws.com/images.cocodataset.org/zips/train2017.zip",
     bytes: 19_336_861_798,
     sha256: "69a8bb58ea5f8f99d24875f21416de2e9ded3178e903f1f7603e283b9e06d929",
+    members: "train2017/",
 };
 const VAL: Archive = Archive {
     name: "val2017.zip",
     url: "https://s3.amazonaws.com/images.cocodataset.org/zips/val2017.zip",
     bytes: 815_585_330,
     sha256: "4f7e2ccb2866ec5041993c9cf2a952bbed69647b115d0f74da7ce8f4bef82f05",
+    members: "val2017/",
 };
 
 /// The data sets that are known.

@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 
 /// Whether a character is a word of its own: Han characters and Japanese kana.
-pub(super) fn stands_alone(c: char) -> bool {
+pub fn stands_alone(c: char) -> bool {
     matches!(c,
         '\u{3040}'..='\u{30ff}' | '\u{3400}'..='\u{4dbf}' | '\u{4e00}'..='\u{9fff}' | '\u{f900}'..='\u{faff}'
         | '\u{20000}'..='\u{3134f}')
@@ -12,19 +12,27 @@ pub(super) fn stands_alone(c: char) -> bool {
 /// The text with spaces around Han characters and kana, each of which counts as a word; other text is left as it is.
 ///
 /// Punctuation of these scripts becomes a space, and letters and digits of full width become the usual ones. Splitting
-/// Chinese into characters needs no dictionary and has no unknown words to speak of; BLEU over characters is what COCO-CN and
-/// others report beside BLEU over words.
+/// Chinese into characters needs no dictionary and has no unknown words to speak of.
 pub fn segment(text: &str) -> Cow<'_, str> {
     let touched = |c: char| stands_alone(c) || is_mark(c) || narrow(c) != c;
     if !text.contains(touched) {
         return Cow::Borrowed(text);
     }
     let mut spaced = String::with_capacity(text.len() * 2);
-    for c in text.chars() {
-        match c {
-            c if stands_alone(c) => spaced.extend([' ', c, ' ']),
-            c if is_mark(c) => spaced.push(' '),
-            c => spaced.push(narrow(c)),
+    let mut rest = text.chars().peekable();
+    while let Some(c) = rest.next() {
+        let narrowed = narrow(c);
+        if stands_alone(c) {
+            spaced.extend([' ', c, ' ']);
+        } else if is_mark(c) {
+            spaced.push(' ');
+        } else if narrowed == c || narrowed.is_ascii_alphanumeric() {
+            spaced.push(narrowed);
+        } else {
+            // A sign belongs to a number only inside it: a time or a decimal, not what follows a comma.
+            let digit = |c: char| narrow(c).is_ascii_digit();
+            let inside = spaced.ends_with(digit) && rest.peek().copied().is_some_and(digit);
+            if inside { spaced.push(narrowed) } else { spaced.extend([' ', narrowed, ' ']) }
         }
     }
     Cow::Owned(spaced)
@@ -53,6 +61,10 @@ mod tests {
         assert_eq!(words("一只狗，在跑。"), ["一", "只", "狗", ",", "在", "跑"]);
         assert_eq!(words("穿Ｔ恤的２人"), ["穿", "T", "恤", "的", "2", "人"]);
         assert_eq!(words("「海」、山"), ["海", "山"]);
+        assert_eq!(
+            words("人，1.5米；７：３０，（左）"),
+            ["人", ",", "1.5", "米", ";", "7:30", ",", "(", "左", ")"]
+        );
         assert!(matches!(segment("a dog's ball, 3 cats"), Cow::Borrowed(_)));
     }
 }

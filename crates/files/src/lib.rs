@@ -1,0 +1,110 @@
+//! Files that appear under their name complete or not at all: whoever reads sees the old content or the new, also after a
+//! crash.
+//!
+//! The content goes to a temporary file in the same folder and to the disk, then the file gets its name, then the name
+//! goes to the disk.
+
+use std::fs::File;
+use std::io::{self, Write};
+use std::path::Path;
+
+use tempfile::NamedTempFile;
+
+/// What the names of temporary files begin with.
+pub const TEMPORARY: &str = ".part-";
+
+/// Replaces a file, or makes it. Its folder must exist.
+///
+/// # Errors
+/// Those of the file system; the old file, if there was one, is still there.
+pub fn write_atomic(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    let mut file = temporary_in(folder_of(path))?;
+    file.write_all(bytes)?;
+    keep(file, path)
+}
+
+/// An empty file in `folder` to fill and [`keep`]; dropped, it is gone. Who may read it follows the umask, as for any file.
+///
+/// # Errors
+/// Those of the file system.
+pub fn temporary_in(folder: &Path) -> io::Result<NamedTempFile> {
+    let mut builder = tempfile::Builder::new();
+    builder.prefix(TEMPORARY);
+    // Temporary files are private to their owner by default; what is written here is not.
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::PermissionsExt;
+        builder.permissions(std::fs::Permissions::from_mode(0o666));
+    }
+    builder.tempfile_in(folder)
+}
+
+/// Gives a file from [`temporary_in`] its name, durably. It must lie in the folder of `path`, or on the same disk.
+///
+/// # Errors
+/// Those of the file system; the temporary file is gone then.
+pub fn keep(file: NamedTempFile, path: &Path) -> io::Result<()> {
+    file.as_file().sync_all()?;
+    file.persist(path).map_err(|e| e.error)?;
+    sync_folder(folder_of(path));
+    Ok(())
+}
+
+/// Makes the names in a folder durable where the system can; elsewhere this does nothing.
+pub fn sync_folder(folder: &Path) {
+    // Some systems cannot open or sync a folder. The content of the files is safe without it.
+    let _ = File::open(folder).and_then(|folder| folder.sync_all());
+}
+
+/// The folder of a file; of a bare name, the current one.
+pub fn folder_of(path: &Path) -> &Path {
+    path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::fs;
+
+    fn names(folder: &Path) -> Vec<String> {
+        fs::read_dir(folder).unwrap().map(|e| e.unwrap().file_name().into_string().unwrap()).collect()
+    }
+
+    #[test]
+    fn a_file_is_made_and_replaced() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("a.txt");
+        for content in ["old", "new"] {
+            write_atomic(&path, content.as_bytes()).unwrap();
+            assert_eq!(fs::read_to_string(&path).unwrap(), content);
+        }
+        assert_eq!(names(dir.path()), ["a.txt"]);
+    }
+
+    #[test]
+    fn what_cannot_be_kept_leaves_nothing_behind() {
+        let dir = tempfile::tempdir().unwrap();
+        fs::create_dir(dir.path().join("taken")).unwrap();
+        assert!(write_atomic(&dir.path().join("taken"), b"x").is_err());
+        drop(temporary_in(dir.path()).unwrap());
+        assert_eq!(names(dir.path()), ["taken"]);
+        assert!(write_atomic(&dir.path().join("none/a.txt"), b"x").is_err());
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn others_may_read_it_as_any_other_file() {
+        use std::os::unix::fs::PermissionsExt;
+        let dir = tempfile::tempdir().unwrap();
+        let mode = |name: &str| fs::metadata(dir.path().join(name)).unwrap().permissions().mode();
+        write_atomic(&dir.path().join("atomic"), b"x").unwrap();
+        fs::write(dir.path().join("plain"), b"x").unwrap();
+        assert_eq!(mode("atomic"), mode("plain"));
+    }
+
+    #[test]
+    fn a_bare_name_lies_in_the_current_folder() {
+        assert_eq!(folder_of(Path::new("a.txt")), Path::new("."));
+        assert_eq!(folder_of(Path::new("b/a.txt")), Path::new("b"));
+    }
+}
