@@ -51,7 +51,11 @@ pub fn prepare(mut contract: Contract, names: Vec<String>, run: &RunArgs) -> Res
     };
     let data = load(&dir)?;
     let min_count = run.min_count.unwrap_or(if drawn { 1 } else { 5 });
-    let mut vocabulary = Vocabulary::from_dataset(&data, min_count as usize);
+    let pieces = run.pieces.or(contract.data.pieces);
+    let mut vocabulary = match pieces {
+        Some(size) => Vocabulary::pieces_from_dataset(&data, size as usize),
+        None => Vocabulary::from_dataset(&data, min_count as usize),
+    };
     if let Some(most) = contract.data.max_vocab {
         vocabulary = vocabulary.at_most(usize::try_from(most).unwrap_or(usize::MAX));
     }
@@ -64,6 +68,7 @@ pub fn prepare(mut contract: Contract, names: Vec<String>, run: &RunArgs) -> Res
         fingerprint: data.fingerprint().to_string(),
         min_count,
         vocab: vocabulary.len(),
+        pieces,
         ..contract.data
     };
     contract.check().map_err(Failure::input)?;
@@ -73,10 +78,11 @@ pub fn prepare(mut contract: Contract, names: Vec<String>, run: &RunArgs) -> Res
     let text = contract.to_toml().map_err(Failure::input)?;
     write_atomic(&folder.contract(), text.as_bytes()).map_err(|e| Failure::file(&folder.contract(), e))?;
     eprintln!(
-        "study {}: {} images, vocabulary of {} words, fingerprint {}",
+        "study {}: {} images, vocabulary of {} {}, fingerprint {}",
         folder.root().display(),
         data.images().len(),
         vocabulary.len(),
+        if pieces.is_some() { "pieces" } else { "words" },
         &data.fingerprint()[..12]
     );
     Ok(Prepared { folder, contract, weights })

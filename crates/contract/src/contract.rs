@@ -253,6 +253,9 @@ pub struct Data {
     /// Words of the vocabulary at most, the four specials included; the most frequent are kept.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub max_vocab: Option<u64>,
+    /// Word pieces (byte pair encoding) to learn in place of whole words, the four specials included.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub pieces: Option<u32>,
 }
 
 impl Data {
@@ -362,6 +365,7 @@ pub(crate) mod tests {
                 min_count: 1,
                 vocab: 90,
                 max_vocab: None,
+                pieces: Some(90),
             },
             ..Contract::default()
         }

@@ -36,6 +36,7 @@ fn settings(contract: &Contract) -> Vec<Rule> {
             contract.data.is_empty() || contract.data.vocab > 4 || contract.data.dir.as_os_str().is_empty(),
             "data.vocab counts no word beyond the four specials",
         ),
+        (contract.data.pieces.is_none_or(|n| n > 4), "data.pieces leaves no piece beside the four specials"),
         (
             contract.data.max_vocab.is_none_or(|n| n > 4),
             "data.max_vocab leaves no word beside the four specials",

@@ -1,15 +1,16 @@
 //! Scores of a set of captions.
 
 use crate::error::TrainError;
-use capwright_caption_metrics::{CollapseReport, ScoreOptions, score_captions};
+use capwright_caption_metrics::{CollapseReport, ScoreOptions, Tokenizer, score_captions};
 use capwright_study::Scores;
 
-/// Corpus BLEU, CIDEr-D (document frequencies of these references) and collapse report of one caption an image against its references.
+/// In words, or in characters where the references have no spaces: corpus BLEU, CIDEr-D (document frequencies of these references) and collapse report of one caption an image against its references.
 ///
 /// # Errors
 /// [`TrainError::Spec`] where there is nothing to score.
 pub fn score(captions: &[String], references: &[Vec<String>]) -> Result<Scores, TrainError> {
-    let options = ScoreOptions { resamples: 0, ..ScoreOptions::default() };
+    let tokenizer = Tokenizer::fitting(references.iter().flatten());
+    let options = ScoreOptions { tokenizer, resamples: 0, ..ScoreOptions::default() };
     let scores = score_captions(captions, references, &options)
         .map_err(|e| TrainError::Spec(format!("captions cannot be scored: {e}")))?;
     let corpus = scores.corpus;

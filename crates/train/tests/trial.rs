@@ -6,6 +6,7 @@ mod common;
 use capwright_blueprint::language::Cut;
 use capwright_blueprint::{Design, Graph, Zoo};
 use capwright_caption_data::{Dataset, Split};
+use capwright_contract::Score;
 use capwright_study::{TrialEvent, TrialResult, TrialSpec};
 use capwright_train::{Captioner, TrainError, run_trial};
 use std::path::Path;
@@ -123,6 +124,46 @@ fn a_trial_with_everything_in_its_recipe_goes_on_to_the_same_bits() {
         assert!(whole == parts, "{optimizer}: weights differ");
         assert_eq!((&result.scores, &result.samples), (&resumed.scores, &resumed.samples), "{optimizer}");
     }
+}
+
+#[test]
+fn self_critical_epochs_follow_and_go_on_to_the_same_bits() {
+    let root = tempfile::tempdir().unwrap();
+    let text = BLUEPRINT.replace(r#""lr": 0.003,"#, r#""lr": 0.003, "ema": 0.99,"#);
+    let run = |out: &str, stops: &[u32]| {
+        let (mut spec, design) = spec_of(&text, root.path(), out, 2);
+        (spec.self_critical, spec.select) = (2, Score::CiderD);
+        for at in stops {
+            let mut stop = |event| {
+                if let TrialEvent::Epoch(epoch) = event {
+                    assert!(epoch.epoch < *at, "stopped after epoch {at}");
+                }
+            };
+            let run = std::panic::AssertUnwindSafe(|| run_trial(&spec, &design, &mut stop));
+            assert!(std::panic::catch_unwind(run).is_err());
+        }
+        let mut rewards = Vec::new();
+        let result = run_trial(&spec, &design, &mut |event| {
+            if let TrialEvent::Epoch(epoch) = event {
+                rewards.push(epoch.reward);
+            }
+        });
+        // The last epoch's state: the best one need not be of the second kind.
+        let state = std::fs::read(spec.out.join("checkpoint.safetensors")).unwrap();
+        let network = safetensors::SafeTensors::deserialize(&state).unwrap();
+        let last = network.tensor("decoder.out.weight").unwrap().data().to_vec();
+        (rewards, result.unwrap(), last)
+    };
+    let (rewards, whole, last) = run("whole", &[]);
+    assert_eq!(rewards.iter().map(Option::is_some).collect::<Vec<_>>(), [false, false, true, true]);
+    assert_eq!(whole.epochs, 4);
+    let (rewards, parts, resumed) = run("parts", &[2, 3]);
+    assert_eq!(rewards.len(), 1);
+    assert!(last == resumed, "weights differ");
+    assert_eq!(
+        (whole.scores, whole.best_epoch, whole.samples),
+        (parts.scores, parts.best_epoch, parts.samples)
+    );
 }
 
 #[test]

@@ -251,6 +251,9 @@ pub struct RunArgs {
     /// How often a word must occur in the training captions to be learned [default: 1 on scenes, 5 on your data].
     #[arg(long)]
     pub min_count: Option<u32>,
+    /// Learn that many word pieces (byte pair encoding) in place of whole words.
+    #[arg(long, value_name = "N", conflicts_with = "min_count")]
+    pub pieces: Option<u32>,
     /// Seed of everything [default: 1].
     #[arg(long)]
     pub seed: Option<u64>,
