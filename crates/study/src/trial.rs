@@ -82,10 +82,22 @@ pub struct Epoch {
     pub grad_norm: f64,
     /// Validation scores after the epoch.
     pub scores: Scores,
+    /// Learning rate of the last step.
+    #[serde(default)]
+    pub learning_rate: f64,
     /// Seconds of training.
     pub train_seconds: f64,
+    /// Of these: reading and preparing inputs.
+    #[serde(default)]
+    pub input_seconds: f64,
+    /// Of these: steps of the optimiser; the rest is forward and backward.
+    #[serde(default)]
+    pub update_seconds: f64,
     /// Seconds of decoding and scoring.
     pub score_seconds: f64,
+    /// Largest resident memory of the process so far, where the system tells.
+    #[serde(default)]
+    pub peak_memory_bytes: Option<u64>,
     /// Words trained on per second.
     pub words_per_second: f64,
     /// Mean CIDEr-D of the training samples, in epochs of self-critical training.

@@ -13,6 +13,7 @@ use capwright_contract::Decoding;
 use rand::SeedableRng;
 use rand::seq::SliceRandom;
 use rand_chacha::ChaCha8Rng;
+use std::time::{Duration, Instant};
 
 /// Images decoded at once.
 const DECODED: usize = 32;
@@ -78,6 +79,10 @@ pub struct EpochLoss {
     pub words: u64,
     /// Mean CIDEr-D of the model's samples, where they were rewarded.
     pub reward: Option<f64>,
+    /// Learning rate of the last step.
+    pub rate: f64,
+    /// Seconds of reading and preparing inputs, and of the optimiser.
+    pub seconds: (f64, f64),
 }
 
 impl Lesson<'_> {
@@ -108,6 +113,9 @@ struct Sums {
     norms: f64,
     words: u64,
     rewards: f64,
+    rate: f64,
+    input: Duration,
+    update: Duration,
 }
 
 impl Lesson<'_> {
@@ -161,7 +169,9 @@ pub fn train_epoch(
     for (i, images) in all.iter().enumerate() {
         let diverged = |what| TrainError::Diverged { epoch, batch: i + 1, what };
         let at = At { epoch, done: u64::from(epoch - 1) * all.len() as u64 + i as u64, total };
+        let start = Instant::now();
         let input = lesson.input(images, &learner.network, epoch);
+        sums.input += start.elapsed();
         let network = &mut learner.network;
         let Some(step) = lesson.step(network, input, images, &mut teaching, at, &mut sums) else {
             continue;
@@ -169,7 +179,10 @@ pub fn train_epoch(
         if !step.loss.is_finite() {
             return Err(diverged("the loss"));
         }
-        let norm = learner.step(&step.grads, lesson.rate(at));
+        let start = Instant::now();
+        sums.rate = lesson.rate(at);
+        let norm = learner.step(&step.grads, sums.rate);
+        sums.update += start.elapsed();
         if !norm.is_finite() {
             return Err(diverged("the gradient norm"));
         }
@@ -184,6 +197,8 @@ pub fn train_epoch(
         grad_norm: sums.norms / steps,
         words: sums.words,
         reward: lesson.critic.map(|_| sums.rewards / steps),
+        rate: sums.rate,
+        seconds: (sums.input.as_secs_f64(), sums.update.as_secs_f64()),
     })
 }
 

@@ -235,36 +235,6 @@ mod tests {
         rand_augment: Some(RandAugment { operations: 2, magnitude: 9 }),
     };
 
-    /// The numbers are torchvision's: `tests/fixtures/train/make.py`.
-    #[test]
-    fn parts_are_enlarged_as_by_torchvision() {
-        #[derive(Deserialize)]
-        struct Case {
-            window: Part,
-            pixels: Vec<f64>,
-        }
-        #[derive(Deserialize)]
-        struct Part {
-            top: u32,
-            left: u32,
-            height: u32,
-            width: u32,
-        }
-        let image: Vec<u8> = (0..3 * 6 * 6).map(|i| (i * 37 % 256) as u8).collect();
-        let text = include_str!("../../../../tests/fixtures/train/crops.json");
-        let cases: Vec<Case> = serde_json::from_str(text).unwrap();
-        assert_eq!(cases.len(), 4);
-        for Case { window: Part { top, left, height, width }, pixels } in cases {
-            let ours = enlarged(RgbView::square(&image, 6).unwrap(), [left, top, width, height]).unwrap();
-            for (ours, theirs) in ours.iter().zip(&pixels) {
-                assert!(
-                    (f64::from(*ours) - theirs).abs() < 1.01,
-                    "{left} {top}: {ours}, torchvision {theirs}"
-                );
-            }
-        }
-    }
-
     #[test]
     fn variation_follows_seed_epoch_and_image() {
         let image = gradient(40, 40).pixels;
@@ -312,6 +282,7 @@ mod tests {
         assert!(seen.len() > 50);
     }
 
+    /// The numbers are PyTorch's: `tests/fixtures/train/make.py`. Ours are rounded after each of two passes.
     #[test]
     fn parts_are_resized_as_by_pytorch() {
         #[derive(serde::Deserialize)]
@@ -335,7 +306,7 @@ mod tests {
             let part = [left, top, width, height];
             let ours = enlarged(view, part).unwrap();
             for (ours, theirs) in ours.iter().zip(&pixels) {
-                assert!((f64::from(*ours) - theirs).abs() < 0.6, "{part:?}: {ours}, PyTorch {theirs}");
+                assert!((f64::from(*ours) - theirs).abs() <= 1.0, "{part:?}: {ours}, PyTorch {theirs}");
             }
         }
     }

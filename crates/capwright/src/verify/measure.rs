@@ -6,7 +6,7 @@ use crate::say;
 use capwright_blueprint::Checked;
 use capwright_caption_data::ImageRecord;
 use capwright_caption_metrics::{
-    Figures, Interval, ScoreOptions, Scores, bootstrap, percentile, score_captions,
+    Figures, Interval, ScoreOptions, Scores, Tokenizer, bootstrap, percentile, score_captions,
 };
 use capwright_contract::{Clause, Contract, Decoding, Measured, spent};
 use capwright_pipeline::ModelCard;
@@ -128,7 +128,9 @@ impl<'a> Measures<'a> {
             let evaluation = self.evaluation()?;
             let references: Vec<Vec<String>> = self.records.iter().map(|r| r.captions.clone()).collect();
             let confidence = self.confidence();
-            let options = ScoreOptions { resamples: RESAMPLES, confidence, ..ScoreOptions::default() };
+            let tokenizer = Tokenizer::fitting(references.iter().flatten());
+            let options =
+                ScoreOptions { tokenizer, resamples: RESAMPLES, confidence, ..ScoreOptions::default() };
             score_captions(&evaluation.captions, &references, &options).map_err(|error| error.to_string())
         };
         self.scores.get_or_init(run).as_ref().map_err(Clone::clone)
