@@ -1,0 +1,86 @@
+//! `train`: designs that a person wrote, from file to leaderboard.
+
+use assert_cmd::Command;
+use serde_json::Value;
+use std::path::Path;
+use std::time::Duration;
+
+const DESIGN: &str = r#"{
+    "encoder": {"input": 32, "source": {"kind": "scratch", "stem": 8, "stages": [{"kind": "conv", "out": 16, "repeat": 1}]}, "blocks": []},
+    "bridge": {"dim": 64, "dropout_pct": 0},
+    "decoder": {"family": "recurrent", "cell": "gru", "embed": 64, "hidden": 64, "layers": 1,
+        "image": "initial_state", "attention": "none", "dropout_pct": 0},
+    "recipe": {"lr": 0.003, "schedule": "cosine", "weight_decay": 0.0, "label_smoothing": 0.0, "clip": 1.0, "batch": 8}
+}"#;
+
+fn run(home: &Path, args: &[&str], code: i32) -> (String, String) {
+    let mut command = Command::cargo_bin("capwright").expect("the program is built with its tests");
+    command.env("CAPWRIGHT_CACHE", home.join("cache")).env("CAPWRIGHT_OFFLINE", "1").env("NO_COLOR", "1");
+    let output =
+        command.current_dir(home).timeout(Duration::from_secs(300)).args(args).output().expect("it runs");
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+    let (said, errors) = (text(&output.stdout), text(&output.stderr));
+    assert_eq!(output.status.code(), Some(code), "{args:?}: {errors}");
+    (said, errors)
+}
+
+#[test]
+fn own_designs_are_trained_and_ranked() {
+    let home = tempfile::tempdir().unwrap();
+    let home = home.path();
+    run(home, &["data", "make-scenes", "d", "--train", "16", "--val", "6", "--test", "6", "--size", "32"], 0);
+    std::fs::write(home.join("gru.json"), DESIGN).unwrap();
+    let lstm = DESIGN.replace("gru", "lstm").replace("\"none\"", "\"additive\"");
+    std::fs::write(home.join("lstm.json"), lstm).unwrap();
+    let of = ["train", "gru.json", "lstm.json", "--data", "d", "--study", "s", "--min-count", "1"];
+    let long = ["--epochs", "1", "--self-critical", "1", "--select", "cider-d", "--json"];
+    let (said, log) = run(home, &[&of[..], &long].concat(), 0);
+    assert!(log.contains("trial 2 epoch 2: reward "), "{log}");
+    let board: Value = serde_json::from_str(&said).unwrap();
+    let count = |name: &str| board[name].as_array().map_or(0, Vec::len);
+    assert_eq!((count("rows") + count("collapsed"), count("failed")), (2, 0), "{said}");
+    let contract = std::fs::read_to_string(home.join("s/contract.toml")).unwrap();
+    assert!(contract.contains("self_critical = 1") && contract.contains("merit = \"cider_d\""), "{contract}");
+
+    let (again, _) = run(home, &["resume", "s", "--json"], 0);
+    assert_eq!(serde_json::from_str::<Value>(&again).unwrap(), board);
+
+    std::fs::write(home.join("wrong.json"), DESIGN.replace("\"dim\": 64", "\"dim\": 63")).unwrap();
+    let (_, log) = run(home, &["train", "gru.json", "wrong.json", "--data", "d"], 2);
+    assert!(log.contains("wrong.json:3:") && log.contains("/bridge/dim"), "{log}");
+}
+
+#[test]
+fn pieces_are_learned_and_truth_is_scored() {
+    let home = tempfile::tempdir().unwrap();
+    let home = home.path();
+    run(home, &["data", "make-scenes", "d", "--train", "16", "--val", "6", "--test", "6", "--size", "32"], 0);
+    std::fs::write(home.join("gru.json"), DESIGN).unwrap();
+    let args = ["train", "gru.json", "--data", "d", "--study", "s", "--pieces", "60", "--epochs", "1"];
+    let (_, log) = run(home, &args, 0);
+    assert!(log.contains("vocabulary of 60 pieces"), "{log}");
+    let model = "s/trials/0001/model";
+    let (said, _) = run(home, &["evaluate", model, "--data", "d", "--captions", "h.json", "--json"], 0);
+    let evaluated: Value = serde_json::from_str(&said).unwrap();
+    assert!(evaluated["facts"]["objects"]["truths"].as_u64().is_some_and(|n| n >= 6), "{said}");
+
+    let refs: Value =
+        serde_json::from_str(&std::fs::read_to_string(home.join("d/captions.json")).unwrap()).unwrap();
+    let right: Vec<Value> = refs["annotations"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|a| serde_json::json!({ "image_id": a["image_id"], "caption": a["caption"] }))
+        .scan(std::collections::HashSet::new(), |seen, h| {
+            Some(seen.insert(h["image_id"].to_string()).then_some(h))
+        })
+        .flatten()
+        .collect();
+    std::fs::write(home.join("right.json"), Value::from(right).to_string()).unwrap();
+    let score = |file: &str| {
+        let args = ["score", file, "--refs", "d/captions.json", "--scenes", "d", "--draws", "0", "--json"];
+        serde_json::from_str::<Value>(&run(home, &args, 0).0).unwrap()["facts"].clone()
+    };
+    assert_eq!(score("right.json")["faithful"], 1.0);
+    assert_eq!(score("h.json"), evaluated["facts"]);
+}
