@@ -156,3 +156,51 @@ fn check_study(home: &Path, acknowledged: &[i64]) {
     let card: Value = serde_json::from_str(&card).unwrap();
     assert!(card["validation"]["bleu"][3].is_number());
 }
+
+#[test]
+fn a_trial_killed_at_any_step_ends_with_the_same_weights() {
+    let times: u64 = std::env::var("CAPWRIGHT_KILLS").ok().and_then(|n| n.parse().ok()).unwrap_or(3);
+    let home = tempfile::tempdir().unwrap();
+    let home = home.path();
+    let args = ["data", "make-scenes", "d", "--train", "96", "--val", "16", "--test", "4", "--size", "32"];
+    assert!(capwright(home).args(args).status().unwrap().success());
+    std::fs::write(home.join("design.json"), design(8, "lstm", 64)).unwrap();
+    let train = |study: &str| {
+        let mut command = capwright(home);
+        command.args(["train", "design.json", "--data", "d", "--min-count", "1", "--epochs", "3"]);
+        command.args(["--self-critical", "2", "--patience", "5", "--study", study]);
+        command
+    };
+    let weights = |study: &str| {
+        let trial = home.join(study).join("trials/0001");
+        ["model/weights.safetensors", "result.json"].map(|file| std::fs::read(trial.join(file)).unwrap())
+    };
+    let start = std::time::Instant::now();
+    assert!(train("unbroken").status().unwrap().success());
+    let whole = start.elapsed();
+    let [unbroken, told] = weights("unbroken");
+    let best = |result: &[u8]| serde_json::from_slice::<Value>(result).unwrap()["best_epoch"].clone();
+    let mut killed = 0;
+    for time in 0..times {
+        let study = format!("killed-{time}");
+        let mut child = train(&study).spawn().unwrap();
+        // Somewhere in the run, each time elsewhere: multiples of the golden ratio fall evenly.
+        let share = 0.1 + 0.8 * (0.618_034 * (time + 1) as f64).fract();
+        if !ended_within(&mut child, whole.mul_f64(share)) {
+            worker_of(child.id()).into_iter().for_each(kill);
+            killed += 1;
+        }
+        kill(child.id());
+        child.wait().unwrap();
+        if home.join(&study).join("ledger.sqlite").exists() {
+            assert!(capwright(home).args(["resume", &study]).status().unwrap().success());
+        } else {
+            assert!(train(&study).status().unwrap().success());
+        }
+        let [resumed, result] = weights(&study);
+        assert!(resumed == unbroken, "run {time}: weights differ");
+        assert_eq!(best(&result), best(&told), "run {time}");
+    }
+    println!("{killed} of {times} runs were killed; all ended with the same weights");
+    assert!(killed > 0, "no run was killed in time");
+}
