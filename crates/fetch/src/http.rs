@@ -1,9 +1,18 @@
 //! Downloads over HTTPS.
 
 use std::io::Read;
+use std::path::Path;
 use std::time::Duration;
 
+use ureq::tls::{PemItem, RootCerts, TlsConfig, parse_pem};
+
 use crate::Timeouts;
+
+/// Environment variable that names a file of trusted certificates, as OpenSSL has it: for networks that have their own.
+const ROOTS: &str = "SSL_CERT_FILE";
+
+/// Bytes of such a file, at most.
+const MOST_ROOTS: u64 = 16 << 20;
 
 /// A body to read.
 pub(crate) struct Body {
@@ -50,6 +59,8 @@ pub(crate) fn open(url: &str, from: u64, timeouts: &Timeouts) -> Result<Body, Re
         .user_agent(concat!("capwright/", env!("CARGO_PKG_VERSION")));
     if to_this_machine {
         config = config.proxy(None);
+    } else if let Some(path) = std::env::var_os(ROOTS) {
+        config = config.tls_config(TlsConfig::builder().root_certs(roots(Path::new(&path))?).build());
     }
     let mut request = config.build().new_agent().get(url);
     if from > 0 {
@@ -66,6 +77,25 @@ pub(crate) fn open(url: &str, from: u64, timeouts: &Timeouts) -> Result<Body, Re
     let body = answer.into_body();
     let total = whole.or_else(|| body.content_length().map(|length| start + length));
     Ok(Body { reader: Box::new(body.into_reader()), total, start })
+}
+
+/// The certificates of a PEM file, in place of the built-in ones.
+fn roots(path: &Path) -> Result<RootCerts, Refusal> {
+    let wrong = |why: String| Refusal::new(format!("{ROOTS}, {}: {why}", path.display()), false);
+    let size = std::fs::metadata(path).map_err(|error| wrong(error.to_string()))?.len();
+    if size > MOST_ROOTS {
+        return Err(wrong(format!("{size} bytes are no list of certificates")));
+    }
+    let text = std::fs::read(path).map_err(|error| wrong(error.to_string()))?;
+    let certificate = |item| match item {
+        Ok(PemItem::Certificate(certificate)) => Some(certificate),
+        _ => None,
+    };
+    let all: Vec<_> = parse_pem(&text).filter_map(certificate).collect();
+    if all.is_empty() {
+        return Err(wrong("it holds no certificate".to_owned()));
+    }
+    Ok(RootCerts::from(all))
 }
 
 fn refusal(error: ureq::Error) -> Refusal {
