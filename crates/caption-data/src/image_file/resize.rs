@@ -110,15 +110,31 @@ impl<'a> RgbView<'a> {
         let source =
             ImageRef::new(self.width, self.height, self.pixels, PixelType::U8x3).map_err(|e| damaged(&e))?;
         let mut target = Image::new(columns, rows, PixelType::U8x3);
-        let filter = match filter {
-            Filter::Bilinear => FilterType::Bilinear,
-            Filter::Bicubic => FilterType::CatmullRom,
-        };
-        let options = ResizeOptions::new().resize_alg(ResizeAlg::Convolution(filter));
-        let options = options.crop(left, top, width, height);
+        let options = options(filter).crop(left, top, width, height);
         Resizer::new().resize(&source, &mut target, &options).map_err(|e| damaged(&e))?;
         Ok(target.into_vec())
     }
+
+    /// The whole at another size, bilinear, computed in 32-bit floats: rounded once, where [`RgbView::resized`] rounds after
+    /// each of two passes.
+    pub fn resized_in_floats(&self, (columns, rows): (u32, u32)) -> Result<Vec<u8>, ImageError> {
+        let mut source = Image::new(self.width, self.height, PixelType::F32x3);
+        for (to, from) in source.buffer_mut().chunks_exact_mut(4).zip(self.pixels) {
+            to.copy_from_slice(&f32::from(*from).to_ne_bytes());
+        }
+        let mut target = Image::new(columns, rows, PixelType::F32x3);
+        let resized = Resizer::new().resize(&source, &mut target, &options(Filter::Bilinear));
+        resized.map_err(|e| ImageError::Damaged(e.to_string()))?;
+        let value = |bytes: &[u8]| f32::from_ne_bytes([bytes[0], bytes[1], bytes[2], bytes[3]]);
+        Ok(target.buffer().chunks_exact(4).map(|bytes| value(bytes).round() as u8).collect())
+    }
+}
+
+fn options(filter: Filter) -> ResizeOptions {
+    ResizeOptions::new().resize_alg(ResizeAlg::Convolution(match filter {
+        Filter::Bilinear => FilterType::Bilinear,
+        Filter::Bicubic => FilterType::CatmullRom,
+    }))
 }
 
 /// Start and length along one side, in pixels of the image, of the middle `size` pixels after resizing.
