@@ -35,7 +35,6 @@ pub struct LlmArgs<'a> {
 pub fn search(args: &SearchArgs) -> Result<(), Failure> {
     let stop = stop_flag(STOPPING);
     let prepared = setup::prepare_search(args)?;
-    let folder = prepared.folder;
     let llm = LlmArgs {
         gguf: args.llm_gguf.as_deref(),
         url: args.llm_url.as_deref(),
@@ -46,10 +45,22 @@ pub fn search(args: &SearchArgs) -> Result<(), Failure> {
         if llm.gguf.is_some() || llm.url.is_some() { "llm".into() } else { "alternate".into() }
     });
     let mut architect = architect(&chosen, &prepared.contract, &llm, args.architect.is_none())?;
-    let opened = setup::opened(&prepared.contract, &chosen, architect.name());
+    begin(prepared, &chosen, architect.as_mut(), &args.machine, stop)
+}
+
+/// Opens the ledger of a new study and runs it to its end.
+pub fn begin(
+    prepared: setup::Prepared,
+    chosen: &str,
+    architect: &mut dyn Architect,
+    machine: &MachineArgs,
+    stop: Arc<AtomicBool>,
+) -> Result<(), Failure> {
+    let setup::Prepared { folder, contract, weights } = prepared;
+    let opened = setup::opened(&contract, chosen, architect.name());
     let mut store = SqliteStore::create(&folder.ledger()).map_err(Failure::input)?;
     store.append(&Event::StudyOpened(Box::new(opened))).map_err(Failure::input)?;
-    drive(&folder, &mut store, architect.as_mut(), &prepared.contract, prepared.weights, &args.machine, stop)
+    drive(&folder, &mut store, architect, &contract, weights, machine, stop)
 }
 
 /// `capwright resume`.
@@ -182,7 +193,7 @@ fn inspiration(contract: &Contract) -> Vec<Vec<String>> {
 }
 
 /// Runs a study to its end.
-pub fn drive(
+fn drive(
     folder: &StudyFolder,
     store: &mut SqliteStore,
     architect: &mut dyn Architect,

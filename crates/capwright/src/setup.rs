@@ -95,8 +95,7 @@ fn wanted(args: &SearchArgs) -> Result<Contract, Failure> {
     crate::contract::refuse_errors(&understood)?;
     let mut contract = understood.contract;
     if let Some(path) = &args.contract {
-        let text = fs::read_to_string(path).map_err(|error| Failure::file(path, error))?;
-        let file = Contract::from_toml(&text).map_err(|error| Failure::file(path, error))?;
+        let file = crate::contract::read(path)?;
         contract =
             if args.request.is_empty() { file } else { file.joined(&contract).map_err(Failure::input)? };
     }

@@ -2,14 +2,11 @@
 
 use crate::cli::TrainArgs;
 use crate::failure::Failure;
-use crate::{check, search, setup};
+use crate::{check, contract, search, setup};
 use capwright_blueprint::{Blueprint, Target};
 use capwright_contract::Contract;
-
 use capwright_pipeline::{StudyFolder, write_json};
-use capwright_search::{Architect, Given};
-use capwright_store::SqliteStore;
-use capwright_study::{Event, TrialStore};
+use capwright_search::Given;
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -27,7 +24,7 @@ pub fn train(args: &TrainArgs) -> Result<(), Failure> {
     let target = Target { vocab: VOCAB, max_words: args.run.max_words.unwrap_or(MAX_WORDS) };
     let designs: Vec<Blueprint> =
         args.designs.iter().map(|path| check::read(path, target)).collect::<Result<_, _>>()?;
-    let contract = contract(args, &designs)?;
+    let contract = wanted(args, &designs)?;
     let mut names: Vec<String> =
         designs.iter().flat_map(|d| d.encoder.source.backbones()).map(str::to_owned).collect();
     names.sort();
@@ -37,25 +34,16 @@ pub fn train(args: &TrainArgs) -> Result<(), Failure> {
         return Err(Failure::input(format!("the weights of {missing} cannot be had"))
             .help(format!("capwright weights fetch {missing} --file FILE")));
     }
-    let folder = prepared.folder;
-    let kept = keep(&folder, &designs)?;
-    let mut architect = given(&kept)?;
+    let kept = keep(&prepared.folder, &designs)?;
     let chosen = format!("{GIVEN}{}", kept.display());
-    let opened = setup::opened(&prepared.contract, &chosen, architect.name());
-    let mut store = SqliteStore::create(&folder.ledger()).map_err(Failure::input)?;
-    store.append(&Event::StudyOpened(Box::new(opened))).map_err(Failure::input)?;
-    let (contract, weights) = (&prepared.contract, prepared.weights);
-    search::drive(&folder, &mut store, &mut architect, contract, weights, &args.machine, stop)
+    search::begin(prepared, &chosen, &mut given(&kept)?, &args.machine, stop)
 }
 
 /// The contract of the file, or one without bounds; as many trials as designs.
-fn contract(args: &TrainArgs, designs: &[Blueprint]) -> Result<Contract, Failure> {
+fn wanted(args: &TrainArgs, designs: &[Blueprint]) -> Result<Contract, Failure> {
     let mut contract = match &args.contract {
         None => Contract::default(),
-        Some(path) => {
-            let text = fs::read_to_string(path).map_err(|error| Failure::file(path, error))?;
-            Contract::from_toml(&text).map_err(|error| Failure::file(path, error))?
-        }
+        Some(path) => contract::read(path)?,
     };
     if args.contract.is_none() {
         contract.request = "designs of one's own".to_owned();

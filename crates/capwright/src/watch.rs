@@ -1,8 +1,7 @@
 //! Progress for people: bars on a terminal, plain lines elsewhere. Everything goes to standard error.
 
 use capwright_pipeline::Progress;
-use capwright_study::Epoch;
-use capwright_study::{Proposal, Verdict, describe};
+use capwright_study::{Epoch, Proposal, Verdict, describe};
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 use std::collections::BTreeMap;
 use std::io::IsTerminal;

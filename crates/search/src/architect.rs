@@ -42,6 +42,13 @@ pub struct Draft {
     pub seconds: f64,
 }
 
+impl Draft {
+    /// A text that no language model wrote.
+    pub fn without_model(author: String, text: String, seconds: f64) -> Self {
+        Self { author, text, prompt_sha256: None, prompt_tokens: 0, completion_tokens: 0, seconds }
+    }
+}
+
 /// Why an architect wrote nothing.
 #[derive(Debug, thiserror::Error)]
 pub enum ArchitectError {

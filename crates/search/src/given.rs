@@ -18,14 +18,7 @@ impl Given {
         let over = ArchitectError::RecordingOver { proposal, attempt };
         let text =
             usize::try_from(proposal - 1).ok().and_then(|at| self.designs.get(at)).cloned().ok_or(over)?;
-        Ok(Draft {
-            author: self.name(),
-            text,
-            prompt_sha256: None,
-            prompt_tokens: 0,
-            completion_tokens: 0,
-            seconds: 0.0,
-        })
+        Ok(Draft::without_model(self.name(), text, 0.0))
     }
 }
 

@@ -35,14 +35,7 @@ impl Architect for RandomArchitect {
             .map(|_| self.space.sample(&mut rng))
             .find(|text| self.judge.fits(text))
             .ok_or(ArchitectError::NothingFits { draws: Self::DRAWS })?;
-        Ok(Draft {
-            author: self.name(),
-            text,
-            prompt_sha256: None,
-            prompt_tokens: 0,
-            completion_tokens: 0,
-            seconds: start.elapsed().as_secs_f64(),
-        })
+        Ok(Draft::without_model(self.name(), text, start.elapsed().as_secs_f64()))
     }
 
     fn repair(&mut self, brief: &Brief, _: &str, _: &[String]) -> Result<Draft, ArchitectError> {

@@ -57,7 +57,7 @@ pub struct Lesson<'a> {
     pub source: &'a Source,
     /// Encoded references of the training images, which come first in the source.
     pub references: &'a [Vec<Vec<u32>>],
-    /// Whether a training image is never mirrored, because a reference names a side.
+    /// Whether a training image is never mirrored, because a reference names a side; empty where none is varied.
     pub sides: &'a [bool],
     /// Recipe of the design.
     pub recipe: &'a Recipe,

@@ -13,6 +13,7 @@ use crate::source::Source;
 use crate::store;
 use burn::tensor::Device;
 use capwright_blueprint::Design;
+use capwright_blueprint::language::Augment;
 use capwright_caption_data::{Dataset, ImageRecord, Split, Vocabulary, names_a_side};
 use capwright_contract::Score;
 use capwright_study::{Epoch, SampleCaption, TrialEvent, TrialResult, TrialSpec};
@@ -32,7 +33,7 @@ struct Setting<'a> {
     source: Source,
     /// Encoded references of the training images.
     references: Vec<Vec<Vec<u32>>>,
-    /// Whether a reference of a training image names a side.
+    /// Whether a reference of a training image names a side; empty where images are not varied.
     sides: Vec<bool>,
     /// Validation images and their places in the source.
     validation: Vec<ImageRecord>,
@@ -123,7 +124,10 @@ impl<'a> Setting<'a> {
             .iter()
             .map(|image| image.captions.iter().map(encode).filter(|words| !words.is_empty()).collect())
             .collect();
-        let sides = training.iter().map(|image| names_a_side(&image.captions)).collect();
+        let sides = match spec.blueprint.recipe.augment {
+            Augment::None => Vec::new(),
+            _ => training.iter().map(|image| names_a_side(&image.captions)).collect(),
+        };
         Ok(Self { spec, vocabulary, weights, source, references, sides, validation, places })
     }
 
