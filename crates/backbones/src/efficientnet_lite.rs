@@ -4,12 +4,12 @@
 //! map and stride 2 the odd cell goes below and right.
 
 use crate::builder::{BackboneGraph, Builder, ConvSpec, Pad, SizeError};
-use crate::{Backbone, IMAGENET, Place, WeightsManifest};
+use crate::{Backbone, Place, TPU, WeightsManifest};
 use capwright_blueprint::{Activation, NodeId, Op, ShapeError};
 
 pub(crate) const LITE0: Backbone = Backbone {
     name: "efficientnet_lite0",
-    normalisation: IMAGENET,
+    normalisation: TPU,
     default_size: 224,
     min_size: 32,
     parameters: 4_652_008,
