@@ -4,6 +4,7 @@
 //! graph, the bridge and the Transformer ask for tensors, which are made once a step and kept until it changes.
 
 use crate::error::TrainError;
+use crate::math;
 use crate::store;
 use burn::tensor::{Device, Gradients, Tensor, TensorData};
 use capwright_blueprint::Param;
@@ -180,6 +181,17 @@ impl Grads {
         }
     }
 
+    /// `(1 - share)` of these and `share` of others; what has no gradient counts as zeros.
+    pub(crate) fn mix(&mut self, other: &Self, share: f32) {
+        for (sum, gradient) in self.0.iter_mut().zip(&other.0) {
+            if let Some(sum) = sum {
+                sum.iter_mut().for_each(|g| *g *= 1.0 - share);
+            }
+            let Some(gradient) = gradient else { continue };
+            math::add_scaled(sum.get_or_insert_with(|| vec![0.0; gradient.len()]), gradient, share);
+        }
+    }
+
     /// The gradient of a parameter by its place in [`Params`].
     pub fn get(&self, id: usize) -> Option<&[f32]> {
         self.0[id].as_deref()
@@ -187,7 +199,7 @@ impl Grads {
 
     /// Euclidean norm over all gradients.
     pub fn norm(&self) -> f64 {
-        self.0.iter().flatten().map(|g| crate::math::sum_of_squares(g)).sum::<f64>().sqrt()
+        self.0.iter().flatten().map(|g| math::sum_of_squares(g)).sum::<f64>().sqrt()
     }
 }
 
@@ -254,7 +266,7 @@ mod tests {
         assert!(params.values("encoder.bn.bias").iter().all(|v| *v == 0.0));
         assert!(largest("decoder.rnn.0.weight_ih") <= 0.25 && largest("decoder.rnn.0.weight_ih") > 0.22);
         let embed = params.values("decoder.embed.weight");
-        let deviation = (crate::math::sum_of_squares(embed) / embed.len() as f64).sqrt();
+        let deviation = (math::sum_of_squares(embed) / embed.len() as f64).sqrt();
         assert!((deviation - 0.25).abs() < 0.03, "{deviation}");
         assert_eq!(
             params.values("encoder.a.weight"),
