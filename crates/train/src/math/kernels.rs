@@ -57,25 +57,29 @@ fn sigmoid(x: f32) -> f32 {
     1.0 / (1.0 + exp(-x))
 }
 
-/// Sum in 16 lanes, so that it can be vectorised and has one fixed order.
-#[inline(always)]
-fn lanes(n: usize, term: impl Fn(usize) -> f32) -> f32 {
-    let mut sums = [0.0f32; 16];
-    let whole = n / 16 * 16;
-    for i in (0..whole).step_by(16) {
-        for (j, sum) in sums.iter_mut().enumerate() {
-            *sum += term(i + j);
-        }
-    }
-    let rest: f32 = (whole..n).map(term).sum();
-    sums.iter().sum::<f32>() + rest
-}
+/// Values that loops over rows take at once. Sums have one accumulator for each of them, and so one fixed order.
+const LANES: usize = 16;
 
 #[inline(always)]
 fn dot_any(a: &[f32], b: &[f32]) -> f32 {
     let n = a.len().min(b.len());
-    let (a, b) = (&a[..n], &b[..n]);
-    lanes(n, |i| a[i] * b[i])
+    let ((a, a_rest), (b, b_rest)) = (a[..n].as_chunks::<LANES>(), b[..n].as_chunks::<LANES>());
+    let mut sums = [0.0f32; LANES];
+    for (a, b) in a.iter().zip(b) {
+        (0..LANES).for_each(|j| sums[j] += a[j] * b[j]);
+    }
+    let rest: f32 = a_rest.iter().zip(b_rest).map(|(a, b)| a * b).sum();
+    sums.iter().sum::<f32>() + rest
+}
+
+#[inline(always)]
+fn sum_any(x: &[f32]) -> f32 {
+    let (x, rest) = x.as_chunks::<LANES>();
+    let mut sums = [0.0f32; LANES];
+    for x in x {
+        (0..LANES).for_each(|j| sums[j] += x[j]);
+    }
+    sums.iter().sum::<f32>() + rest.iter().sum::<f32>()
 }
 
 #[inline(always)]
@@ -161,7 +165,7 @@ kernel! {
     pub fn softmax(x: &mut [f32]) {
         let top = x.iter().fold(f32::NEG_INFINITY, |m, v| m.max(*v));
         x.iter_mut().for_each(|v| *v = exp(*v - top));
-        let total = lanes(x.len(), |i| x[i]);
+        let total = sum_any(x);
         x.iter_mut().for_each(|v| *v /= total);
     }
 }
@@ -180,10 +184,10 @@ kernel! {
     pub fn cross_entropy(logits: &mut [f32], target: usize, smoothing: f32, factor: f32) -> f32 {
         let n = logits.len() as f32;
         let top = logits.iter().fold(f32::NEG_INFINITY, |m, v| m.max(*v));
-        let mean = lanes(logits.len(), |i| logits[i]) / n;
+        let mean = sum_any(logits) / n;
         let wanted = logits[target];
         logits.iter_mut().for_each(|v| *v = exp(*v - top));
-        let total = lanes(logits.len(), |i| logits[i]);
+        let total = sum_any(logits);
         let (scale, even) = (factor / total, factor * smoothing / n);
         logits.iter_mut().for_each(|v| *v = *v * scale - even);
         logits[target] -= factor * (1.0 - smoothing);
@@ -277,9 +281,15 @@ kernel! {
     /// Additive attention of one query: `scores[n] = v · tanh(query + keys[n])`.
     pub fn additive_scores(scores: &mut [f32], query: &[f32], keys: &[f32], v: &[f32]) {
         let d = v.len();
-        let query = &query[..d];
+        let ((vs, v_rest), (qs, q_rest)) = (v.as_chunks::<LANES>(), query[..d].as_chunks::<LANES>());
         for (score, key) in scores.iter_mut().zip(keys.chunks_exact(d)) {
-            *score = lanes(d, |j| v[j] * tanh(query[j] + key[j]));
+            let (ks, k_rest) = key.as_chunks::<LANES>();
+            let mut sums = [0.0f32; LANES];
+            for ((v, q), k) in vs.iter().zip(qs).zip(ks) {
+                (0..LANES).for_each(|j| sums[j] += v[j] * tanh(q[j] + k[j]));
+            }
+            let rest: f32 = v_rest.iter().zip(q_rest).zip(k_rest).map(|((v, q), k)| v * tanh(q + k)).sum();
+            *score = sums.iter().sum::<f32>() + rest;
         }
     }
 }
