@@ -4,7 +4,7 @@
 //! graph, the bridge and the Transformer ask for tensors, which are made once a step and kept until it changes.
 
 use crate::error::TrainError;
-use crate::math;
+use crate::math::{self, Packed};
 use crate::store;
 use burn::tensor::{Device, Gradients, Tensor, TensorData};
 use capwright_blueprint::Param;
@@ -19,6 +19,8 @@ struct Entry {
     shape: Vec<usize>,
     values: Vec<f32>,
     leaf: OnceLock<Tensor<1>>,
+    /// A matrix as the right side of products.
+    packed: OnceLock<Packed>,
 }
 
 /// Named learned values.
@@ -50,7 +52,7 @@ impl Params {
         for (param, values) in wanted.iter().zip(values) {
             assert_eq!(param.len(), values.len(), "{}", param.name);
             let (name, shape) = (param.name.clone(), param.shape.clone());
-            entries.push(Entry { name, shape, values, leaf: OnceLock::new() });
+            entries.push(Entry { name, shape, values, leaf: OnceLock::new(), packed: OnceLock::new() });
         }
         let index = entries.iter().enumerate().map(|(i, e)| (e.name.clone(), i)).collect();
         Self { device: device.clone(), entries, index }
@@ -105,6 +107,7 @@ impl Params {
             shape: e.shape.clone(),
             values: e.values.clone(),
             leaf: OnceLock::new(),
+            packed: OnceLock::new(),
         });
         Self { device, entries: entries.collect(), index: self.index.clone() }
     }
@@ -132,6 +135,16 @@ impl Params {
         &self.entries[self.id(name)].values
     }
 
+    /// The transpose of a matrix `[outputs, inputs]`, laid out once for all products until its values change.
+    ///
+    /// # Panics
+    /// For a name that the design does not have.
+    pub(crate) fn packed(&self, name: &str) -> &Packed {
+        let entry = &self.entries[self.id(name)];
+        let inputs = entry.shape.last().copied().unwrap_or(1);
+        entry.packed.get_or_init(|| Packed::transposed(&entry.values, inputs))
+    }
+
     /// Whether there is a parameter of that name.
     pub fn has(&self, name: &str) -> bool {
         self.index.contains_key(name)
@@ -152,7 +165,7 @@ impl Params {
     /// The values, to be changed; tensors handed out before keep the old ones.
     pub(crate) fn values_mut(&mut self, id: usize) -> &mut Vec<f32> {
         let entry = &mut self.entries[id];
-        entry.leaf = OnceLock::new();
+        (entry.leaf, entry.packed) = (OnceLock::new(), OnceLock::new());
         &mut entry.values
     }
 

@@ -1,7 +1,7 @@
 //! Vocabulary layer and cross entropy in one: logits live for a block of rows only.
 
 use super::Target;
-use crate::math::{self, View, gemm};
+use crate::math::{self, Packed, View, gemm, gemm_packed};
 use crate::params::{Grads, Params};
 use capwright_caption_data::Vocabulary;
 
@@ -32,7 +32,7 @@ pub(crate) fn vocabulary_loss(
     let blocks = x.chunks(BLOCK * width).zip(dx.chunks_mut(BLOCK * width)).zip(targets.chunks(BLOCK));
     for (i, ((x, dx), targets)) in blocks.enumerate() {
         let logits = &mut logits[..targets.len() * vocab];
-        gemm(logits, View::new(x, width), w.t(), false);
+        gemm_packed(logits, View::new(x, width), (params.packed(name), 0), false);
         math::add_bias(logits, bias);
         for (row, target) in logits.chunks_exact_mut(vocab).zip(targets) {
             let weight = target.advantage.unwrap_or(1.0);
@@ -64,18 +64,18 @@ fn vocabulary_weight(params: &Params) -> &'static str {
 
 /// The logits of rows `x`, `[rows, vocabulary]`.
 pub(crate) fn logits(params: &Params, x: &[f32]) -> Vec<f32> {
-    affine(params.values(vocabulary_weight(params)), params.values("decoder.out.bias"), x)
+    affine(params.packed(vocabulary_weight(params)), params.values("decoder.out.bias"), x)
 }
 
 /// `x Wᵀ + b` for the layer called `name`, row-major.
 pub(crate) fn linear(params: &Params, name: &str, x: &[f32]) -> Vec<f32> {
-    let weight = params.values(&format!("{name}.weight"));
-    affine(weight, params.values(&format!("{name}.bias")), x)
+    affine(params.packed(&format!("{name}.weight")), params.values(&format!("{name}.bias")), x)
 }
 
-fn affine(weight: &[f32], bias: &[f32], x: &[f32]) -> Vec<f32> {
-    let width = weight.len() / bias.len();
-    let mut out = math::product(View::new(x, width), View::new(weight, width).t());
+fn affine(weight: &Packed, bias: &[f32], x: &[f32]) -> Vec<f32> {
+    let width = weight.inputs();
+    let mut out = vec![0.0; x.len() / width * bias.len()];
+    gemm_packed(&mut out, View::new(x, width), (weight, 0), false);
     math::add_bias(&mut out, bias);
     out
 }

@@ -7,7 +7,7 @@
 use super::CaptionBatch;
 use super::loss::linear;
 use crate::macs;
-use crate::math::{self, Dropout, View, gemm};
+use crate::math::{self, Dropout, Packed, View, gemm_packed};
 use crate::params::Params;
 use capwright_blueprint::RecurrentSpec;
 use capwright_blueprint::language::{Attention, Cell, ImageMode};
@@ -175,6 +175,10 @@ impl<'a> Recurrent<'a> {
         self.params.values(&format!("decoder.rnn.{layer}.{leaf}"))
     }
 
+    fn packed(&self, layer: usize, leaf: &str) -> &'a Packed {
+        self.params.packed(&format!("decoder.rnn.{layer}.{leaf}"))
+    }
+
     /// Width of the context, 0 without attention.
     pub fn context(&self) -> usize {
         self.spec.context(self.dim)
@@ -257,8 +261,7 @@ impl<'a> Recurrent<'a> {
         let (input, words) = (self.spec.input(self.dim), self.words_width());
         let mut gates = vec![0.0; plan.positions() * self.gates()];
         let x = View::new(&tape.layers[0].x, input).columns(0, words);
-        let weight = View::new(self.rnn(0, "weight_ih"), input).columns(0, words);
-        gemm(&mut gates, x, weight.t(), false);
+        gemm_packed(&mut gates, x, (self.packed(0, "weight_ih"), 0), false);
         math::add_bias(&mut gates, self.rnn(0, "bias_ih"));
         gates
     }
@@ -286,8 +289,8 @@ impl<'a> Recurrent<'a> {
                 let part = &mut from_words[range(gates)];
                 let words = self.words_width();
                 if self.context() > 0 {
-                    let weight = View::new(self.rnn(0, "weight_ih"), width).columns(words, width);
-                    gemm(part, View::new(x, width).columns(words, width), weight.t(), true);
+                    let context = View::new(x, width).columns(words, width);
+                    gemm_packed(part, context, (self.packed(0, "weight_ih"), words), true);
                 }
                 kept.gates[range(gates)].copy_from_slice(part);
             } else {
@@ -295,8 +298,8 @@ impl<'a> Recurrent<'a> {
                 if let Some(mask) = &kept.mask {
                     math::multiply(x, &mask[range(width)]);
                 }
-                let weight = View::new(self.rnn(layer, "weight_ih"), width).t();
-                gemm(&mut kept.gates[range(gates)], View::new(x, width), weight, false);
+                let weight = (self.packed(layer, "weight_ih"), 0);
+                gemm_packed(&mut kept.gates[range(gates)], View::new(x, width), weight, false);
                 math::add_bias(&mut kept.gates[range(gates)], self.rnn(layer, "bias_ih"));
             }
             self.cell(layer, n, from, states, kept);
@@ -314,14 +317,14 @@ impl<'a> Recurrent<'a> {
         let range = |w: usize| from * w..(from + n) * w;
         let h = &mut states.h[layer][..n * hidden];
         kept.h_old[range(hidden)].copy_from_slice(h);
-        let weight = View::new(self.rnn(layer, "weight_hh"), hidden).t();
+        let weight = (self.packed(layer, "weight_hh"), 0);
         let bias = self.rnn(layer, "bias_hh");
         let pre = &mut kept.gates[range(gates)];
         match self.spec.cell {
             Cell::Lstm => {
                 let c = &mut states.c[layer][..n * hidden];
                 kept.c_old[range(hidden)].copy_from_slice(c);
-                gemm(pre, View::new(h, hidden), weight, true);
+                gemm_packed(pre, View::new(h, hidden), weight, true);
                 math::add_bias(pre, bias);
                 let rows = pre.chunks_exact_mut(gates).zip(c.chunks_exact_mut(hidden));
                 for ((pre, c), h) in rows.zip(h.chunks_exact_mut(hidden)) {
@@ -331,7 +334,7 @@ impl<'a> Recurrent<'a> {
             }
             Cell::Gru => {
                 let from_state = &mut kept.state_gates[range(gates)];
-                gemm(from_state, View::new(h, hidden), weight, false);
+                gemm_packed(from_state, View::new(h, hidden), weight, false);
                 math::add_bias(from_state, bias);
                 let rows = pre.chunks_exact_mut(gates).zip(from_state.chunks_exact(gates));
                 for ((pre, from_state), h) in rows.zip(h.chunks_exact_mut(hidden)) {

@@ -36,6 +36,17 @@ impl<'a> View<'a> {
         Self { data: &self.data[start..], cols: to - from, ..self }
     }
 
+    /// Rows and columns.
+    pub(super) fn extents(&self) -> (usize, usize) {
+        (self.rows, self.cols)
+    }
+
+    /// The values of a row, which lie side by side.
+    pub(super) fn row(&self, i: usize) -> &'a [f32] {
+        assert!(i < self.rows && self.col_stride == 1);
+        &self.data[i * self.row_stride..][..self.cols]
+    }
+
     /// Index after the last value that the matrix reaches.
     fn reach(&self) -> usize {
         if self.rows == 0 || self.cols == 0 {

@@ -6,6 +6,7 @@
 
 mod gemm;
 mod kernels;
+mod packed;
 mod rng;
 mod update;
 
@@ -15,5 +16,6 @@ pub use kernels::{
     gelu, gru_back, gru_cell, lstm_back, lstm_cell, multiply, softmax, softmax_back, sum_of_squares,
     tanh_all,
 };
+pub use packed::{Packed, gemm_packed};
 pub use rng::Dropout;
 pub use update::{adam, adamw, follow, lion, sgd};
