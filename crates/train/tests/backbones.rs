@@ -87,7 +87,8 @@ fn assert_close(ours: &[f64], theirs: &[f64], tolerance: f64, what: &str) {
     }
 }
 
-const NAMES: [&str; 3] = ["efficientnet_lite0", "mobilenet_v2", "resnet18"];
+const NAMES: [&str; 5] =
+    ["efficientnet_lite0", "efficientnet_lite1", "efficientnet_lite2", "mobilenet_v2", "resnet18"];
 
 #[test]
 fn frozen_features_are_pytorch_s_for_formula_weights() {
@@ -134,7 +135,7 @@ fn pretrained_logits_are_pytorch_s() {
     let Ok(cache) = capwright_fetch::Cache::open_default() else {
         return println!("skipped: no cache folder");
     };
-    for name in ["efficientnet_lite0", "mobilenet_v2"] {
+    for name in ["efficientnet_lite0", "efficientnet_lite1", "efficientnet_lite2", "mobilenet_v2"] {
         let backbone = find(name).unwrap();
         let Some(path) = cache.cached(&backbone.weights()) else {
             println!("skipped: the weights of {name} are not in {}", cache.dir().display());
