@@ -4,7 +4,7 @@
 //! map and stride 2 the odd cell goes below and right.
 
 use crate::builder::{BackboneGraph, Builder, ConvSpec, Pad, SizeError};
-use crate::{Backbone, IMAGENET, Place, WeightsManifest};
+use crate::{Backbone, Place, TPU, WeightsManifest};
 use capwright_blueprint::{Activation, NodeId, Op, ShapeError};
 
 const PAPER: &str = "Tan and Le, EfficientNet: Rethinking Model Scaling for Convolutional Neural Networks, ICML 2019, arXiv 1905.11946";
@@ -13,7 +13,7 @@ const LICENCE: &str = "Apache-2.0";
 
 pub(crate) const LITE0: Backbone = Backbone {
     name: "efficientnet_lite0",
-    normalisation: IMAGENET,
+    normalisation: TPU,
     default_size: 224,
     min_size: 32,
     parameters: 4_652_008,
@@ -36,7 +36,7 @@ pub(crate) const LITE0: Backbone = Backbone {
 
 pub(crate) const LITE1: Backbone = Backbone {
     name: "efficientnet_lite1",
-    normalisation: IMAGENET,
+    normalisation: TPU,
     default_size: 240,
     min_size: 32,
     parameters: 5_416_680,
@@ -59,7 +59,7 @@ pub(crate) const LITE1: Backbone = Backbone {
 
 pub(crate) const LITE2: Backbone = Backbone {
     name: "efficientnet_lite2",
-    normalisation: IMAGENET,
+    normalisation: TPU,
     default_size: 260,
     min_size: 32,
     parameters: 6_092_072,

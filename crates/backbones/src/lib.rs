@@ -32,6 +32,9 @@ pub struct Normalisation {
 /// The normalisation of torchvision's ImageNet models.
 pub const IMAGENET: Normalisation = Normalisation { mean: [0.485, 0.456, 0.406], std: [0.229, 0.224, 0.225] };
 
+/// The normalisation of TensorFlow's TPU models: `(x - 127) / 128` for pixels of 0..=255.
+pub const TPU: Normalisation = Normalisation { mean: [127.0 / 255.0; 3], std: [128.0 / 255.0; 3] };
+
 /// A place where the weights may be found, as static data.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Place {
