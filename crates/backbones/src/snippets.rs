@@ -73,7 +73,7 @@ const ALL: &[(&str, SnippetKind, &str, &str)] = &[
         "EfficientNet-Lite2, frozen",
         SOURCE,
         r#"{"kind":"pretrained","backbone":"efficientnet_lite2","cut":"s32"}"#,
-        "The most accurate backbone of the zoo, and about twice as costly as Lite0.",
+        "The most accurate backbone of the zoo; two thirds more computation than Lite0.",
     ),
     (
         "MobileNetV2, frozen",

@@ -141,12 +141,13 @@ fn pretrained_logits_are_pytorch_s() {
             println!("skipped: the weights of {name} are not in {}", cache.dir().display());
             continue;
         };
-        let graph = backbone.graph(224).unwrap().graph;
+        let size = backbone.default_size;
+        let graph = backbone.graph(size).unwrap().graph;
         let weights = Weights::open(&path, backbone.weights().sha256.as_str()).unwrap();
         weights.matches(&graph).unwrap();
         let net = FrozenNet::load(&graph, &weights).unwrap();
         for (index, theirs) in expected[name].as_array().unwrap().iter().enumerate() {
-            let logits = net.forward_image(&image(224, index));
+            let logits = net.forward_image(&image(size, index));
             let ours: Vec<f64> = logits.iter().step_by(40).map(|v| f64::from(*v)).collect();
             for (a, b) in ours.iter().zip(numbers(&theirs["every_40th"])) {
                 assert!((a - b).abs() < 1e-3, "{name} {index}: {a} instead of {b}");
