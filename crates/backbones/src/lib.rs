@@ -122,7 +122,8 @@ const MAX_SIZE: usize = 1024;
 
 /// All backbones.
 pub fn zoo() -> &'static [Backbone] {
-    &[efficientnet_lite::LITE0, mobilenet_v2::MOBILENET_V2, resnet::RESNET18]
+    use efficientnet_lite::{LITE0, LITE1, LITE2};
+    &[LITE0, LITE1, LITE2, mobilenet_v2::MOBILENET_V2, resnet::RESNET18]
 }
 
 /// The backbone of that name.
@@ -164,6 +165,8 @@ mod tests {
             find(name).unwrap().cut_shapes(224).unwrap().values().map(|shape| shape.c).collect()
         };
         assert_eq!(channels("efficientnet_lite0"), [40, 112, 1280]);
+        assert_eq!(channels("efficientnet_lite1"), [40, 112, 1280]);
+        assert_eq!(channels("efficientnet_lite2"), [48, 120, 1280]);
         assert_eq!(channels("mobilenet_v2"), [32, 96, 1280]);
         assert_eq!(channels("resnet18"), [128, 256, 512]);
     }

@@ -55,13 +55,25 @@ const ALL: &[(&str, SnippetKind, &str, &str)] = &[
         "EfficientNet-Lite0, frozen",
         SOURCE,
         r#"{"kind":"pretrained","backbone":"efficientnet_lite0","cut":"s32"}"#,
-        "The most accurate small backbone of the zoo; 49 tokens of 1280 channels at 224 pixels.",
+        "Accurate for its cost; 49 tokens of 1280 channels at 224 pixels.",
     ),
     (
         "EfficientNet-Lite0, frozen at stride 16",
         SOURCE,
         r#"{"kind":"pretrained","backbone":"efficientnet_lite0","cut":"s16"}"#,
         "A finer grid of 112 channels; leaves room for trained blocks on top.",
+    ),
+    (
+        "EfficientNet-Lite1, frozen",
+        SOURCE,
+        r#"{"kind":"pretrained","backbone":"efficientnet_lite1","cut":"s32"}"#,
+        "Lite0 with one more block in each middle stage; the same channels at every cut.",
+    ),
+    (
+        "EfficientNet-Lite2, frozen",
+        SOURCE,
+        r#"{"kind":"pretrained","backbone":"efficientnet_lite2","cut":"s32"}"#,
+        "The most accurate backbone of the zoo; two thirds more computation than Lite0.",
     ),
     (
         "MobileNetV2, frozen",

@@ -87,7 +87,8 @@ fn assert_close(ours: &[f64], theirs: &[f64], tolerance: f64, what: &str) {
     }
 }
 
-const NAMES: [&str; 3] = ["efficientnet_lite0", "mobilenet_v2", "resnet18"];
+const NAMES: [&str; 5] =
+    ["efficientnet_lite0", "efficientnet_lite1", "efficientnet_lite2", "mobilenet_v2", "resnet18"];
 
 #[test]
 fn frozen_features_are_pytorch_s_for_formula_weights() {
@@ -134,18 +135,19 @@ fn pretrained_logits_are_pytorch_s() {
     let Ok(cache) = capwright_fetch::Cache::open_default() else {
         return println!("skipped: no cache folder");
     };
-    for name in ["efficientnet_lite0", "mobilenet_v2"] {
+    for name in ["efficientnet_lite0", "efficientnet_lite1", "efficientnet_lite2", "mobilenet_v2"] {
         let backbone = find(name).unwrap();
         let Some(path) = cache.cached(&backbone.weights()) else {
             println!("skipped: the weights of {name} are not in {}", cache.dir().display());
             continue;
         };
-        let graph = backbone.graph(224).unwrap().graph;
+        let size = backbone.default_size;
+        let graph = backbone.graph(size).unwrap().graph;
         let weights = Weights::open(&path, backbone.weights().sha256.as_str()).unwrap();
         weights.matches(&graph).unwrap();
         let net = FrozenNet::load(&graph, &weights).unwrap();
         for (index, theirs) in expected[name].as_array().unwrap().iter().enumerate() {
-            let logits = net.forward_image(&image(224, index));
+            let logits = net.forward_image(&image(size, index));
             let ours: Vec<f64> = logits.iter().step_by(40).map(|v| f64::from(*v)).collect();
             for (a, b) in ours.iter().zip(numbers(&theirs["every_40th"])) {
                 assert!((a - b).abs() < 1e-3, "{name} {index}: {a} instead of {b}");

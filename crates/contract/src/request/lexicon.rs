@@ -224,7 +224,9 @@ lexicon! {
     Sense::Name(Part("highway")) => "highway layers" "highway connections";
     Sense::Name(Part("resnet18")) => "resnet18" "resnet-18" "resnet 18";
     Sense::Name(Part("mobilenet_v2")) => "mobilenet" "mobilenetv2" "mobilenet v2" "mobilenet_v2" "mobilenet-v2";
-    Sense::Name(Part("efficientnet_lite0")) => "efficientnet" "efficientnet lite" "efficientnet-lite0" "efficientnet_lite0" "efficientnet lite0";
+    Sense::Name(Part("efficientnet_lite0")) => "efficientnet" "efficientnet lite" "efficientnet-lite0" "efficientnet_lite0" "efficientnet lite0" "efficientnet lite 0";
+    Sense::Name(Part("efficientnet_lite1")) => "efficientnet-lite1" "efficientnet_lite1" "efficientnet lite1" "efficientnet lite 1";
+    Sense::Name(Part("efficientnet_lite2")) => "efficientnet-lite2" "efficientnet_lite2" "efficientnet lite2" "efficientnet lite 2";
     Sense::Name(Part("attention")) => "attention" "attention mechanism" "注意力" "注意力机制";
     Sense::Name(Part("additive")) => "additive attention" "bahdanau attention" "加性注意力";
     Sense::Name(Part("dot")) => "dot attention" "dot product attention" "luong attention" "点积注意力";

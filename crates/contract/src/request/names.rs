@@ -183,7 +183,8 @@ fn resolve_families(mentions: &[&Mention], notes: &mut Notes, contract: &mut Con
     }
 }
 
-const BACKBONES: &[&str] = &["resnet18", "mobilenet_v2", "efficientnet_lite0"];
+const BACKBONES: &[&str] =
+    &["resnet18", "mobilenet_v2", "efficientnet_lite0", "efficientnet_lite1", "efficientnet_lite2"];
 
 fn resolve_parts(mentions: &[&Mention], notes: &mut Notes, contract: &mut Contract) {
     let words = |m: &Mention| {
