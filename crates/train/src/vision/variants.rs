@@ -34,8 +34,8 @@ impl Variant {
         (0..count(kind)).map(Self)
     }
 
-    /// The one that a training image is shown as in an epoch, each equally often. `keeps_sides`: the image must not be mirrored.
-    /// Of two that are drawn for an image, one is mirrored; it gives way to the other.
+    /// The one that a training image is shown as in an epoch, each equally often. Where the image `keeps_sides`, the one before
+    /// it, which is not mirrored, takes the place of a mirrored one.
     pub(crate) fn drawn(
         kind: language::Augment,
         keeps_sides: bool,
