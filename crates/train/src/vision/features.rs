@@ -316,13 +316,11 @@ pub(crate) mod tests {
     /// The key as the first version with this number made it: caches that lie on disk stay in use.
     #[test]
     fn features_of_images_as_they_are_keep_their_key() {
-        let image = ImageRecord {
-            id: 1,
-            file_name: "a.png".into(),
-            path: "a.png".into(),
-            captions: vec!["a dog".into()],
-            sha256: [7; 32],
-        };
+        let dir = tempfile::tempdir().unwrap();
+        let options = SceneOptions { train: 1, val: 1, test: 1, size: 32, seed: 1 };
+        make_scenes(dir.path().join("data"), &options).unwrap();
+        let mut image = Dataset::load(dir.path().join("data")).unwrap().images()[0].clone();
+        image.sha256 = [7; 32];
         let key: String = spec().key(&[image]).iter().map(|b| format!("{b:02x}")).collect();
         assert_eq!(key, "784bfd0b52d6e532ece847b16e36065ea1447101d605213de9425b8c106c0700");
     }
