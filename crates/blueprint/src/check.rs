@@ -8,8 +8,8 @@ use crate::diagnostic::{Code, Diagnostic};
 use crate::fix::Fix;
 use crate::graph::{Graph, Shape};
 use crate::language::{
-    Attention, Augment, Between, Blueprint, Cell, Cut, Decoder, Embeddings, Encoder, LearningRate, Memory,
-    OptimizerKind, Places, Scales, Source, Tune, Width,
+    Attention, Between, Blueprint, Cell, Cut, Decoder, Embeddings, Encoder, LearningRate, Memory,
+    OptimizerKind, Places, Scales, Source, Width,
 };
 use crate::lower::Lowering;
 use crate::pretrained::{Pretrained, Written, pretrained, side_by_side};
@@ -232,20 +232,9 @@ fn sentinel(cell: Cell, attention: Attention, diagnostics: &mut Vec<Diagnostic>)
     }
 }
 
-/// What the recipe asks of the optimiser and of the images must be there.
+/// What the recipe asks of the optimiser must be there.
 fn fitting_recipe(blueprint: &Blueprint, diagnostics: &mut Vec<Diagnostic>) {
     let recipe = &blueprint.recipe;
-    let kept = match &blueprint.encoder.source {
-        Source::Pretrained { tune, .. } => *tune != Tune::All,
-        Source::Scratch { .. } => false,
-    };
-    if recipe.augment != Augment::None && kept {
-        let at = "/recipe/augment";
-        let message = "images of a frozen backbone cannot be varied: its features are computed once";
-        let hint = "leave augment out, tune all of the backbone, or train the encoder from scratch";
-        let fix = Fix::Remove { path: at.into() };
-        diagnostics.push(Diagnostic::new(Code::Augment, at, message, hint).mended_by(Some(fix)));
-    }
     let most = LearningRate::ADAPTIVE_MOST;
     if recipe.lr.0 > most && recipe.optimizer != OptimizerKind::Sgd {
         let at = "/recipe/lr";

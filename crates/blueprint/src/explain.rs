@@ -162,13 +162,6 @@ codes! {
  "image": "every_step", "attention": "none", "dropout_pct": 10, "embeddings": "tied"}"#,
         right: r#"{"family": "recurrent", "cell": "gru", "embed": 256, "hidden": 256, "layers": 1,
  "image": "every_step", "attention": "none", "dropout_pct": 10, "embeddings": "tied"}"#;
-    Augment = "CW0112", "Images of a frozen backbone are varied", fixable: true,
-        why: "Features of a frozen backbone are computed once and kept, so that its images cannot change between epochs.",
-        remedy: "Leave augment out, tune all of the backbone, or train the encoder from scratch.",
-        at: "/recipe", wrong: r#"{"lr": 0.001, "schedule": "cosine", "weight_decay": 0.01, "label_smoothing": 0.1, "clip": 1.0,
- "batch": 16, "augment": "flip"}"#,
-        right: r#"{"lr": 0.001, "schedule": "cosine", "weight_decay": 0.01, "label_smoothing": 0.1, "clip": 1.0,
- "batch": 16}"#;
     LearningRate = "CW0113", "The learning rate is too large for the optimizer", fixable: true,
         why: "Steps of AdamW, Adam and Lion are as large as the learning rate however small the gradient is.",
         remedy: "Use a learning rate of 0.003 or less, or the optimizer sgd.",

@@ -88,8 +88,8 @@ pub enum OptimizerKind {
     Lion,
 }
 
-/// How training images are varied, each epoch anew. Only where an encoder is trained from the pixels: features of a
-/// frozen backbone are computed once.
+/// How training images are varied. Pixels are drawn anew in each epoch. Of images of a frozen backbone a few variants are
+/// computed once: the image, its mirror image, and for `flip_crop` two parts, one of them mirrored; each epoch shows one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 #[schemars(inline)]

@@ -35,7 +35,7 @@ mod write;
 
 pub use capwright_caption_metrics::segment;
 
-pub use augment::{Augment, Jitter, RandAugment, names_a_side};
+pub use augment::{Augment, Jitter, RandAugment, mirrored, names_a_side};
 pub use convert::{ConvertOptions, Converted, convert};
 pub use dataset::{Dataset, ImageRecord, LoadOptions, Split};
 pub use downloads::{Archive, DOWNLOADS, Download, DownloadProgress, DownloadStage};

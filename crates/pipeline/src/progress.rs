@@ -32,9 +32,9 @@ pub enum Progress<'a> {
     Features {
         /// The trial.
         trial: u64,
-        /// Images done.
+        /// Images done, each variant of an image counted, for each frozen part.
         done: usize,
-        /// Images in all.
+        /// Those in all.
         total: usize,
     },
     /// A trial is within an epoch.

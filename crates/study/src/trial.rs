@@ -154,9 +154,9 @@ pub struct TrialResult {
 pub enum TrialEvent {
     /// Features are being computed.
     Features {
-        /// Images done.
+        /// Images done, each variant of an image counted, for each frozen part.
         done: usize,
-        /// Images in all.
+        /// Those in all.
         total: usize,
     },
     /// Progress within an epoch.

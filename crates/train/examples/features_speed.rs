@@ -6,7 +6,7 @@ use capwright_backbones::{find, zoo};
 use capwright_blueprint::language::Cut;
 use capwright_caption_data::{Dataset, Preprocess};
 use capwright_fetch::Cache;
-use capwright_train::vision::{FeatureCache, FeatureSpec, FrozenNet, Weights};
+use capwright_train::vision::{FeatureCache, FeatureSpec, FrozenNet, Variant, Weights};
 use std::error::Error;
 use std::time::Instant;
 
@@ -36,7 +36,15 @@ fn main() -> Result<(), Box<dyn Error>> {
         let (folder, backbone) = (tempfile::tempdir()?, backbone.name.to_owned());
         let name = backbone.clone();
         let weights_sha256 = weights.sha256().to_owned();
-        let spec = FeatureSpec { weights_sha256, backbone, cut: Cut::S32, cuts: 1, side: 7, preprocess };
+        let spec = FeatureSpec {
+            weights_sha256,
+            backbone,
+            cut: Cut::S32,
+            cuts: 1,
+            side: 7,
+            preprocess,
+            variant: Variant::PLAIN,
+        };
         let start = Instant::now();
         FeatureCache::open_or_compute(folder.path(), &spec, images, &net, &mut |_, _| {})?;
         report(&format!("{name} decode, forward, cache"), images.len(), start);

@@ -88,11 +88,11 @@ pub struct EpochLoss {
 impl Lesson<'_> {
     /// What the network reads for some training images.
     fn input(&self, images: &[usize], network: &Network, epoch: u32) -> Input {
-        let device = network.params.device();
+        let (tokens, device) = (network.reads_tokens(), network.params.device());
         if self.recipe.augment == Augment::None {
-            return self.source.input(images, network.reads_tokens(), device);
+            return self.source.input(images, tokens, device);
         }
-        self.source.varied(images, self.sides, self.recipe.augment, (self.seed, epoch), device)
+        self.source.varied(images, self.sides, self.recipe.augment, (self.seed, epoch), tokens, device)
     }
 }
 

@@ -116,15 +116,15 @@ impl<'a> Setting<'a> {
             return Err(TrainError::Spec(reason));
         }
         let weights = open_weights(spec)?;
-        let images = [training.clone(), validation.clone()].concat();
-        let source = Source::open(&spec.cache, design, &weights, &images, emit)?;
-        let places = (training.len()..images.len()).collect();
+        let (images, augment) = ((&training[..], &validation[..]), spec.blueprint.recipe.augment);
+        let source = Source::open(&spec.cache, design, &weights, images, augment, emit)?;
+        let places = (training.len()..training.len() + validation.len()).collect();
         let encode = |caption: &String| vocabulary.encode(caption, design.target.max_words);
         let references = training
             .iter()
             .map(|image| image.captions.iter().map(encode).filter(|words| !words.is_empty()).collect())
             .collect();
-        let sides = match spec.blueprint.recipe.augment {
+        let sides = match augment {
             Augment::None => Vec::new(),
             _ => training.iter().map(|image| names_a_side(&image.captions)).collect(),
         };

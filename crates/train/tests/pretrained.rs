@@ -7,7 +7,7 @@ use burn::tensor::{Device, Tensor, TensorData};
 use capwright_backbones::{Library, find};
 use capwright_blueprint::{Checked, Graph, Param, TUNED, Target, parse};
 use capwright_caption_data::{Dataset, Split};
-use capwright_study::WeightsFile;
+use capwright_study::{TrialEvent, WeightsFile};
 use capwright_train::decoder::CaptionBatch;
 use capwright_train::vision::weights::Tensor32;
 use capwright_train::vision::{FrozenNet, Weights};
@@ -229,6 +229,48 @@ fn backbones_beside_each_other_caption_as_they_were_scored_in_either_order() {
     spec.weights.truncate(1);
     let error = run_trial(&spec, &design, &mut |_| ()).unwrap_err();
     assert!(error.to_string().contains("mobilenet_v2"), "{error}");
+}
+
+#[test]
+fn images_of_frozen_backbones_are_varied() {
+    let root = tempfile::tempdir().unwrap();
+    let (one, two) = (file("mobilenet_v2", root.path()), file("resnet18", root.path()));
+    let mobile = r#""backbone": "mobilenet_v2", "cut": "s32""#;
+    let tuned = format!(r#"{mobile}, "tune": "last_stage""#);
+    let beside = format!(r#"{mobile}, "beside": {{"backbone": "resnet18", "cut": "s32"}}"#);
+    let flip_crop = r#", "augment": "flip_crop""#;
+    // Images of the scenes: 24 for training, 6 for validation.
+    for (name, source, recipe, total) in [
+        ("plain", mobile, "", 30),
+        ("flip", mobile, r#", "augment": "flip""#, 30 + 24),
+        ("varied", mobile, flip_crop, 30 + 3 * 24),
+        ("again", mobile, flip_crop, 30 + 3 * 24),
+        ("tuned", &tuned, flip_crop, 30 + 3 * 24),
+        ("beside", &beside, flip_crop, 2 * (30 + 3 * 24)),
+    ] {
+        let weights = if name == "beside" { vec![one.clone(), two.clone()] } else { vec![one.clone()] };
+        let text = blueprint(source, recipe);
+        let (spec, design) = common::spec_of(&text, &Library::default(), weights, root.path(), name, 2);
+        let mut heard = Vec::new();
+        let result = run_trial(&spec, &design, &mut |event| {
+            if let TrialEvent::Features { done, total } = event {
+                heard.push((done, total));
+            }
+        })
+        .unwrap();
+        assert!(heard.is_sorted() && heard.last() == Some(&(total, total)), "{name}: {heard:?}");
+        if ["flip", "varied", "again"].contains(&name) {
+            assert_eq!(heard[0], (30, total), "{name}: images as they are are there from the first trial");
+        }
+        let images: Vec<_> = Dataset::load(&spec.data).unwrap().records(Split::Val).cloned().collect();
+        let folder = spec.out.join(&result.model);
+        let found = Captioner::load(&folder).unwrap().evaluate(&images, spec.decoding).unwrap();
+        assert_eq!(found.scores, result.scores, "{name}: validated on images as they are");
+    }
+    let weights =
+        |name: &str| std::fs::read(root.path().join(name).join("model/weights.safetensors")).unwrap();
+    assert!(weights("varied") == weights("again"), "the same images in each run");
+    assert!(weights("varied") != weights("plain") && weights("varied") != weights("flip"));
 }
 
 #[test]

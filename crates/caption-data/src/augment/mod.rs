@@ -122,6 +122,17 @@ impl Augment {
     }
 }
 
+/// The mirror image of `side` x `side` pixels, rows of RGB (HWC): left and right changed places.
+///
+/// # Errors
+/// As [`Augment::apply`].
+pub fn mirrored(image: &[u8], side: u32) -> Result<Vec<u8>, ImageError> {
+    let pixels = RgbView::square(image, side)?.pixels.to_vec();
+    let mut image = RgbImage { width: side, height: side, pixels };
+    pixels::flip(&mut image);
+    Ok(image.pixels)
+}
+
 /// A range cut to 0..=`most`; what is no number counts as 0.
 fn within(value: f64, most: f64) -> f64 {
     if value > 0.0 { value.min(most) } else { 0.0 }
@@ -261,10 +272,15 @@ mod tests {
         for place in 0..20 {
             let free = both.apply(&image, 40, false, (1, 1, place)).unwrap();
             let kept = both.apply(&image, 40, true, (1, 1, place)).unwrap();
-            let mut mirrored = RgbImage { width: 40, height: 40, pixels: kept.clone() };
-            pixels::flip(&mut mirrored);
-            assert!(free == kept || free == mirrored.pixels, "image {place}");
+            assert!(free == kept || free == mirrored(&kept, 40).unwrap(), "image {place}");
         }
+    }
+
+    #[test]
+    fn a_mirror_image_has_its_rows_turned_round() {
+        let image: Vec<u8> = (0..12).collect();
+        assert_eq!(mirrored(&image, 2).unwrap(), [3, 4, 5, 0, 1, 2, 9, 10, 11, 6, 7, 8]);
+        assert!(matches!(mirrored(&image, 3), Err(ImageError::Damaged(_))));
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! Features of a frozen backbone, computed once for each image and kept on disk for all trials.
+//! Features of a frozen backbone, computed once for each variant of an image and kept on disk for all trials.
 //!
 //! An item is token-major, `[tokens, c]` in 16-bit floats, tokens row by row: that is what the bridge reads, and a
 //! mean over tokens or a choice of tokens touches contiguous memory. ReLU6 features lie in 0..=6, where 16 bits keep
@@ -6,10 +6,11 @@
 
 use super::chunks::{self, CacheError, ChunkStore, Chunks};
 use super::frozen::FrozenNet;
+use super::variants::Variant;
 use burn::tensor::{Device, Tensor, TensorData};
 use capwright_blueprint::Shape;
 use capwright_blueprint::language::Cut;
-use capwright_caption_data::{ImageRecord, Preprocess};
+use capwright_caption_data::{DataError, ImageRecord, Preprocess};
 use half::f16;
 use half::slice::HalfFloatSliceExt;
 use rayon::prelude::*;
@@ -35,6 +36,8 @@ pub struct FeatureSpec {
     pub side: usize,
     /// Image size and pixel normalisation.
     pub preprocess: Preprocess,
+    /// How the images are shown.
+    pub variant: Variant,
 }
 
 /// Opens or fills feature caches; see [`FeatureCache::open_or_compute`].
@@ -44,7 +47,8 @@ pub struct FeatureCache;
 /// Features of a list of images, mapped into memory.
 #[derive(Debug)]
 pub struct Features {
-    chunks: Chunks,
+    /// One list after the other.
+    lists: Vec<Chunks>,
     shape: Shape,
 }
 
@@ -57,7 +61,9 @@ impl FeatureSpec {
         let (rule, backbone) = (format!("{:?} {:?}", p.framing, p.filter), self.backbone.as_bytes());
         let head =
             [VERSION, rule.as_bytes(), self.weights_sha256.as_bytes(), backbone, &cut[..], &size, &norm];
-        chunks::key(head.into_iter().chain(images.iter().map(|i| &i.sha256[..])))
+        let variant = self.variant.key();
+        let parts = variant.iter().map(String::as_bytes).chain(head);
+        chunks::key(parts.chain(images.iter().map(|i| &i.sha256[..])))
     }
 }
 
@@ -89,7 +95,7 @@ impl FeatureCache {
                 let mut count = 0;
                 for group in images[range].chunks(GROUP) {
                     let maps: Result<Vec<Vec<u8>>, CacheError> =
-                        group.par_iter().map(|image| compute(image, &spec.preprocess, net)).collect();
+                        group.par_iter().map(|image| compute(image, spec, net)).collect();
                     maps?.iter().for_each(|map| out.extend_from_slice(map));
                     count += group.len();
                     done(count);
@@ -98,14 +104,20 @@ impl FeatureCache {
             },
             progress,
         )?;
-        Ok(Features { chunks, shape })
+        Ok(Features { lists: vec![chunks], shape })
     }
 }
 
 /// Features of one image as they are stored.
-fn compute(image: &ImageRecord, preprocess: &Preprocess, net: &FrozenNet) -> Result<Vec<u8>, CacheError> {
+fn compute(image: &ImageRecord, spec: &FeatureSpec, net: &FrozenNet) -> Result<Vec<u8>, CacheError> {
+    let preprocess = &spec.preprocess;
     let mut pixels = vec![0.0; preprocess.numel()];
-    preprocess.load_chw(&image.path, &mut pixels)?;
+    let whole = preprocess.load_rgb(&image.path)?;
+    let shown = spec
+        .variant
+        .apply(&whole, preprocess.size, &image.sha256)
+        .map_err(|source| DataError::Image { path: image.path.clone(), source })?;
+    preprocess.to_chw(&shown, &mut pixels);
     let map = net.forward_image(&pixels);
     let mut tokens = vec![0.0; map.len()];
     let (c, cells) = (net.output_shape().c, net.output_shape().h * net.output_shape().w);
@@ -125,12 +137,32 @@ fn transpose(from: &[f32], to: &mut [f32], rows: usize, columns: usize) {
 impl Features {
     /// Number of images.
     pub fn len(&self) -> usize {
-        self.chunks.len()
+        self.lists.iter().map(Chunks::len).sum()
     }
 
     /// Whether there is no image.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
+    }
+
+    /// These, and behind them those of another list: images of that list have their places from [`Features::len`] on.
+    ///
+    /// # Panics
+    /// For features of another shape: a bug of the caller.
+    pub(crate) fn followed_by(mut self, others: Self) -> Self {
+        assert_eq!(self.shape, others.shape, "features of one backbone have one shape");
+        self.lists.extend(others.lists);
+        self
+    }
+
+    fn item(&self, mut i: usize) -> &[u8] {
+        for list in &self.lists {
+            if i < list.len() {
+                return list.item(i);
+            }
+            i -= list.len();
+        }
+        panic!("an image outside the list of {}", self.len())
     }
 
     /// Shape of the feature map of one image.
@@ -147,7 +179,7 @@ impl Features {
         let mut all = vec![0.0; images.len() * n];
         let mut halves = vec![f16::ZERO; n];
         for (i, out) in images.iter().zip(all.chunks_exact_mut(n.max(1))) {
-            let (pairs, _) = self.chunks.item(*i).as_chunks::<2>();
+            let (pairs, _) = self.item(*i).as_chunks::<2>();
             halves.iter_mut().zip(pairs).for_each(|(h, b)| *h = f16::from_le_bytes(*b));
             halves.convert_to_f32_slice(out);
         }
@@ -178,14 +210,15 @@ impl Features {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use super::super::weights::{Tensor32, Weights};
     use super::*;
+    use capwright_blueprint::language::Augment;
     use capwright_blueprint::{Conv, Graph, Op, Padding};
-    use capwright_caption_data::{Dataset, SceneOptions, make_scenes};
+    use capwright_caption_data::{Dataset, SceneOptions, make_scenes, mirrored};
 
     /// One pixel of each quarter of the image, each colour times its number.
-    fn net() -> FrozenNet {
+    pub(crate) fn net() -> FrozenNet {
         let mut graph = Graph::new(Shape::new(3, 32, 32));
         let padding = Padding::symmetric(0);
         let conv =
@@ -195,7 +228,7 @@ mod tests {
         FrozenNet::load(&graph, &Weights::from_tensors([("tap.weight".into(), weight)])).unwrap()
     }
 
-    fn spec() -> FeatureSpec {
+    pub(crate) fn spec() -> FeatureSpec {
         let preprocess = Preprocess::new(32, [0.0; 3], [1.0; 3]);
         FeatureSpec {
             weights_sha256: "ab".into(),
@@ -204,7 +237,17 @@ mod tests {
             cuts: 1,
             side: 2,
             preprocess,
+            variant: Variant::PLAIN,
         }
+    }
+
+    /// Features of one image under a variant, by the network itself.
+    pub(crate) fn by_hand(image: &ImageRecord, variant: Variant) -> Vec<f32> {
+        let preprocess = spec().preprocess;
+        let whole = preprocess.load_rgb(&image.path).unwrap();
+        let mut pixels = vec![0.0; preprocess.numel()];
+        preprocess.to_chw(&variant.apply(&whole, 32, &image.sha256).unwrap(), &mut pixels);
+        net().forward_image(&pixels).into_iter().map(|x| f16::from_f32(x).to_f32()).collect()
     }
 
     #[test]
@@ -237,6 +280,49 @@ mod tests {
         let other = FeatureSpec { weights_sha256: "ac".into(), ..spec.clone() };
         assert_eq!(open(images, &other).1.first(), Some(&(0, 6)), "other weights, other features");
         assert_eq!(open(&images[1..], &spec).1.first(), Some(&(0, 5)), "other images, other features");
+    }
+
+    #[test]
+    fn variants_have_features_and_caches_of_their_own() {
+        let dir = tempfile::tempdir().unwrap();
+        let options = SceneOptions { train: 4, val: 1, test: 1, size: 32, seed: 1 };
+        make_scenes(dir.path().join("data"), &options).unwrap();
+        let data = Dataset::load(dir.path().join("data")).unwrap();
+        let images = data.images();
+        let open = |variant| {
+            let spec = FeatureSpec { variant, ..spec() };
+            FeatureCache::open_or_compute(dir.path(), &spec, images, &net(), &mut |_, _| {}).unwrap()
+        };
+        let all: Vec<Features> = Variant::of(Augment::FlipCrop).map(open).collect();
+        for (variant, features) in Variant::of(Augment::FlipCrop).zip(&all) {
+            for (i, image) in images.iter().enumerate() {
+                assert_eq!(features.batch(&[i]), by_hand(image, variant), "{variant:?} of image {i}");
+            }
+        }
+        let mut pixels = vec![0.0; spec().preprocess.numel()];
+        let whole = spec().preprocess.load_rgb(&images[0].path).unwrap();
+        spec().preprocess.to_chw(&mirrored(&whole, 32).unwrap(), &mut pixels);
+        let wanted: Vec<f32> =
+            net().forward_image(&pixels).iter().map(|x| f16::from_f32(*x).to_f32()).collect();
+        assert_eq!(all[1].batch(&[0]), wanted);
+        let folders = std::fs::read_dir(dir.path()).unwrap().count() - 1;
+        assert_eq!(folders, 4, "one cache each");
+        let [plain, mirrored] = [Variant::PLAIN, Variant::of(Augment::Flip).last().unwrap()].map(open);
+        let both = plain.followed_by(mirrored);
+        assert_eq!(both.len(), 12);
+        assert_eq!(both.tokens(&[7, 1]), [all[1].tokens(&[1]), all[0].tokens(&[1])].concat());
+    }
+
+    /// The key as the first version with this number made it: caches that lie on disk stay in use.
+    #[test]
+    fn features_of_images_as_they_are_keep_their_key() {
+        let dir = tempfile::tempdir().unwrap();
+        let options = SceneOptions { train: 1, val: 1, test: 1, size: 32, seed: 1 };
+        make_scenes(dir.path().join("data"), &options).unwrap();
+        let mut image = Dataset::load(dir.path().join("data")).unwrap().images()[0].clone();
+        image.sha256 = [7; 32];
+        let key: String = spec().key(&[image]).iter().map(|b| format!("{b:02x}")).collect();
+        assert_eq!(key, "784bfd0b52d6e532ece847b16e36065ea1447101d605213de9425b8c106c0700");
     }
 
     #[test]

@@ -3,7 +3,8 @@
 //! * [`weights`] reads `.pth` and `.safetensors` files without executing anything.
 //! * [`frozen`] runs a frozen graph, batch norm folded into the convolutions, on the host.
 //! * [`network`] runs a trained graph on burn, with gradients.
-//! * [`features`] keeps the frozen part's features on disk, [`pixels`] the resized images, both shared by processes.
+//! * [`features`] keeps the frozen part's features on disk, [`pixels`] the resized images, both shared by processes;
+//!   [`variants`] says how training images are varied.
 
 mod chunks;
 pub mod features;
@@ -15,6 +16,7 @@ mod parity;
 mod pickle;
 pub mod pixels;
 mod torch_file;
+pub mod variants;
 pub mod weights;
 
 pub use chunks::CacheError;
@@ -22,4 +24,5 @@ pub use features::{FeatureCache, FeatureSpec, Features};
 pub use frozen::FrozenNet;
 pub use network::{Stats, forward};
 pub use pixels::{PixelCache, Pixels};
+pub use variants::Variant;
 pub use weights::{Weights, WeightsError};
