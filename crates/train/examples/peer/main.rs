@@ -1,0 +1,142 @@
+//! This side of the comparison with PyTorch: `benches/peer/run.py` runs both and prints the ratios.
+//!
+//! `peer step|greedy|beam|features DESIGN [ROUNDS]`, or `peer epoch DATA WORK [STEPS]`: one JSON object with the processor
+//! time of each round in seconds (of an image for features, of a step for training, of 32 images for decoding), wall
+//! time, and memory in kibibytes.
+#![recursion_limit = "256"]
+
+mod designs;
+mod epoch;
+mod process;
+
+use burn::tensor::{Device, Tensor, TensorData};
+use capwright_backbones::find;
+use capwright_blueprint::language::Cut;
+use capwright_blueprint::{Checked, Design};
+use capwright_caption_data::Vocabulary;
+use capwright_contract::Decoding;
+use capwright_fetch::Cache;
+use capwright_train::decoder::CaptionBatch;
+use capwright_train::learner::Learner;
+use capwright_train::vision::{FrozenNet, Weights};
+use capwright_train::{Dropout, Input, Network, Teaching};
+use designs::{IMAGES, VOCAB, WORDS, design};
+use process::{kibibytes, processor_seconds};
+use std::error::Error;
+use std::path::Path;
+use std::time::Instant;
+
+/// References of an image, and their words.
+const REFERENCES: (usize, usize) = (5, 12);
+
+/// Images decoded at once.
+const DECODED: usize = 32;
+
+/// What is measured.
+struct Times {
+    /// Processor time of each round.
+    seconds: Vec<f64>,
+    /// Wall time of each round.
+    wall: Vec<f64>,
+    /// Loss of the last step, in nats a word.
+    loss: f64,
+    /// Most anonymous memory that was seen, in kibibytes.
+    anonymous: u64,
+}
+
+fn main() -> Result<(), Box<dyn Error>> {
+    let args: Vec<String> = std::env::args().skip(1).collect();
+    let args: Vec<&str> = args.iter().map(String::as_str).collect();
+    let number = |at: usize, otherwise: usize| args.get(at).map_or(Ok(otherwise), |n| n.parse());
+    let times = match args[..] {
+        ["epoch", data, work, ..] => epoch::epoch(Path::new(data), Path::new(work), number(3, 25)?)?,
+        ["step", name, ..] => steps(&design(name, VOCAB)?, number(2, 8)?),
+        ["greedy", name, ..] => decoding(design(name, VOCAB)?.design(), 1, number(2, 8)?),
+        ["beam", name, ..] => decoding(design(name, VOCAB)?.design(), 3, number(2, 8)?),
+        ["features", name, ..] => features(name, number(2, 60)?)?,
+        _ => return Err("give step, greedy, beam or features with a design, or epoch DATA WORK".into()),
+    };
+    let Times { seconds, wall, loss, anonymous } = times;
+    let peak = kibibytes("VmHWM");
+    let told = serde_json::json!({ "seconds": seconds, "wall": wall, "loss": loss, "peak": peak, "anonymous": anonymous });
+    println!("{told}");
+    Ok(())
+}
+
+/// Times rounds of something, after two that are not counted.
+fn timed(rounds: usize, mut round: impl FnMut() -> f64) -> Times {
+    let mut times = Times { seconds: Vec::new(), wall: Vec::new(), loss: 0.0, anonymous: 0 };
+    for i in 0..rounds + 2 {
+        let (start, wall) = (processor_seconds(), Instant::now());
+        times.loss = round();
+        if i >= 2 {
+            times.seconds.push(processor_seconds() - start);
+            times.wall.push(wall.elapsed().as_secs_f64());
+        }
+        times.anonymous = times.anonymous.max(kibibytes("RssAnon"));
+    }
+    times
+}
+
+/// Values that look like features or pixels.
+fn values(n: usize) -> Vec<f32> {
+    (0..n).map(|i| ((i * 31 % 1009) as f32 / 1009.0).powi(2)).collect()
+}
+
+/// What a network reads for `images` images, apart from the copy that each call takes.
+fn input(design: &Design, images: usize, device: &Device) -> impl Fn() -> Input + use<> {
+    let (tokens, channels) = (design.bridge.input.h * design.bridge.input.w, design.bridge.input.c);
+    let (frozen, side) = (!design.frozen.is_empty(), design.image_size);
+    let data = if frozen {
+        TensorData::new(values(images * tokens * channels), [images * tokens, channels])
+    } else {
+        TensorData::new(values(images * 3 * side * side), [images * 3, side * side])
+    };
+    let tensor = Tensor::<2>::from_data(data, device);
+    move || match frozen {
+        true => Input::Tokens(tensor.clone().reshape([images, tokens, channels])),
+        false => Input::Map(tensor.clone().reshape([images, 3, side, side])),
+    }
+}
+
+/// Steps of training: forward, backward, clipping, AdamW.
+fn steps(checked: &Checked, rounds: usize) -> Times {
+    let (design, recipe) = (checked.design(), &checked.blueprint().recipe);
+    let mut learner = Learner::new(design, recipe, 1, &Device::flex().autodiff());
+    let input = input(design, IMAGES, learner.network.params.device());
+    let (references, words) = REFERENCES;
+    let caption = |i: usize| (0..words).map(|t| (4 + (i * 131 + t * 17) % (VOCAB - 4)) as u32).collect();
+    let all: Vec<Vec<Vec<u32>>> =
+        (0..IMAGES).map(|image| (0..references).map(|r| caption(image * references + r)).collect()).collect();
+    let batch = CaptionBatch::new(&all);
+    let mut teaching = Teaching::plain(recipe.label_smoothing.0 as f32, Dropout::seeded(1, 1));
+    timed(rounds, || {
+        let step = learner.network.step(input(), &batch, &mut teaching);
+        learner.step(&step.grads, 1e-3);
+        step.loss / step.words as f64
+    })
+}
+
+/// Captions of exactly [`WORDS`] words, from tokens.
+fn decoding(design: &Design, beam: usize, rounds: usize) -> Times {
+    let mut network = Network::new(design, 1, &Device::flex());
+    let input = input(design, DECODED, network.params.device());
+    let decoding = Decoding { min_words: WORDS, ..Decoding::of(beam, WORDS) };
+    timed(rounds, || {
+        let said = network.decode(input(), decoding);
+        assert!(said.len() == DECODED && said.iter().all(|words| words.len() == WORDS));
+        assert!(said.iter().flatten().all(|word| *word > Vocabulary::UNK));
+        0.0
+    })
+}
+
+/// The frozen backbone over one image at a time.
+fn features(name: &str, rounds: usize) -> Result<Times, Box<dyn Error>> {
+    let backbone = find(name).ok_or("the zoo has no such backbone")?;
+    let file = backbone.weights();
+    let weights = Weights::open(Cache::open_default()?.get(&file)?, file.sha256.as_str())?;
+    let built = backbone.graph(224)?;
+    let net = FrozenNet::load(&built.graph.cut(built.cuts[&Cut::S32]), &weights)?;
+    let pixels = values(3 * 224 * 224);
+    Ok(timed(rounds, || f64::from(net.forward_image(&pixels)[0])))
+}
