@@ -206,7 +206,7 @@ mod tests {
                 assert_eq!(one, another, "both parts see one variant");
                 let drawn = Variant::drawn(KIND, keeps[i], (4, epoch, i));
                 assert_eq!(one, by_hand(&training[i], drawn), "{drawn:?} of image {i}");
-                assert!(!keeps[i] || drawn.number() % 2 == 0, "image {i} keeps its sides");
+                assert!(!keeps[i] || drawn.number().is_multiple_of(2), "image {i} keeps its sides");
                 seen[drawn.number()] += 1;
             }
         }

@@ -32,7 +32,14 @@ pub fn epoch(data: &Path, work: &Path, steps: usize) -> Result<Times, Box<dyn Er
     let references: Vec<Vec<Vec<u32>>> =
         images[..used].iter().map(|image| image.captions.iter().map(encode).collect()).collect();
     let checked = design("lstm", vocabulary.len())?;
-    let source = Source::open(work, checked.design(), &weights()?, &images, &mut |_| {})?;
+    let source = Source::open(
+        work,
+        checked.design(),
+        &weights()?,
+        (&images, &[]),
+        capwright_blueprint::language::Augment::None,
+        &mut |_| {},
+    )?;
     drop(images);
     let order = batches(used, IMAGES, SEED, 1);
     let told = serde_json::json!({ "vocab": vocabulary.len(), "references": references, "batches": order });

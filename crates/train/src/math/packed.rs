@@ -229,9 +229,9 @@ mod x86 {
             unsafe {
                 let at = panel.as_ptr().add(column);
                 let b = [_mm256_loadu_ps(at), _mm256_loadu_ps(at.add(8))];
-                for i in 0..M {
-                    let x = _mm256_set1_ps(*a.get_unchecked(i).get_unchecked(p));
-                    acc[i] = [_mm256_fmadd_ps(x, b[0], acc[i][0]), _mm256_fmadd_ps(x, b[1], acc[i][1])];
+                for (acc, row) in acc.iter_mut().zip(a) {
+                    let x = _mm256_set1_ps(*row.get_unchecked(p));
+                    *acc = [_mm256_fmadd_ps(x, b[0], acc[0]), _mm256_fmadd_ps(x, b[1], acc[1])];
                 }
             }
         }
