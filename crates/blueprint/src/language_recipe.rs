@@ -26,10 +26,6 @@ menu! {
     BatchImages: u32 = [8, 16, 24, 32, 48, 64]
 }
 menu! {
-    /// Batches whose gradients make one step.
-    Accumulation: u32 = [1, 2, 4, 8], else 1
-}
-menu! {
     /// Steps of the linear warm-up, in percent of all steps.
     WarmUp: u8 = [0, 1, 3, 5, 10], else 3
 }
@@ -119,9 +115,6 @@ pub struct Recipe {
     pub clip: ClipNorm,
     /// Images in a batch.
     pub batch: BatchImages,
-    /// Batches whose gradients make one step, as one batch of all their images would; 1 where left out.
-    #[serde(default, skip_serializing_if = "is_default")]
-    pub accumulate: Accumulation,
     /// How gradients become steps; AdamW where left out.
     #[serde(default, skip_serializing_if = "is_default")]
     pub optimizer: OptimizerKind,

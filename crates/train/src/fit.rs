@@ -111,7 +111,6 @@ struct At {
 struct Sums {
     loss: f64,
     norms: f64,
-    steps: u32,
     words: u64,
     rewards: f64,
     rate: f64,
@@ -166,45 +165,38 @@ pub fn train_epoch(
     let all = batches(lesson.references.len(), recipe.batch.0 as usize, seed, epoch);
     let total = all.len() as u64 * u64::from(lesson.epochs);
     let mut teaching = Teaching::of_epoch(recipe, seed, epoch);
-    let (mut sums, mut gathered) = (Sums::default(), None::<Step>);
-    let every = recipe.accumulate.0 as usize;
+    let mut sums = Sums::default();
     for (i, images) in all.iter().enumerate() {
         let diverged = |what| TrainError::Diverged { epoch, batch: i + 1, what };
         let at = At { epoch, done: u64::from(epoch - 1) * all.len() as u64 + i as u64, total };
         let start = Instant::now();
         let input = lesson.input(images, &learner.network, epoch);
         sums.input += start.elapsed();
-        if let Some(step) = lesson.step(&mut learner.network, input, images, &mut teaching, at, &mut sums) {
-            if !step.loss.is_finite() {
-                return Err(diverged("the loss"));
-            }
-            sums.loss += step.loss;
-            sums.words += step.words as u64;
-            tell(i + 1, all.len(), step.loss / step.words as f64);
-            match &mut gathered {
-                Some(sum) => sum.join(step),
-                empty => *empty = Some(step),
-            }
+        let network = &mut learner.network;
+        let Some(step) = lesson.step(network, input, images, &mut teaching, at, &mut sums) else {
+            continue;
+        };
+        if !step.loss.is_finite() {
+            return Err(diverged("the loss"));
         }
-        let whole = (i + 1) % every == 0 || i + 1 == all.len();
-        if let Some(step) = gathered.take_if(|_| whole) {
-            let start = Instant::now();
-            sums.rate = lesson.rate(at);
-            let norm = learner.step(&step.grads, sums.rate);
-            sums.update += start.elapsed();
-            if !norm.is_finite() {
-                return Err(diverged("the gradient norm"));
-            }
-            sums.norms += norm;
-            sums.steps += 1;
+        let start = Instant::now();
+        sums.rate = lesson.rate(at);
+        let norm = learner.step(&step.grads, sums.rate);
+        sums.update += start.elapsed();
+        if !norm.is_finite() {
+            return Err(diverged("the gradient norm"));
         }
+        sums.loss += step.loss;
+        sums.norms += norm;
+        sums.words += step.words as u64;
+        tell(i + 1, all.len(), step.loss / step.words as f64);
     }
-    let batches = all.len().max(1) as f64;
+    let steps = all.len().max(1) as f64;
     Ok(EpochLoss {
         loss: sums.loss / sums.words.max(1) as f64,
-        grad_norm: sums.norms / f64::from(sums.steps.max(1)),
+        grad_norm: sums.norms / steps,
         words: sums.words,
-        reward: lesson.critic.map(|_| sums.rewards / batches),
+        reward: lesson.critic.map(|_| sums.rewards / steps),
         rate: sums.rate,
         seconds: (sums.input.as_secs_f64(), sums.update.as_secs_f64()),
     })

@@ -41,15 +41,6 @@ pub struct Step {
     pub grads: Grads,
 }
 
-impl Step {
-    /// The step of both batches as one: gradients of the mean over the words of both.
-    pub(crate) fn join(&mut self, other: Self) {
-        self.words += other.words;
-        self.loss += other.loss;
-        self.grads.mix(&other.grads, other.words as f32 / self.words.max(1) as f32);
-    }
-}
-
 impl Network {
     /// A network with first values drawn from `seed`.
     pub fn new(design: &Design, seed: u64, device: &Device) -> Self {
@@ -216,30 +207,6 @@ mod tests {
         let trained = network.step(input(&device), &batch, &mut teaching);
         assert_ne!(network.stats, before);
         assert!((0..network.params.len()).all(|id| trained.grads.get(id).is_some()));
-    }
-
-    #[test]
-    fn two_batches_joined_make_the_step_of_one() {
-        let memory = |network: &Network| input(network.params.device());
-        let mut network = Network::new(&testing::design(), 1, &Device::flex().autodiff());
-        // Batch norm over two batches is not that of one: the encoder stays as it is.
-        let mut step = |captions: [Vec<Vec<u32>>; 2]| {
-            let mut teaching = Teaching::plain(0.1, Dropout::off());
-            teaching.encoder_frozen = true;
-            let input = memory(&network);
-            network.step(input, &CaptionBatch::new(&captions), &mut teaching)
-        };
-        let whole = step([vec![vec![4, 9, 5], vec![8]], vec![vec![7, 6]]]);
-        let mut joined = step([vec![vec![4, 9, 5], vec![8]], vec![]]);
-        joined.join(step([vec![], vec![vec![7, 6]]]));
-        assert_eq!(joined.words, whole.words);
-        assert!((joined.loss - whole.loss).abs() < 1e-4, "{} {}", joined.loss, whole.loss);
-        for (id, (name, ..)) in network.params.tensors().enumerate() {
-            let Some(wanted) = whole.grads.get(id) else { continue };
-            for (a, b) in joined.grads.get(id).unwrap().iter().zip(wanted) {
-                assert!((a - b).abs() < 1e-6 + 1e-4 * b.abs(), "{name}: {a} {b}");
-            }
-        }
     }
 
     #[test]

@@ -194,17 +194,6 @@ impl Grads {
         }
     }
 
-    /// `(1 - share)` of these and `share` of others; what has no gradient counts as zeros.
-    pub(crate) fn mix(&mut self, other: &Self, share: f32) {
-        for (sum, gradient) in self.0.iter_mut().zip(&other.0) {
-            if let Some(sum) = sum {
-                sum.iter_mut().for_each(|g| *g *= 1.0 - share);
-            }
-            let Some(gradient) = gradient else { continue };
-            math::add_scaled(sum.get_or_insert_with(|| vec![0.0; gradient.len()]), gradient, share);
-        }
-    }
-
     /// The gradient of a parameter by its place in [`Params`].
     pub fn get(&self, id: usize) -> Option<&[f32]> {
         self.0[id].as_deref()
