@@ -68,6 +68,9 @@ def compare(line, args):
         turns["ours"].append(measured(ours, threads))
         turns["plain"].append(measured(theirs, threads))
         turns["keeping"].append(measured(theirs, {**threads, **KEEPING}))
+    sizes = {turn.get("learned", 0) for of_side in turns.values() for turn in of_side}
+    if len(sizes) > 1:
+        sys.exit(f"{line}: the two sides do not have the same network: {sizes} learned values")
     return turns
 
 
