@@ -9,7 +9,7 @@ import torch
 from torch.nn import functional as F
 
 from models import BEGIN, END, Captioner
-from torch_side import kibibytes, learner
+from torch_side import kibibytes, learned, learner
 
 CHUNK, HEADER, TOKENS, CHANNELS = 256, 64, 49, 1280
 
@@ -56,4 +56,4 @@ def epoch(work, steps):
         losses.append(update(F.cross_entropy(model.decoder.out(hidden), targets, label_smoothing=0.1)))
         anonymous = max(anonymous, kibibytes("RssAnon"))
     seconds, wall = (time.process_time() - start) / len(losses), (time.perf_counter() - wall) / len(losses)
-    return {"seconds": [seconds], "wall": [wall], "anonymous": anonymous, "loss": losses[-1]}
+    return {"seconds": [seconds], "wall": [wall], "anonymous": anonymous, "loss": sum(losses) / len(losses), **learned(model)}

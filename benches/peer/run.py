@@ -1,7 +1,7 @@
 """Both sides of the comparison with PyTorch, in turn, and a table of ratios in processor time.
 
     cargo build --release -p capwright-train --example peer
-    python benches/peer/run.py [LINES] [--data FLICKR8K --work FOLDER] [--turns 3] [--rounds 8] [--threads 1]
+    python benches/peer/run.py [LINES] [--data FLICKR8K --work FOLDER] [--turns 3] [--rounds 6] [--threads 1]
 
 LINES: names from the table below, or their beginnings; all of them where none is given. torch 2.x and torchvision, in any
 environment of its own. The two sides take turns; each number is the median over the turns of a turn's median round.
@@ -68,6 +68,9 @@ def compare(line, args):
         turns["ours"].append(measured(ours, threads))
         turns["plain"].append(measured(theirs, threads))
         turns["keeping"].append(measured(theirs, {**threads, **KEEPING}))
+    sizes = {turn.get("learned", 0) for of_side in turns.values() for turn in of_side}
+    if len(sizes) > 1:
+        sys.exit(f"{line}: the two sides do not have the same network: {sizes} learned values")
     return turns
 
 
@@ -102,7 +105,7 @@ def main():
     parser.add_argument("--work", help="folder for its cached features (750 MB)")
     parser.add_argument("--steps", type=int, default=25, help="steps of the epoch, of 250")
     parser.add_argument("--turns", type=int, default=3)
-    parser.add_argument("--rounds", type=int, default=8)
+    parser.add_argument("--rounds", type=int, default=6)
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--program", default=HERE.parents[1] / "target/release/examples/peer")
     args = parser.parse_args()

@@ -51,6 +51,10 @@ def learner(model):
     return step
 
 
+def learned(model):
+    return {"learned": sum(p.numel() for p in model.parameters())}
+
+
 def inputs(name, images):
     frozen = name in ("lstm", "gru", "transformer")
     return torch.rand(images, 49, 1280) ** 2 if frozen else torch.rand(images, 3, 96, 96) ** 2
@@ -61,7 +65,7 @@ def steps(name, rounds):
     update, x = learner(model), inputs(name, IMAGES)
     words = torch.randint(4, VOCAB, (IMAGES * REFS, WORDS + 1))
     targets = torch.randint(4, VOCAB, (IMAGES * REFS, WORDS + 1))
-    return timed(rounds, lambda: update(model.loss(x, words, targets)))
+    return {**timed(rounds, lambda: update(model.loss(x, words, targets))), **learned(model)}
 
 
 def decoded(name, beam, rounds):
@@ -78,7 +82,7 @@ def decoded(name, beam, rounds):
             said = beam_search(model.decoder, memory, beam, LONGEST, LONGEST)
         assert said.shape == (DECODED, LONGEST) and (said > 3).all()
 
-    return timed(rounds, run)
+    return {**timed(rounds, run), **learned(model)}
 
 
 def features(tuned, rounds):

@@ -55,7 +55,8 @@ pub fn epoch(data: &Path, work: &Path, steps: usize) -> Result<Times, Box<dyn Er
     let trained = train_epoch(&mut learner, &lesson, 1, &mut tell)?;
     let seconds = vec![(processor_seconds() - start) / order.len() as f64];
     let wall = vec![wall.elapsed().as_secs_f64() / order.len() as f64];
-    Ok(Times { seconds, wall, loss: trained.loss, anonymous })
+    let learned = learner.network.params.elements();
+    Ok(Times { seconds, wall, loss: trained.loss, anonymous, learned })
 }
 
 fn weights() -> Result<BTreeMap<String, Weights>, Box<dyn Error>> {

@@ -42,6 +42,8 @@ struct Times {
     loss: f64,
     /// Most anonymous memory that was seen, in kibibytes.
     anonymous: u64,
+    /// Learned values of the network, which both sides must have alike; 0 for a frozen backbone.
+    learned: u64,
 }
 
 fn main() -> Result<(), Box<dyn Error>> {
@@ -56,16 +58,16 @@ fn main() -> Result<(), Box<dyn Error>> {
         ["features", name, ..] => features(name, number(2, 60)?)?,
         _ => return Err("give step, greedy, beam or features with a design, or epoch DATA WORK".into()),
     };
-    let Times { seconds, wall, loss, anonymous } = times;
+    let Times { seconds, wall, loss, anonymous, learned } = times;
     let peak = kibibytes("VmHWM");
-    let told = serde_json::json!({ "seconds": seconds, "wall": wall, "loss": loss, "peak": peak, "anonymous": anonymous });
+    let told = serde_json::json!({ "seconds": seconds, "wall": wall, "loss": loss, "peak": peak, "anonymous": anonymous, "learned": learned });
     println!("{told}");
     Ok(())
 }
 
 /// Times rounds of something, after two that are not counted.
 fn timed(rounds: usize, mut round: impl FnMut() -> f64) -> Times {
-    let mut times = Times { seconds: Vec::new(), wall: Vec::new(), loss: 0.0, anonymous: 0 };
+    let mut times = Times { seconds: Vec::new(), wall: Vec::new(), loss: 0.0, anonymous: 0, learned: 0 };
     for i in 0..rounds + 2 {
         let (start, wall) = (processor_seconds(), Instant::now());
         times.loss = round();
@@ -110,11 +112,13 @@ fn steps(checked: &Checked, rounds: usize) -> Times {
         (0..IMAGES).map(|image| (0..references).map(|r| caption(image * references + r)).collect()).collect();
     let batch = CaptionBatch::new(&all);
     let mut teaching = Teaching::plain(recipe.label_smoothing.0 as f32, Dropout::seeded(1, 1));
-    timed(rounds, || {
+    let learned = learner.network.params.elements();
+    let times = timed(rounds, || {
         let step = learner.network.step(input(), &batch, &mut teaching);
         learner.step(&step.grads, 1e-3);
         step.loss / step.words as f64
-    })
+    });
+    Times { learned, ..times }
 }
 
 /// Captions of exactly [`WORDS`] words, from tokens.
@@ -122,12 +126,14 @@ fn decoding(design: &Design, beam: usize, rounds: usize) -> Times {
     let mut network = Network::new(design, 1, &Device::flex());
     let input = input(design, DECODED, network.params.device());
     let decoding = Decoding { min_words: WORDS, ..Decoding::of(beam, WORDS) };
-    timed(rounds, || {
+    let learned = network.params.elements();
+    let times = timed(rounds, || {
         let said = network.decode(input(), decoding);
         assert!(said.len() == DECODED && said.iter().all(|words| words.len() == WORDS));
         assert!(said.iter().flatten().all(|word| *word > Vocabulary::UNK));
         0.0
-    })
+    });
+    Times { learned, ..times }
 }
 
 /// The frozen backbone over one image at a time.
