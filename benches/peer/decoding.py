@@ -8,7 +8,7 @@ from models import BEGIN, END, Recurrent
 class RecurrentState:
     """Keys and memory of each image; states of each row."""
 
-    def __init__(self, decoder, memory, rows, steps):
+    def __init__(self, decoder, memory, steps):
         self.decoder, self.memory = decoder, memory
         self.keys, self.state = decoder.start(memory, 1)
 
@@ -24,7 +24,7 @@ class RecurrentState:
 class TransformerState:
     """Projected memory of each image; keys and values of the words of each row."""
 
-    def __init__(self, decoder, memory, rows, steps):
+    def __init__(self, decoder, memory, steps):
         self.decoder = decoder
         self.seen = [layer.memory(memory) for layer in decoder.layers]
         heads = decoder.layers[0].heads
@@ -44,13 +44,13 @@ class TransformerState:
         self.cache = cache
 
 
-def start(decoder, memory, rows, steps):
-    return (RecurrentState if isinstance(decoder, Recurrent) else TransformerState)(decoder, memory, rows, steps)
+def start(decoder, memory, steps):
+    return (RecurrentState if isinstance(decoder, Recurrent) else TransformerState)(decoder, memory, steps)
 
 
 @torch.inference_mode()
 def greedy(decoder, memory, least, most):
-    state = start(decoder, memory, 1, most)
+    state = start(decoder, memory, most)
     words, said = torch.full((len(memory),), BEGIN), []
     for t in range(most):
         logits = state.step(words, t)
@@ -66,7 +66,7 @@ def greedy(decoder, memory, least, most):
 def beam_search(decoder, memory, beam, least, most):
     """Best hypothesis of each image by mean log-probability; one that has said END goes on with padding at no cost."""
     images = len(memory)
-    state = start(decoder, memory, beam, most)
+    state = start(decoder, memory, most)
     words, said = torch.full((images,), BEGIN), torch.empty((images, 1, 0), dtype=torch.long)
     scores, done = torch.zeros(images, 1), torch.zeros(images, 1, dtype=torch.bool)
     first = torch.arange(images).unsqueeze(1)

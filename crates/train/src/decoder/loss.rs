@@ -28,11 +28,12 @@ pub(crate) fn vocabulary_loss(
     let (mut d_weight, mut d_bias) = (vec![0.0; weight.len()], vec![0.0; vocab]);
     let mut dx = vec![0.0; x.len()];
     let mut logits = vec![0.0; BLOCK.min(targets.len()) * vocab];
-    let (w, factor, mut loss) = (View::new(weight, width), 1.0 / targets.len() as f32, 0.0);
+    let (w, packed) = (View::new(weight, width), params.packed(name));
+    let (factor, mut loss) = (1.0 / targets.len() as f32, 0.0);
     let blocks = x.chunks(BLOCK * width).zip(dx.chunks_mut(BLOCK * width)).zip(targets.chunks(BLOCK));
     for (i, ((x, dx), targets)) in blocks.enumerate() {
         let logits = &mut logits[..targets.len() * vocab];
-        gemm_packed(logits, View::new(x, width), (params.packed(name), 0), false);
+        gemm_packed(logits, View::new(x, width), (packed, 0), false);
         math::add_bias(logits, bias);
         for (row, target) in logits.chunks_exact_mut(vocab).zip(targets) {
             let weight = target.advantage.unwrap_or(1.0);
