@@ -4,7 +4,7 @@
 //! graph, the bridge and the Transformer ask for tensors, which are made once a step and kept until it changes.
 
 use crate::error::TrainError;
-use crate::math::{self, Packed};
+use crate::math::{self, Packed, View};
 use crate::store;
 use burn::tensor::{Device, Gradients, Tensor, TensorData};
 use capwright_blueprint::Param;
@@ -142,7 +142,7 @@ impl Params {
     pub(crate) fn packed(&self, name: &str) -> &Packed {
         let entry = &self.entries[self.id(name)];
         let inputs = entry.shape.last().copied().unwrap_or(1);
-        entry.packed.get_or_init(|| Packed::transposed(&entry.values, inputs))
+        entry.packed.get_or_init(|| Packed::new(View::new(&entry.values, inputs).t()))
     }
 
     /// Whether there is a parameter of that name.

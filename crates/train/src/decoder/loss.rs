@@ -28,7 +28,7 @@ pub(crate) fn vocabulary_loss(
     let (mut d_weight, mut d_bias) = (vec![0.0; weight.len()], vec![0.0; vocab]);
     let mut dx = vec![0.0; x.len()];
     let mut logits = vec![0.0; BLOCK.min(targets.len()) * vocab];
-    let (w, packed) = (View::new(weight, width), params.packed(name));
+    let (back, packed) = (Packed::new(View::new(weight, width)), params.packed(name));
     let (factor, mut loss) = (1.0 / targets.len() as f32, 0.0);
     let blocks = x.chunks(BLOCK * width).zip(dx.chunks_mut(BLOCK * width)).zip(targets.chunks(BLOCK));
     for (i, ((x, dx), targets)) in blocks.enumerate() {
@@ -43,7 +43,7 @@ pub(crate) fn vocabulary_loss(
             let nats = math::cross_entropy(row, target.word as usize, smoothing, factor * weight);
             loss += f64::from(weight * nats);
         }
-        gemm(dx, View::new(logits, vocab), w, false);
+        gemm_packed(dx, View::new(logits, vocab), (&back, 0), false);
         gemm(&mut d_weight, View::new(logits, vocab).t(), View::new(x, width), i > 0);
         math::column_sums(&mut d_bias, logits);
     }

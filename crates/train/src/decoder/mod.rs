@@ -12,6 +12,7 @@ mod session;
 #[cfg(test)]
 pub(crate) mod tests;
 mod transformer;
+mod transformer_back;
 mod transformer_step;
 mod unrolled;
 
@@ -55,7 +56,8 @@ pub fn train(
             Recurrent { spec, params, dim }.train(&encoded, batch, smoothing, dropout)
         }
         DecoderSpec::Transformer(spec) => {
-            transformer::train(spec, params, leaf(memory), batch, smoothing, dropout)
+            let memory: Vec<f32> = memory.try_into_vec().expect("memory is f32");
+            transformer_back::train(spec, params, (&memory, tokens), batch, smoothing, dropout)
         }
         DecoderSpec::Convolution(spec) => {
             convolution::train(spec, params, leaf(memory), batch, smoothing, dropout)

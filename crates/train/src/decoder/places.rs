@@ -19,13 +19,13 @@ pub(crate) fn rotary_angles(place: usize, width: usize) -> impl Iterator<Item = 
     (0..width / 2).map(move |i| (place as f64 * frequency(i, width)) as f32)
 }
 
-/// Turns each head of a query or key in place; value `i` of a head is paired with `i + width / 2`.
-pub(crate) fn turn(x: &mut [f32], place: usize, heads: usize) {
+/// Turns each head of a query or key in place, forwards (1) or back (-1); value `i` of a head is paired with `i + width / 2`.
+pub(crate) fn turn(x: &mut [f32], place: usize, heads: usize, direction: f32) {
     let width = x.len() / heads;
     for head in x.chunks_exact_mut(width) {
         let (a, b) = head.split_at_mut(width / 2);
         for ((a, b), angle) in a.iter_mut().zip(b).zip(rotary_angles(place, width)) {
-            let (sin, cos) = angle.sin_cos();
+            let (sin, cos) = (direction * angle).sin_cos();
             (*a, *b) = (*a * cos - *b * sin, *b * cos + *a * sin);
         }
     }

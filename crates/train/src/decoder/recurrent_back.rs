@@ -4,9 +4,17 @@ use super::Target;
 use super::loss::{linear_back, vocabulary_loss};
 use super::recurrent::{Encoded, LayerTape, Plan, Recurrent, States, Tape};
 use super::{CaptionBatch, Outcome};
-use crate::math::{self, Dropout, View, gemm, product};
+use crate::math::{self, Dropout, Packed, View, gemm_packed, product};
 use crate::params::Grads;
 use capwright_blueprint::language::{Attention, Cell, ImageMode};
+
+/// Weights as backward multiplies with them, laid out once for all steps.
+struct Weights {
+    /// For each layer those of the state, and of what it reads from the layer below; of the first, from the image.
+    state: Vec<Packed>,
+    below: Vec<Packed>,
+    query: Option<Packed>,
+}
 
 /// Gradients that flow between steps and to the images.
 struct Flow {
@@ -19,6 +27,7 @@ struct Flow {
     score: Vec<f32>,
     /// Of the queries, packed.
     queries: Vec<f32>,
+    weights: Weights,
 }
 
 impl Recurrent<'_> {
@@ -69,12 +78,32 @@ impl Recurrent<'_> {
             keys: vec![0.0; encoded.keys.len()],
             score: vec![0.0; if encoded.keys.is_empty() { 0 } else { self.dim }],
             queries: vec![0.0; tape.queries.len()],
+            weights: self.weights(),
         };
         for step in (0..plan.active.len()).rev() {
             self.step_back(encoded, plan, step, tape, d_out, &mut flow);
         }
         self.weights_back(tape, &flow, grads);
         self.images_back(encoded, plan, tape, flow, grads)
+    }
+
+    fn weights(&self) -> Weights {
+        let hidden = self.spec.hidden;
+        let below = |layer: usize| {
+            let weight = self.rnn(layer, "weight_ih");
+            let width = weight.len() / self.gates();
+            Packed::new(match layer {
+                0 => View::new(weight, width).columns(self.words_width(), width),
+                _ => View::new(weight, width),
+            })
+        };
+        let query = || Packed::new(View::new(self.params.values("decoder.attn.query.weight"), hidden));
+        let layers = 0..self.spec.layers;
+        Weights {
+            state: layers.clone().map(|l| Packed::new(View::new(self.rnn(l, "weight_hh"), hidden))).collect(),
+            below: layers.map(below).collect(),
+            query: (self.context() > 0).then(query),
+        }
     }
 
     fn step_back(
@@ -99,15 +128,16 @@ impl Recurrent<'_> {
             self.cell_back(layer, n, from, kept, flow);
             let width = kept.x.len() / plan.positions();
             let d_gates = View::new(&kept.gates[from * gates..(from + n) * gates], gates);
-            let weight = View::new(self.rnn(layer, "weight_ih"), width);
+            let weight = (&flow.weights.below[layer], 0);
             if layer > 0 {
-                let mut dx = product(d_gates, weight);
+                let mut dx = vec![0.0; n * width];
+                gemm_packed(&mut dx, d_gates, weight, false);
                 if let Some(mask) = &kept.mask {
                     math::multiply(&mut dx, &mask[from * width..(from + n) * width]);
                 }
                 math::add_row(&mut flow.h[layer - 1][..n * hidden], &dx);
             } else if context > 0 {
-                gemm(&mut d_context, d_gates, weight.columns(self.words_width(), width), true);
+                gemm_packed(&mut d_context, d_gates, weight, true);
             }
         }
         if context > 0 {
@@ -118,10 +148,9 @@ impl Recurrent<'_> {
     /// Backward of one cell: gates in `kept` become their gradients, the flow that of the states before.
     fn cell_back(&self, layer: usize, n: usize, from: usize, kept: &mut LayerTape, flow: &mut Flow) {
         let (hidden, gates) = (self.spec.hidden, self.gates());
-        let weight = View::new(self.rnn(layer, "weight_hh"), hidden);
         let range = |w: usize| from * w..(from + n) * w;
         let part = |row: usize, w: usize| (from + row) * w..(from + row + 1) * w;
-        let dh = &mut flow.h[layer][..n * hidden];
+        let (dh, weight) = (&mut flow.h[layer][..n * hidden], (&flow.weights.state[layer], 0));
         match self.spec.cell {
             Cell::Lstm => {
                 for (row, dh) in dh.chunks_exact(hidden).enumerate() {
@@ -129,14 +158,14 @@ impl Recurrent<'_> {
                     let pre = &mut kept.gates[part(row, gates)];
                     math::lstm_back(pre, &kept.c_old[part(row, hidden)], &kept.c[part(row, hidden)], dh, dc);
                 }
-                gemm(dh, View::new(&kept.gates[range(gates)], gates), weight, false);
+                gemm_packed(dh, View::new(&kept.gates[range(gates)], gates), weight, false);
             }
             Cell::Gru => {
                 for (row, dh) in dh.chunks_exact_mut(hidden).enumerate() {
                     let (x, y) = (&mut kept.gates[part(row, gates)], &mut kept.state_gates[part(row, gates)]);
                     math::gru_back(x, y, &kept.h_old[part(row, hidden)], dh);
                 }
-                gemm(dh, View::new(&kept.state_gates[range(gates)], gates), weight, true);
+                gemm_packed(dh, View::new(&kept.state_gates[range(gates)], gates), weight, true);
             }
         }
     }
@@ -180,8 +209,9 @@ impl Recurrent<'_> {
             }
         }
         let d_queries = View::new(&flow.queries[from * dim..(from + n) * dim], dim);
-        let weight = View::new(self.params.values("decoder.attn.query.weight"), hidden);
-        gemm(&mut flow.h[self.spec.layers - 1][..n * hidden], d_queries, weight, true);
+        if let Some(weight) = &flow.weights.query {
+            gemm_packed(&mut flow.h[self.spec.layers - 1][..n * hidden], d_queries, (weight, 0), true);
+        }
     }
 
     /// Gradients of the cells' and the query's weights.

@@ -1,175 +1,322 @@
-//! Transformer decoder, teacher-forced, on burn's autodiff. Formulas: [`TransformerSpec`].
+//! Transformer decoder, teacher-forced, forward. Formulas: [`TransformerSpec`]; backward: `transformer_back`.
 //!
-//! Linear layers and norms run over packed words, without padding; only attention sees padded sequences. Padding
-//! stands behind the words, so the causal mask hides it and no other mask is needed.
+//! Works on host slices, as the recurrent decoders do. The words of a batch lie caption after caption, those of one image
+//! side by side, without padding: every linear layer is one product over all words, attention over an image's tokens is a
+//! product an image and head, and attention over the words before is a loop over a caption.
 
-use super::layout::{Layout, ints};
-use super::loss::vocabulary_loss;
-use super::places::{rotary_angles, sinusoid};
-use super::{CaptionBatch, Outcome};
-use crate::bridge::{dropped, layer_norm, linear};
-use crate::math::Dropout;
-use crate::params::{Grads, Params};
-use burn::tensor::activation::{gelu, silu, softmax};
-use burn::tensor::{Device, Tensor, TensorData};
+use super::loss::linear;
+use super::places::{sinusoid, turn};
+use super::{CaptionBatch, Target};
+use crate::math::{self, Dropout, View, gemm, gemm_columns};
+use crate::params::Params;
 use capwright_blueprint::TransformerSpec;
 use capwright_blueprint::language::{FeedForwardKind, NormPlace, Positions};
+use std::ops::Range;
 
-struct Pass<'a> {
-    spec: &'a TransformerSpec,
-    params: &'a Params,
-    layout: Layout,
-    mask: Tensor<4>,
+/// The words of a batch in the order in which they lie.
+pub(super) struct Words {
+    pub read: Vec<u32>,
+    /// Step of each word in its caption.
+    pub places: Vec<usize>,
+    pub targets: Vec<Target>,
+    /// Where each caption lies.
+    pub captions: Vec<Range<usize>>,
+    /// Where the captions of each image lie.
+    pub images: Vec<Range<usize>>,
 }
 
-/// Loss and gradients; `memory` is a leaf.
-pub(crate) fn train(
-    spec: &TransformerSpec,
-    params: &Params,
-    memory: Tensor<3>,
-    batch: &CaptionBatch,
-    smoothing: f32,
-    dropout: &mut Dropout,
-) -> Outcome {
-    let device = params.device();
-    let layout = Layout::new(batch, device);
-    let mask = causal(layout.steps, device);
-    let pass = Pass { spec, params, layout, mask };
-    let x = pass.run(memory.clone(), dropout);
-    let host: Vec<f32> = x.clone().inner().into_data().try_into_vec().expect("activations are f32");
-    let mut grads = Grads::new(params);
-    let (loss, dx) = vocabulary_loss(params, &host, &pass.layout.targets, smoothing, &mut grads);
-    // The gradient of x is known: a loss with just that gradient carries it into autodiff.
-    let dx = Tensor::<2>::from_data(TensorData::new(dx, x.dims()), device);
-    let mut found = (x * dx).sum().backward();
-    params.collect(&mut found, &mut grads);
-    let d_memory = memory.grad_remove(&mut found).expect("the memory is a leaf");
-    let memory = d_memory.into_data().try_into_vec().expect("gradients are f32");
-    Outcome { loss, words: pass.layout.targets.len(), grads, memory }
-}
-
-/// 0 where a step may look, a large negative number ahead of it.
-fn causal(steps: usize, device: &Device) -> Tensor<4> {
-    let values: Vec<f32> =
-        (0..steps * steps).map(|i| if i % steps > i / steps { -1e9 } else { 0.0 }).collect();
-    Tensor::from_data(TensorData::new(values, [1, 1, steps, steps]), device)
-}
-
-impl Pass<'_> {
-    /// Packed words through all layers and the last norm: `[words, dim]`.
-    fn run(&self, memory: Tensor<3>, dropout: &mut Dropout) -> Tensor<2> {
-        let (params, percent, device) = (self.params, self.spec.dropout_pct, self.params.device());
-        let [images, tokens, width] = memory.dims();
-        let memory = memory.reshape([images * tokens, width]);
-        let words =
-            params.get::<2>("decoder.embed.weight").select(0, ints(self.layout.words.clone(), device));
-        let mut x = words * (self.spec.dim as f64).sqrt();
-        match self.spec.positions {
-            Positions::Rotary => {}
-            Positions::Learned => {
-                let places = ints(self.layout.places.clone(), device);
-                x = x + params.get::<2>("decoder.position.weight").select(0, places);
+impl Words {
+    fn new(batch: &CaptionBatch) -> Self {
+        let mut order: Vec<usize> = (0..batch.rows.len()).collect();
+        order.sort_by_key(|row| batch.rows[*row].image);
+        let (read, places, targets, captions) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
+        let mut all = Self { read, places, targets, captions, images: vec![0..0; batch.images] };
+        for row in order {
+            let (start, image) = (all.read.len(), batch.rows[row].image);
+            for t in 0..=batch.rows[row].words.len() {
+                all.read.push(batch.input(row, t));
+                all.places.push(t);
+                all.targets.push(batch.target(row, t));
             }
-            Positions::Sinusoidal => {
-                let places = self.layout.places.iter();
-                let values: Vec<f32> = places.flat_map(|p| sinusoid(*p as usize, self.spec.dim)).collect();
-                let shape = [self.layout.places.len(), self.spec.dim];
-                x = x + Tensor::from_data(TensorData::new(values, shape), device);
-            }
+            let end = all.read.len();
+            all.captions.push(start..end);
+            let own = &mut all.images[image];
+            *own = if own.start == own.end { start..end } else { own.start..end };
         }
-        let mut x = dropped(x, percent, dropout);
-        for layer in 0..self.spec.layers {
-            let name = |leaf: &str| format!("decoder.layers.{}.{leaf}", self.spec.stored(layer));
-            let words = |x| self.attend_words(&name("self_attn"), x);
-            x = self.branch(&name("norm1"), x, words, dropout);
-            let image = |x| self.attend_memory(&name("cross_attn"), x, memory.clone());
-            x = self.branch(&name("norm2"), x, image, dropout);
-            x = self.branch(&name("norm3"), x, |x| self.feed_forward(&name, x), dropout);
-        }
-        match self.spec.norm {
-            NormPlace::Pre => layer_norm(params, "decoder.norm", x),
-            NormPlace::Post => x,
-        }
+        all
     }
 
-    /// `x` and a branch of it, with the norm before the branch or after the sum.
-    fn branch(
+    /// Each word with the caption that it stands in.
+    pub fn positions(&self) -> impl Iterator<Item = (&Range<usize>, usize)> {
+        self.captions.iter().flat_map(|caption| caption.clone().map(move |i| (caption, i)))
+    }
+}
+
+/// What a layer norm keeps: its input less the mean over the deviation, and one over the deviation of each row.
+pub(super) struct Normed {
+    pub unit: Vec<f32>,
+    pub scale: Vec<f32>,
+}
+
+/// What a branch keeps: its norm, what it read, the mask of its dropout, and what is its own.
+pub(super) struct Branch<T> {
+    pub norm: Normed,
+    pub read: Vec<f32>,
+    pub mask: Option<Vec<f32>>,
+    pub own: T,
+}
+
+/// What attention keeps: queries, keys and values as they are compared, probabilities, and what the output layer reads.
+pub(super) struct Attended {
+    pub query: Vec<f32>,
+    pub key: Vec<f32>,
+    pub value: Vec<f32>,
+    pub weights: Vec<f32>,
+    pub out: Vec<f32>,
+}
+
+/// What a feed-forward layer keeps: its parts before activation (a gate where there is one), and what `ff2` reads.
+pub(super) struct Wide {
+    pub plain: Vec<f32>,
+    pub gate: Vec<f32>,
+    pub active: Vec<f32>,
+}
+
+/// What a layer keeps.
+pub(super) struct LayerTape {
+    pub words: Branch<Attended>,
+    pub image: Branch<Attended>,
+    pub wide: Branch<Wide>,
+}
+
+/// What forward keeps.
+pub(super) struct Tape {
+    /// Dropout of embeddings.
+    pub mask: Option<Vec<f32>>,
+    pub layers: Vec<LayerTape>,
+    /// The last norm, where norms stand before branches.
+    pub norm: Option<Normed>,
+}
+
+/// A batch on its way through the decoder.
+pub(super) struct Pass<'a> {
+    pub spec: &'a TransformerSpec,
+    pub params: &'a Params,
+    /// `[images, tokens, width]`.
+    pub memory: &'a [f32],
+    pub tokens: usize,
+    pub words: Words,
+}
+
+impl<'a> Pass<'a> {
+    pub fn new(
+        spec: &'a TransformerSpec,
+        params: &'a Params,
+        memory: &'a [f32],
+        tokens: usize,
+        batch: &CaptionBatch,
+    ) -> Self {
+        Self { spec, params, memory, tokens, words: Words::new(batch) }
+    }
+
+    /// What the vocabulary layer reads, `[words, dim]`.
+    pub fn forward(&self, dropout: &mut Dropout) -> (Vec<f32>, Tape) {
+        let mut x = self.embedded();
+        let mask = dropout.mask(x.len(), self.spec.dropout_pct);
+        masked(&mut x, mask.as_deref());
+        let mut layers = Vec::with_capacity(self.spec.layers);
+        for layer in 0..self.spec.layers {
+            let name = |leaf: &str| self.name(layer, leaf);
+            let words = self.branch(&name("norm1"), &mut x, dropout, |x| {
+                self.attend(&name("self_attn"), x, x, Self::to_words)
+            });
+            let image = self.branch(&name("norm2"), &mut x, dropout, |x| {
+                self.attend(&name("cross_attn"), x, self.memory, Self::to_memory)
+            });
+            let wide = self
+                .branch(&name("norm3"), &mut x, dropout, |x| feed_forward(self.spec, self.params, &name, x));
+            layers.push(LayerTape { words, image, wide });
+        }
+        let norm = (self.spec.norm == NormPlace::Pre).then(|| {
+            let norm;
+            (x, norm) = layer_norm(self.params, "decoder.norm", &x);
+            norm
+        });
+        (x, Tape { mask, layers, norm })
+    }
+
+    /// Name of a parameter or part of a layer.
+    pub fn name(&self, layer: usize, leaf: &str) -> String {
+        format!("decoder.layers.{}.{leaf}", self.spec.stored(layer))
+    }
+
+    fn embedded(&self) -> Vec<f32> {
+        let dim = self.spec.dim;
+        let (table, scale) = (self.params.values("decoder.embed.weight"), (dim as f32).sqrt());
+        let steps = self.words.places.iter().max().map_or(0, |last| last + 1);
+        let places: Vec<f32> = match self.spec.positions {
+            Positions::Rotary => vec![0.0; steps * dim],
+            Positions::Learned => self.params.values("decoder.position.weight").to_vec(),
+            Positions::Sinusoidal => (0..steps).flat_map(|place| sinusoid(place, dim)).collect(),
+        };
+        let mut x = Vec::with_capacity(self.words.read.len() * dim);
+        for (word, place) in self.words.read.iter().zip(&self.words.places) {
+            let (word, place) = (&table[*word as usize * dim..][..dim], &places[place * dim..][..dim]);
+            x.extend(word.iter().zip(place).map(|(word, place)| word * scale + place));
+        }
+        x
+    }
+
+    /// Adds a branch of `x` to it, with the norm before the branch or after the sum.
+    fn branch<T>(
         &self,
         norm: &str,
-        x: Tensor<2>,
-        of: impl Fn(Tensor<2>) -> Tensor<2>,
+        x: &mut Vec<f32>,
         dropout: &mut Dropout,
-    ) -> Tensor<2> {
-        let percent = self.spec.dropout_pct;
-        match self.spec.norm {
-            NormPlace::Pre => x.clone() + dropped(of(layer_norm(self.params, norm, x)), percent, dropout),
-            NormPlace::Post => layer_norm(self.params, norm, x.clone() + dropped(of(x), percent, dropout)),
+        of: impl Fn(&[f32]) -> (Vec<f32>, T),
+    ) -> Branch<T> {
+        let before = (self.spec.norm == NormPlace::Pre).then(|| layer_norm(self.params, norm, x));
+        let (read, before) = match before {
+            Some((read, kept)) => (read, Some(kept)),
+            None => (x.clone(), None),
+        };
+        let (mut y, own) = of(&read);
+        let mask = dropout.mask(y.len(), self.spec.dropout_pct);
+        masked(&mut y, mask.as_deref());
+        math::add_row(x, &y);
+        let norm = before.unwrap_or_else(|| {
+            let kept;
+            (*x, kept) = layer_norm(self.params, norm, x);
+            kept
+        });
+        Branch { norm, read, mask, own }
+    }
+
+    /// Attention of `x` to `source`, by a rule that fills in probabilities and what the output layer reads.
+    fn attend(
+        &self,
+        name: &str,
+        x: &[f32],
+        source: &[f32],
+        rule: fn(&Self, &mut Attended),
+    ) -> (Vec<f32>, Attended) {
+        let part = |leaf: &str, x: &[f32]| linear(self.params, &format!("{name}.{leaf}"), x);
+        let (query, key, value) = (part("q", x), part("k", source), part("v", source));
+        let mut kept = Attended { out: vec![0.0; query.len()], query, key, value, weights: Vec::new() };
+        rule(self, &mut kept);
+        (part("o", &kept.out), kept)
+    }
+
+    /// To the words of the same caption up to the one in hand. Probabilities: for each word and head as many as it sees.
+    fn to_words(&self, kept: &mut Attended) {
+        self.turn(&mut kept.query, 1.0);
+        self.turn(&mut kept.key, 1.0);
+        let (dim, heads) = (self.spec.dim, self.spec.heads);
+        let rows: Vec<usize> = (0..self.words.read.len()).collect();
+        for (caption, i) in self.words.positions() {
+            let (seen, from, at) = (&rows[caption.start..=i], kept.weights.len(), i * dim..(i + 1) * dim);
+            kept.weights.resize(from + heads * seen.len(), 0.0);
+            let (weights, out) = (&mut kept.weights[from..], &mut kept.out[at.clone()]);
+            math::attend(out, weights, &kept.query[at], &kept.key, &kept.value, seen, heads);
         }
     }
 
-    fn feed_forward(&self, name: &impl Fn(&str) -> String, x: Tensor<2>) -> Tensor<2> {
-        let wide = match self.spec.ff_kind {
-            FeedForwardKind::Gelu => gelu(linear(self.params, &name("ff1"), x)),
-            FeedForwardKind::SwiGlu => {
-                silu(linear(self.params, &name("gate"), x.clone())) * linear(self.params, &name("ff1"), x)
+    /// To the tokens of the image. Probabilities: for each image and head `[words, tokens]`.
+    fn to_memory(&self, kept: &mut Attended) {
+        let (dim, scale) = (self.spec.dim, self.scale());
+        kept.weights = vec![0.0; self.words.read.len() * self.spec.heads * self.tokens];
+        let mut rest = &mut kept.weights[..];
+        for Shown { words, tokens, head } in self.shown() {
+            let weights = rest.split_off_mut(..words.len() * self.tokens).expect("as many as there are");
+            let (query, key) = (self.part(&kept.query, &words, &head), self.part(&kept.key, &tokens, &head));
+            gemm(weights, query, key.t(), false);
+            for row in weights.chunks_exact_mut(self.tokens) {
+                row.iter_mut().for_each(|score| *score *= scale);
+                math::softmax(row);
             }
-        };
-        linear(self.params, &name("ff2"), wide)
-    }
-
-    /// Queries or keys turned by their place, where places are rotary.
-    fn turned(&self, x: Tensor<4>) -> Tensor<4> {
-        if self.spec.positions != Positions::Rotary {
-            return x;
+            let (out, value) = (self.rows_mut(&mut kept.out, &words), self.part(&kept.value, &tokens, &head));
+            gemm_columns(out, (dim, head.start), View::new(weights, self.tokens), value);
         }
-        let [.., length, width] = x.dims();
-        let angles: Vec<f32> = (0..length).flat_map(|place| rotary_angles(place, width)).collect();
-        let table = |f: fn(f32) -> f32| {
-            let values: Vec<f32> = angles.iter().map(|a| f(*a)).collect();
-            Tensor::<4>::from_data(TensorData::new(values, [1, 1, length, width / 2]), self.params.device())
-        };
-        let (cos, sin) = (table(f32::cos), table(f32::sin));
-        let (a, b) = (x.clone().narrow(3, 0, width / 2), x.narrow(3, width / 2, width / 2));
-        let first = a.clone() * cos.clone() - b.clone() * sin.clone();
-        Tensor::cat(vec![first, b * cos + a * sin], 3)
     }
 
-    /// Packed words, padded and split by head: `[sequences, heads, length, dim / heads]`.
-    fn heads(&self, x: Tensor<2>, sequences: usize) -> Tensor<4> {
-        let length = self.layout.images * self.layout.references * self.layout.steps / sequences;
-        let padded = x.select(0, self.layout.to_padded.clone());
-        padded.reshape([sequences, length, self.spec.heads, self.spec.dim / self.spec.heads]).swap_dims(1, 2)
+    /// Turns queries or keys by their places, forwards or (-1) backwards, where places are rotary.
+    pub fn turn(&self, x: &mut [f32], direction: f32) {
+        if self.spec.positions == Positions::Rotary {
+            let rows = x.chunks_exact_mut(self.spec.dim).zip(&self.words.places);
+            rows.for_each(|(row, place)| turn(row, *place, self.spec.heads, direction));
+        }
     }
 
-    /// Attention's output in packed order, through the output layer.
-    fn joined(&self, name: &str, y: Tensor<4>) -> Tensor<2> {
-        let [sequences, heads, length, width] = y.dims();
-        let padded: Tensor<2> = y.swap_dims(1, 2).reshape([sequences * length, heads * width]);
-        linear(self.params, &format!("{name}.o"), padded.select(0, self.layout.to_packed.clone()))
+    /// Each image and head with its words, its tokens and its columns.
+    pub fn shown(&self) -> impl Iterator<Item = Shown> {
+        let width = self.spec.dim / self.spec.heads;
+        self.words.images.iter().enumerate().flat_map(move |(image, words)| {
+            (0..self.spec.heads).map(move |head| Shown {
+                words: words.clone(),
+                tokens: image * self.tokens..(image + 1) * self.tokens,
+                head: head * width..(head + 1) * width,
+            })
+        })
     }
 
-    fn scale(&self) -> f64 {
-        1.0 / ((self.spec.dim / self.spec.heads) as f64).sqrt()
+    /// Some rows and columns of `[rows, dim]`.
+    pub fn part<'x>(&self, all: &'x [f32], rows: &Range<usize>, columns: &Range<usize>) -> View<'x> {
+        let dim = self.spec.dim;
+        View::new(&all[rows.start * dim..rows.end * dim], dim).columns(columns.start, columns.end)
     }
 
-    fn attend_words(&self, name: &str, x: Tensor<2>) -> Tensor<2> {
-        let rows = self.layout.images * self.layout.references;
-        let part = |leaf: &str, x| self.heads(linear(self.params, &format!("{name}.{leaf}"), x), rows);
-        let query = self.turned(part("q", x.clone()) * self.scale());
-        let (key, value) = (self.turned(part("k", x.clone())), part("v", x));
-        let scores = query.matmul(key.swap_dims(2, 3)) + self.mask.clone();
-        self.joined(name, softmax(scores, 3).matmul(value))
+    /// Some rows of `[rows, dim]`.
+    pub fn rows_mut<'x>(&self, all: &'x mut [f32], rows: &Range<usize>) -> &'x mut [f32] {
+        &mut all[rows.start * self.spec.dim..rows.end * self.spec.dim]
     }
 
-    fn attend_memory(&self, name: &str, x: Tensor<2>, memory: Tensor<2>) -> Tensor<2> {
-        let (images, heads) = (self.layout.images, self.spec.heads);
-        let tokens = memory.dims()[0] / images;
-        let query = self.heads(linear(self.params, &format!("{name}.q"), x), images) * self.scale();
-        let of_memory = |leaf: &str| -> Tensor<4> {
-            let y = linear(self.params, &format!("{name}.{leaf}"), memory.clone());
-            y.reshape([images, tokens, heads, self.spec.dim / heads]).swap_dims(1, 2)
-        };
-        let weights = softmax(query.matmul(of_memory("k").swap_dims(2, 3)), 3);
-        self.joined(name, weights.matmul(of_memory("v")))
+    /// Factor on scores of attention.
+    pub fn scale(&self) -> f32 {
+        1.0 / ((self.spec.dim / self.spec.heads) as f32).sqrt()
     }
+}
+
+/// Words and tokens of an image, and the columns of a head.
+pub(super) struct Shown {
+    pub words: Range<usize>,
+    pub tokens: Range<usize>,
+    pub head: Range<usize>,
+}
+
+/// Multiplies with the factors of a dropout.
+pub(super) fn masked(x: &mut [f32], mask: Option<&[f32]>) {
+    if let Some(mask) = mask {
+        math::multiply(x, mask);
+    }
+}
+
+/// Layer norm of each row, and what backward needs.
+pub(super) fn layer_norm(params: &Params, name: &str, x: &[f32]) -> (Vec<f32>, Normed) {
+    let (weight, bias) = (params.values(&format!("{name}.weight")), params.values(&format!("{name}.bias")));
+    let (mut out, mut unit, mut scale) = (vec![0.0; x.len()], x.to_vec(), vec![0.0; x.len() / weight.len()]);
+    math::layer_norm(&mut out, &mut unit, &mut scale, weight, bias);
+    (out, Normed { unit, scale })
+}
+
+/// `ff2` of what is active, which is `gelu(ff1(x))` or `silu(gate(x)) · ff1(x)`.
+pub(super) fn feed_forward(
+    spec: &TransformerSpec,
+    params: &Params,
+    name: &impl Fn(&str) -> String,
+    x: &[f32],
+) -> (Vec<f32>, Wide) {
+    let plain = linear(params, &name("ff1"), x);
+    let mut active = plain.clone();
+    let gate = match spec.ff_kind {
+        FeedForwardKind::Gelu => {
+            math::gelu(&mut active);
+            Vec::new()
+        }
+        FeedForwardKind::SwiGlu => {
+            let gate = linear(params, &name("gate"), x);
+            math::silu_times(&mut active, &gate);
+            gate
+        }
+    };
+    (linear(params, &name("ff2"), &active), Wide { plain, gate, active })
 }

@@ -1,58 +1,54 @@
-//! Matrix products over slices, by the same kernels that burn's CPU back end uses.
+//! Matrix products whose right side is laid out first: once for the weights of a layer, which every step of a recurrence
+//! and every word of a decoding multiplies with; otherwise for the product in hand.
+//!
+//! The right side lies in panels of [`PANEL`] columns. Each value is one chain of fused multiply-adds along the inner extent,
+//! [`DEPTH`] at a time, so that a row's result does not depend on the rows beside it, nor on the number of threads.
 
+use super::View;
+use super::tile::{PANEL, Strided, TILE, multiply};
 use crate::macs;
+use rayon::prelude::*;
+use std::ops::Range;
 
-/// A matrix inside a slice: extents and strides in values.
-#[derive(Clone, Copy)]
-pub struct View<'a> {
-    data: &'a [f32],
-    rows: usize,
-    cols: usize,
-    row_stride: usize,
-    col_stride: usize,
+/// Inner extent of one pass: its part of a panel stays in the cache while the rows go by.
+const DEPTH: usize = 512;
+/// Rows of one pass: their parts of that depth stay in the cache while the panels go by.
+const ROWS: usize = 20 * TILE;
+/// Multiply-accumulates from which a product is shared among threads.
+const LARGE: usize = 1 << 22;
+
+/// The right side of products, `[k, n]`.
+#[derive(Debug, Clone)]
+pub struct Packed {
+    /// For each panel its rows, `[panels, k, PANEL]`, with zeros beside the last column.
+    panels: Vec<[f32; PANEL]>,
+    k: usize,
+    n: usize,
 }
 
-impl<'a> View<'a> {
-    /// A row-major matrix of `cols` columns; the slice is all of it.
-    pub fn new(data: &'a [f32], cols: usize) -> Self {
-        Self { data, rows: data.len() / cols, cols, row_stride: cols, col_stride: 1 }
-    }
-
-    /// The transpose.
-    pub fn t(self) -> Self {
-        Self {
-            rows: self.cols,
-            cols: self.rows,
-            row_stride: self.col_stride,
-            col_stride: self.row_stride,
-            ..self
+impl Packed {
+    /// Lays out a matrix.
+    pub fn new(b: View<'_>) -> Self {
+        let (k, n) = b.extents();
+        let mut panels = vec![[0.0; PANEL]; n.div_ceil(PANEL) * k];
+        for (j, panel) in panels.chunks_exact_mut(k.max(1)).enumerate() {
+            let columns = j * PANEL..n.min((j + 1) * PANEL);
+            if b.lies_by_rows() {
+                for (p, row) in panel.iter_mut().enumerate() {
+                    row[..columns.len()].copy_from_slice(&b.row(p)[columns.clone()]);
+                }
+            } else {
+                for (c, column) in columns.enumerate() {
+                    panel.iter_mut().zip(b.t().row(column)).for_each(|(row, x)| row[c] = *x);
+                }
+            }
         }
+        Self { panels, k, n }
     }
 
-    /// The columns from `from` up to `to`.
-    pub fn columns(self, from: usize, to: usize) -> Self {
-        assert!(from <= to && to <= self.cols);
-        let start = (from * self.col_stride).min(self.data.len());
-        Self { data: &self.data[start..], cols: to - from, ..self }
-    }
-
-    /// Rows and columns.
-    pub(super) fn extents(&self) -> (usize, usize) {
-        (self.rows, self.cols)
-    }
-
-    /// The values of a row, which lie side by side.
-    pub(super) fn row(&self, i: usize) -> &'a [f32] {
-        assert!(i < self.rows && self.col_stride == 1);
-        &self.data[i * self.row_stride..][..self.cols]
-    }
-
-    /// Index after the last value that the matrix reaches.
-    fn reach(&self) -> usize {
-        if self.rows == 0 || self.cols == 0 {
-            return 0;
-        }
-        (self.rows - 1) * self.row_stride + (self.cols - 1) * self.col_stride + 1
+    /// Inner extent: inputs of the linear layer.
+    pub fn inputs(&self) -> usize {
+        self.k
     }
 }
 
@@ -61,74 +57,239 @@ impl<'a> View<'a> {
 /// # Panics
 /// Where extents do not fit.
 pub fn gemm(out: &mut [f32], a: View<'_>, b: View<'_>, add: bool) {
-    let (m, n, k) = (a.rows, b.cols, a.cols);
-    assert_eq!(k, b.rows, "inner extents");
-    assert_eq!(out.len(), m * n, "outer extents");
-    assert!(a.reach() <= a.data.len() && b.reach() <= b.data.len(), "views inside their slices");
-    if m == 0 || n == 0 {
-        return;
-    }
-    macs::add(m * n * k);
-    let threads = rayon::current_num_threads();
-    let large = m * n * k > 1 << 22;
-    let parallelism =
-        if threads > 1 && large { gemm::Parallelism::Rayon(threads) } else { gemm::Parallelism::None };
-    let stride = |s: usize| s as isize;
-    // SAFETY: the assertions above keep every index inside the three slices, `out` is borrowed mutably and so
-    // overlaps neither input, and all three hold initialised values.
-    #[allow(unsafe_code)]
-    unsafe {
-        gemm::gemm(
-            m,
-            n,
-            k,
-            out.as_mut_ptr(),
-            1,
-            stride(n),
-            add,
-            a.data.as_ptr(),
-            stride(a.col_stride),
-            stride(a.row_stride),
-            b.data.as_ptr(),
-            stride(b.col_stride),
-            stride(b.row_stride),
-            1.0f32,
-            1.0f32,
-            false,
-            false,
-            false,
-            parallelism,
-        );
-    }
+    assert_eq!(a.extents().1, b.extents().0, "inner extents");
+    gemm_packed(out, a, (&Packed::new(b), 0), add);
 }
 
 /// `a · b` in a new vector, row-major.
 pub fn product(a: View<'_>, b: View<'_>) -> Vec<f32> {
-    let mut out = vec![0.0; a.rows * b.cols];
+    let mut out = vec![0.0; a.extents().0 * b.extents().1];
     gemm(&mut out, a, b, false);
     out
+}
+
+/// `a · b` into the columns of `out` from `first` on; `out` is row-major and has `columns`.
+///
+/// # Panics
+/// Where extents do not fit.
+pub fn gemm_columns(out: &mut [f32], (columns, first): (usize, usize), a: View<'_>, b: View<'_>) {
+    let ((m, k), n) = (a.extents(), b.extents().1);
+    assert_eq!(k, b.extents().0, "inner extents");
+    assert!(first + n <= columns && out.len() == m * columns, "outer extents");
+    let out = out.get_mut(first..).unwrap_or_default();
+    into((out, columns), a, (&Packed::new(b), 0), false);
+}
+
+/// [`gemm`] with the rows of `b` from `from` on, as many as `a` has columns.
+///
+/// # Panics
+/// Where extents do not fit.
+pub fn gemm_packed(out: &mut [f32], a: View<'_>, (b, from): (&Packed, usize), add: bool) {
+    assert_eq!(out.len(), a.extents().0 * b.n, "outer extents");
+    into((out, b.n), a, (b, from), add);
+}
+
+/// The product into rows of `out` that begin `stride` values apart.
+fn into((out, stride): (&mut [f32], usize), a: View<'_>, (b, from): (&Packed, usize), add: bool) {
+    let ((m, k), n) = (a.extents(), b.n);
+    assert!(from + k <= b.k, "inner extents");
+    if m == 0 || n == 0 {
+        return;
+    }
+    macs::add(m * n * k);
+    if k == 0 && !add {
+        out.chunks_mut(stride).for_each(|row| row[..n].fill(0.0));
+    }
+    let threads = rayon::current_num_threads();
+    if threads == 1 || m * n * k < LARGE {
+        return rows((out, stride), a, (0, m), (b, from), add);
+    }
+    let share = m.div_ceil(threads).next_multiple_of(4);
+    out.par_chunks_mut(share * stride).enumerate().for_each(|(i, out)| {
+        rows((out, stride), a, (i * share, share.min(m - i * share)), (b, from), add);
+    });
+}
+
+/// The product for `m` rows of `a`, from `first` on.
+fn rows(
+    (out, stride): (&mut [f32], usize),
+    a: View<'_>,
+    (first, m): (usize, usize),
+    (b, from): (&Packed, usize),
+    add: bool,
+) {
+    let mut scratch = Vec::new();
+    for (block, out) in out.chunks_mut(ROWS * stride).enumerate() {
+        let rows = (first + block * ROWS, ROWS.min(m - block * ROWS));
+        for start in (0..a.extents().1).step_by(DEPTH) {
+            let depth = DEPTH.min(a.extents().1 - start);
+            let left = Left::new(a, rows, (start, depth), &mut scratch);
+            for (j, panel) in b.panels.chunks_exact(b.k).enumerate() {
+                let (panel, columns) = (&panel[from + start..][..depth], j * PANEL..b.n.min((j + 1) * PANEL));
+                let mut done = 0;
+                while done < rows.1 {
+                    let at = Place { row: done, columns: columns.clone(), stride };
+                    let add = add || start > 0;
+                    done += match rows.1 - done {
+                        TILE.. => tile::<TILE>(out, at, &left, panel, add),
+                        8.. => tile::<8>(out, at, &left, panel, add),
+                        4.. => tile::<4>(out, at, &left, panel, add),
+                        2.. => tile::<2>(out, at, &left, panel, add),
+                        _ => tile::<1>(out, at, &left, panel, add),
+                    };
+                }
+            }
+        }
+    }
+}
+
+/// A block of the left side: rows as they lie, or where a matrix lies by columns, tiles of [`TILE`] rows side by side.
+enum Left<'a> {
+    Rows { a: View<'a>, first: usize, start: usize, depth: usize },
+    Tiles { values: &'a [f32], depth: usize },
+}
+
+impl<'a> Left<'a> {
+    fn new(
+        a: View<'a>,
+        (first, m): (usize, usize),
+        (start, depth): (usize, usize),
+        scratch: &'a mut Vec<f32>,
+    ) -> Self {
+        if a.lies_by_rows() {
+            return Self::Rows { a, first, start, depth };
+        }
+        scratch.clear();
+        scratch.resize(m.div_ceil(TILE) * depth * TILE, 0.0);
+        for p in 0..depth {
+            let column = &a.t().row(start + p)[first..first + m];
+            for (tile, part) in column.chunks(TILE).enumerate() {
+                scratch[(tile * depth + p) * TILE..][..part.len()].copy_from_slice(part);
+            }
+        }
+        Self::Tiles { values: scratch, depth }
+    }
+
+    /// `M` rows from `row` on, each a multiple of some smaller tile: values, distance of rows, distance along a row.
+    fn rows<const M: usize>(&self, row: usize) -> Strided<'_, M> {
+        match *self {
+            Self::Rows { a, first, start, depth } => {
+                let (values, distance) = a.rows_from(first + row, M);
+                Strided::new(&values[start..], distance, 1, depth)
+            }
+            Self::Tiles { values, depth } => {
+                let at = row / TILE * TILE * depth + row % TILE;
+                Strided::new(&values[at..], 1, TILE, depth)
+            }
+        }
+    }
+}
+
+/// Where a tile lies in a row-major result.
+struct Place {
+    row: usize,
+    columns: Range<usize>,
+    stride: usize,
+}
+
+/// `M` rows of a panel's columns.
+fn tile<const M: usize>(
+    out: &mut [f32],
+    at: Place,
+    left: &Left<'_>,
+    panel: &[[f32; PANEL]],
+    add: bool,
+) -> usize {
+    let mut sums = [[0.0; PANEL]; M];
+    multiply(&left.rows::<M>(at.row), panel, &mut sums);
+    for (i, sums) in sums.iter().enumerate() {
+        let out = &mut out[(at.row + i) * at.stride..][at.columns.clone()];
+        if add {
+            out.iter_mut().zip(sums).for_each(|(o, s)| *o += s);
+        } else {
+            out.copy_from_slice(&sums[..out.len()]);
+        }
+    }
+    M
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    fn numbers(n: usize) -> Vec<f32> {
+        (0..n).map(|i| ((i * 7919 % 1009) as f32 / 1009.0) - 0.5).collect()
+    }
+
+    /// The products in double precision.
+    fn plain(a: &[f32], b: &[f32], (m, k, n): (usize, usize, usize)) -> Vec<f64> {
+        let at = |i: usize, j: usize| (0..k).map(|p| f64::from(a[i * k + p]) * f64::from(b[j * k + p])).sum();
+        (0..m * n).map(|i| at(i / n, i % n)).collect()
+    }
+
     #[test]
-    fn products_of_views() {
-        let a = [1.0, 2.0, 3.0, 4.0, 5.0, 6.0];
-        let b = [1.0, 0.0, 2.0, 1.0, 1.0, 1.0];
-        assert_eq!(product(View::new(&a, 3), View::new(&b, 2)), [8.0, 5.0, 20.0, 11.0]);
-        assert_eq!(product(View::new(&a, 3).t(), View::new(&b[..4], 2)), [9.0, 4.0, 12.0, 5.0, 15.0, 6.0]);
-        let part = View::new(&a, 3).columns(1, 3);
-        assert_eq!(product(part, View::new(&b[..4], 2)), [8.0, 3.0, 17.0, 6.0]);
-        let mut sum = vec![1.0; 4];
-        gemm(&mut sum, part, View::new(&b[..4], 2), true);
-        assert_eq!(sum, [9.0, 4.0, 18.0, 7.0]);
+    fn products_of_all_kinds_of_extents() {
+        for (m, k, n) in [(1, 1, 1), (3, 5, 31), (7, 513, 33), (12, 8, 64), (27, 1030, 70), (130, 600, 100)] {
+            let (a, b) = (numbers(m * k), numbers(n * k));
+            let packed = Packed::new(View::new(&b, k).t());
+            let mut out = vec![1.0; m * n];
+            gemm_packed(&mut out, View::new(&a, k), (&packed, 0), false);
+            let wanted = plain(&a, &b, (m, k, n));
+            for (o, w) in out.iter().zip(&wanted) {
+                assert!((f64::from(*o) - w).abs() < 1e-4, "{m} {k} {n}: {o} {w}");
+            }
+            gemm_packed(&mut out, View::new(&a, k), (&packed, 0), true);
+            assert!(out.iter().zip(&wanted).all(|(o, w)| (f64::from(*o) - 2.0 * w).abs() < 2e-4));
+        }
+    }
+
+    #[test]
+    fn products_of_transposes_and_into_columns() {
+        for (m, k, n) in [(1, 3, 2), (30, 520, 40), (250, 7, 33)] {
+            let (a, b) = (numbers(m * k), numbers(n * k));
+            let turned = |x: &[f32], rows: usize, columns: usize| -> Vec<f32> {
+                (0..x.len()).map(|i| x[i % rows * columns + i / rows]).collect()
+            };
+            let (a_turned, b_turned) = (turned(&a, m, k), turned(&b, n, k));
+            let (left, right) = (View::new(&a, k), View::new(&b, k).t());
+            let wanted = product(left, right);
+            assert_eq!(product(View::new(&a_turned, m).t(), right), wanted);
+            assert_eq!(product(left, View::new(&b_turned, n)), wanted);
+            let mut out = vec![7.0; m * (n + 5)];
+            gemm_columns(&mut out, (n + 5, 2), View::new(&a_turned, m).t(), right);
+            for (out, wanted) in out.chunks(n + 5).zip(wanted.chunks(n)) {
+                assert_eq!(&out[2..n + 2], wanted);
+                assert!(out[..2].iter().chain(&out[n + 2..]).all(|x| *x == 7.0));
+            }
+        }
+    }
+
+    #[test]
+    fn a_part_of_the_inner_extent() {
+        let (a, b) = (numbers(5 * 40), numbers(9 * 100));
+        let (packed, mut out) = (Packed::new(View::new(&b, 100).t()), vec![0.0; 5 * 9]);
+        gemm_packed(&mut out, View::new(&a, 40), (&packed, 60), false);
+        let part: Vec<f32> = b.chunks(100).flat_map(|row| row[60..].to_vec()).collect();
+        let wanted = plain(&a, &part, (5, 40, 9));
+        assert!(out.iter().zip(wanted).all(|(o, w)| (f64::from(*o) - w).abs() < 1e-5));
+    }
+
+    #[test]
+    fn a_row_does_not_depend_on_its_neighbours() {
+        let (m, k, n) = (29, 700, 50);
+        let (a, packed) = (numbers(m * k), Packed::new(View::new(&numbers(n * k), k).t()));
+        let mut all = vec![0.0; m * n];
+        gemm_packed(&mut all, View::new(&a, k), (&packed, 0), false);
+        for (row, wanted) in a.chunks(k).zip(all.chunks(n)) {
+            let mut one = vec![0.0; n];
+            gemm_packed(&mut one, View::new(row, k), (&packed, 0), false);
+            assert_eq!(one, wanted);
+        }
     }
 
     #[test]
     #[should_panic(expected = "inner extents")]
     fn extents_that_do_not_fit_are_refused() {
-        product(View::new(&[1.0, 2.0], 2), View::new(&[1.0, 2.0, 3.0], 1));
+        gemm_packed(&mut [0.0], View::new(&[1.0, 2.0], 2), (&Packed::new(View::new(&[1.0], 1)), 0), false);
     }
 }

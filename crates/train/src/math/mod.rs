@@ -4,18 +4,23 @@
 //! of slices. Here each step is a few matrix products and one pass a row, and every weight gradient is a single
 //! product over all time steps. Nothing here knows about layers.
 
+mod attention;
+mod cells;
 mod gemm;
 mod kernels;
-mod packed;
+mod layers;
 mod rng;
+mod tile;
 mod update;
+mod view;
 
-pub use gemm::{View, gemm, product};
-pub use kernels::{
-    add_bias, add_row, add_scaled, additive_scores, additive_scores_back, column_sums, cross_entropy, dot,
-    gelu, gru_back, gru_cell, lstm_back, lstm_cell, multiply, softmax, softmax_back, sum_of_squares,
-    tanh_all,
+pub use attention::{additive_scores, additive_scores_back, attend, softmax, softmax_back};
+pub use cells::{gru_back, gru_cell, lstm_back, lstm_cell};
+pub use gemm::{Packed, gemm, gemm_columns, gemm_packed, product};
+pub use kernels::{add_bias, add_row, add_scaled, column_sums, dot, multiply, sum_of_squares};
+pub use layers::{
+    cross_entropy, gelu, gelu_back, layer_norm, layer_norm_back, silu_times, silu_times_back, tanh_all,
 };
-pub use packed::{Packed, gemm_packed};
 pub use rng::Dropout;
 pub use update::{adam, adamw, follow, lion, sgd};
+pub use view::View;
