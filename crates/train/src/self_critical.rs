@@ -6,9 +6,13 @@
 //! in place of a greedy caption as Luo 2020, arXiv 2003.09971, which needs no second decoding). END is a word of sample
 //! and reference alike: without it captions that break off in the middle are not punished. Sampling and training see the
 //! same network, without dropout and with the encoder's running statistics, so that each step is on its own policy.
+//!
+//! The policy is `softmax(logits / temperature)` with [`TEMPERATURE`], in sampling and in the gradient. At 1 most samples of a
+//! network from teacher forcing are much worse than what it says greedily, and the first thing learned is to be brief and
+//! general, which costs more than it brings (docs/results.md).
 
 use crate::decode::sample;
-use crate::decoder::{self, CaptionBatch};
+use crate::decoder::{self, CaptionBatch, TEMPERATURE};
 use crate::error::TrainError;
 use crate::math::Dropout;
 use crate::network::{Input, Network, Step};
@@ -84,7 +88,7 @@ impl Network {
         let memory = self.memory(input, false, &mut Dropout::off());
         let host = memory.clone().inner().into_data();
         let (spec, params) = (&self.design().decoder, &self.params);
-        let sampling = Sampling { seed, ..Sampling::default() };
+        let sampling = Sampling { seed, temperature: f64::from(TEMPERATURE), ..Sampling::default() };
         let streams: Vec<u64> = images.iter().map(|i| (u64::from(epoch) << 32) + *i as u64).collect();
         let drawn = sample(spec, params, host.clone(), SAMPLES, sampling, critic.max_words, &streams);
         let (mut judged, mut total) = (Vec::with_capacity(images.len()), 0.0);
@@ -124,7 +128,7 @@ mod tests {
             let mut session = Session::new(spec, params, memory.clone());
             let mut read = Vocabulary::BOS;
             for (t, said) in ended(words).into_iter().enumerate().take(MOST) {
-                let logits = session.step(&[read]);
+                let logits: Vec<f32> = session.step(&[read]).iter().map(|x| x / TEMPERATURE).collect();
                 let may = |w: usize| w > 3 || (w == Vocabulary::EOS as usize && t > 0);
                 let total: f64 = (0..VOCAB).filter(|w| may(*w)).map(|w| f64::from(logits[w]).exp()).sum();
                 sum -= f64::from(*advantage) * (f64::from(logits[said as usize]) - total.ln());

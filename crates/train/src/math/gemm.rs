@@ -30,17 +30,17 @@ impl Packed {
     /// Lays out a matrix.
     pub fn new(b: View<'_>) -> Self {
         let (k, n) = b.extents();
-        let mut panels = vec![[0.0; PANEL]; n.div_ceil(PANEL) * k];
-        for (j, panel) in panels.chunks_exact_mut(k.max(1)).enumerate() {
-            let columns = j * PANEL..n.min((j + 1) * PANEL);
+        let mut panels = Vec::with_capacity(n.div_ceil(PANEL) * k);
+        for first in (0..n).step_by(PANEL) {
+            let width = PANEL.min(n - first);
             if b.lies_by_rows() {
-                for (p, row) in panel.iter_mut().enumerate() {
-                    row[..columns.len()].copy_from_slice(&b.row(p)[columns.clone()]);
-                }
-            } else {
-                for (c, column) in columns.enumerate() {
-                    panel.iter_mut().zip(b.t().row(column)).for_each(|(row, x)| row[c] = *x);
-                }
+                panels.extend((0..k).map(|p| widened(&b.row(p)[first..first + width])));
+                continue;
+            }
+            let start = panels.len();
+            panels.resize(start + k, [0.0; PANEL]);
+            for c in 0..width {
+                panels[start..].iter_mut().zip(b.t().row(first + c)).for_each(|(row, x)| row[c] = *x);
             }
         }
         Self { panels, k, n }
@@ -50,6 +50,15 @@ impl Packed {
     pub fn inputs(&self) -> usize {
         self.k
     }
+}
+
+/// A panel's row, with zeros beside the last column.
+fn widened(row: &[f32]) -> [f32; PANEL] {
+    row.try_into().unwrap_or_else(|_| {
+        let mut wide = [0.0; PANEL];
+        wide[..row.len()].copy_from_slice(row);
+        wide
+    })
 }
 
 /// `out = a · b`, or `out += a · b` where `add`; `out` is row-major and contiguous.
@@ -159,13 +168,13 @@ impl<'a> Left<'a> {
         if a.lies_by_rows() {
             return Self::Rows { a, first, start, depth };
         }
-        scratch.clear();
         scratch.resize(m.div_ceil(TILE) * depth * TILE, 0.0);
         for p in 0..depth {
-            let column = &a.t().row(start + p)[first..first + m];
-            for (tile, part) in column.chunks(TILE).enumerate() {
-                scratch[(tile * depth + p) * TILE..][..part.len()].copy_from_slice(part);
-            }
+            let (whole, rest) = a.t().row(start + p)[first..first + m].as_chunks::<TILE>();
+            let (tiles, _) = scratch[p * TILE..].as_chunks_mut::<TILE>();
+            let mut tiles = tiles.iter_mut().step_by(depth);
+            whole.iter().zip(tiles.by_ref()).for_each(|(part, tile)| *tile = *part);
+            tiles.take(1).for_each(|tile| tile[..rest.len()].copy_from_slice(rest));
         }
         Self::Tiles { values: scratch, depth }
     }
@@ -204,10 +213,11 @@ fn tile<const M: usize>(
     multiply(&left.rows::<M>(at.row), panel, &mut sums);
     for (i, sums) in sums.iter().enumerate() {
         let out = &mut out[(at.row + i) * at.stride..][at.columns.clone()];
-        if add {
-            out.iter_mut().zip(sums).for_each(|(o, s)| *o += s);
-        } else {
-            out.copy_from_slice(&sums[..out.len()]);
+        match (add, <&mut [f32; PANEL]>::try_from(&mut *out).ok()) {
+            (false, Some(out)) => *out = *sums,
+            (false, None) => out.copy_from_slice(&sums[..out.len()]),
+            (true, Some(out)) => out.iter_mut().zip(sums).for_each(|(o, s)| *o += s),
+            (true, None) => out.iter_mut().zip(sums).for_each(|(o, s)| *o += s),
         }
     }
     M
