@@ -5,7 +5,7 @@ use crate::extractor::{BackboneWeights, preprocess, weights_of};
 use crate::network::Input;
 use crate::vision::variants::augment;
 use crate::vision::{
-    CacheError, FeatureCache, FeatureSpec, Features, FrozenNet, PixelCache, Pixels, Variant,
+    CacheError, FeatureCache, FeatureSpec, Features, FrozenNet, PixelCache, Pixels, Variant, make_room,
 };
 use burn::tensor::{Device, Tensor, TensorData};
 use capwright_blueprint::Design;
@@ -31,7 +31,7 @@ pub struct Varied {
 
 impl Source {
     /// Opens the cache below `root` for training and validation images, and computes what is missing. `kind` says which
-    /// variants of the training images a frozen part sees.
+    /// variants of the training images a frozen part sees. Sets of other trials make room where the cache is too large.
     ///
     /// # Errors
     /// Where an image, the weights or the cache cannot be used.
@@ -49,6 +49,7 @@ impl Source {
         if design.frozen.is_empty() {
             let preprocess = preprocess[0];
             let pixels = PixelCache::open_or_compute(root, preprocess.size, &images, &mut progress)?;
+            make_room(root)?;
             return Ok(Self::Pixels(pixels, preprocess));
         }
         let mut varied = Varied { parts: Vec::new(), images: images.len(), training: training.len() };
@@ -70,6 +71,7 @@ impl Source {
             let images = (&images[..], training);
             varied.parts.push(features(root, &spec, images, kind, &net, &mut progress)?);
         }
+        make_room(root)?;
         Ok(Self::Features(varied))
     }
 

@@ -5,6 +5,7 @@
 //! lock of a process that dies, so its chunk is taken over. A chunk of the wrong length or with another header is
 //! computed again.
 
+use super::eviction::{self, Held};
 use memmap2::Mmap;
 use sha2::{Digest, Sha256};
 use std::fs::{File, TryLockError};
@@ -34,13 +35,21 @@ pub enum CacheError {
     /// An image cannot be read.
     #[error(transparent)]
     Data(#[from] capwright_caption_data::DataError),
+    /// The limit of the cache is no number.
+    #[error("{variable} is {value:?}; give a number of GiB, such as 50")]
+    Limit {
+        /// The variable of the environment.
+        variable: &'static str,
+        /// Its value.
+        value: String,
+    },
     /// The network does not fit what was asked for.
     #[error("cannot compute features: {0}")]
     Network(String),
 }
 
 impl CacheError {
-    fn io(path: &Path) -> impl FnOnce(std::io::Error) -> Self {
+    pub(super) fn io(path: &Path) -> impl FnOnce(std::io::Error) -> Self {
         let path = path.to_owned();
         move |source| Self::Io { path, source }
     }
@@ -61,6 +70,8 @@ pub(crate) struct Chunks {
     maps: Vec<Mmap>,
     items: usize,
     item_bytes: usize,
+    #[allow(dead_code, reason = "while it lives, nobody removes the files")]
+    held: Held,
 }
 
 /// sha256 over parts, each preceded by its length so that parts cannot run into each other.
@@ -119,14 +130,14 @@ impl ChunkStore {
         mut compute: impl FnMut(Range<usize>, &mut Vec<u8>, &mut dyn FnMut(usize)) -> Result<(), CacheError>,
         progress: &mut dyn FnMut(usize, usize),
     ) -> Result<Chunks, CacheError> {
-        std::fs::create_dir_all(&self.dir).map_err(CacheError::io(&self.dir))?;
+        let held = eviction::hold(&self.dir)?;
         loop {
             let missing: Vec<usize> = (0..self.chunks()).filter(|c| !self.is_whole(*c)).collect();
             let absent: usize = missing.iter().map(|c| self.range(*c).len()).sum();
             let mut done = self.items - absent;
             progress(done, self.items);
             if missing.is_empty() {
-                return self.map();
+                return self.map(held);
             }
             let mut worked = false;
             for chunk in missing {
@@ -167,7 +178,7 @@ impl ChunkStore {
         file.persist(&path).map(drop).map_err(|e| CacheError::Io { path, source: e.error })
     }
 
-    fn map(&self) -> Result<Chunks, CacheError> {
+    fn map(&self, held: Held) -> Result<Chunks, CacheError> {
         let mut maps = Vec::with_capacity(self.chunks());
         for chunk in 0..self.chunks() {
             let path = self.path(chunk);
@@ -178,7 +189,7 @@ impl ChunkStore {
             let map = unsafe { Mmap::map(&file) }.map_err(CacheError::io(&path))?;
             maps.push(map);
         }
-        Ok(Chunks { maps, items: self.items, item_bytes: self.item_bytes })
+        Ok(Chunks { maps, items: self.items, item_bytes: self.item_bytes, held })
     }
 }
 

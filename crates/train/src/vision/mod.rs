@@ -4,9 +4,10 @@
 //! * [`frozen`] runs a frozen graph, batch norm folded into the convolutions, on the host.
 //! * [`network`] runs a trained graph on burn, with gradients.
 //! * [`features`] keeps the frozen part's features on disk, [`pixels`] the resized images, both shared by processes;
-//!   [`variants`] says how training images are varied.
+//!   [`variants`] says how training images are varied. Sets used longest ago make room (`eviction`).
 
 mod chunks;
+mod eviction;
 pub mod features;
 pub mod frozen;
 mod kernels;
@@ -20,6 +21,7 @@ pub mod variants;
 pub mod weights;
 
 pub use chunks::CacheError;
+pub use eviction::make_room;
 pub use features::{FeatureCache, FeatureSpec, Features};
 pub use frozen::FrozenNet;
 pub use network::{Stats, forward};

@@ -1,0 +1,156 @@
+//! The space that cached features and pixels take: sets that were used longest ago go first.
+//!
+//! Whoever has a set open holds a shared lock on the file [`IN_USE`] in its folder, whose time says when it was last opened.
+//! A set goes only under the exclusive lock, so that nobody loses what he reads.
+
+use super::chunks::CacheError;
+use std::fs::{File, FileTimes, TryLockError};
+use std::path::{Path, PathBuf};
+use std::time::SystemTime;
+
+const IN_USE: &str = "in-use.lock";
+
+/// Bytes that sets may take in all, where [`LIMIT_GIB`] says nothing else.
+const LIMIT: u64 = 100 << 30;
+
+/// The variable of the environment that says how many GiB sets may take in all.
+const LIMIT_GIB: &str = "CAPWRIGHT_FEATURES_GIB";
+
+/// A set that stays while this lives.
+#[derive(Debug)]
+pub(crate) struct Held(#[allow(dead_code, reason = "the system holds the lock until it is dropped")] File);
+
+/// Makes the folder of a set where there is none, and holds it.
+pub(crate) fn hold(folder: &Path) -> Result<Held, CacheError> {
+    let path = folder.join(IN_USE);
+    loop {
+        std::fs::create_dir_all(folder).map_err(CacheError::io(folder))?;
+        let file = match File::options().create(true).append(true).open(&path) {
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => continue,
+            file => file.map_err(CacheError::io(&path))?,
+        };
+        file.lock_shared().map_err(CacheError::io(&path))?;
+        file.set_times(FileTimes::new().set_modified(SystemTime::now())).map_err(CacheError::io(&path))?;
+        // While this waited for the lock, the set may have gone, and the file with it.
+        if path.exists() {
+            return Ok(Held(file));
+        }
+    }
+}
+
+/// Removes cached features and pixels below `root` until they take at most what the environment's `CAPWRIGHT_FEATURES_GIB`
+/// says, or 100 GiB: sets that nobody has open, those used longest ago first.
+///
+/// # Errors
+/// [`CacheError::Limit`] where the variable is no number.
+pub fn make_room(root: &Path) -> Result<(), CacheError> {
+    let limit = limit(std::env::var(LIMIT_GIB).ok())?;
+    evict(root, limit);
+    Ok(())
+}
+
+fn limit(gib: Option<String>) -> Result<u64, CacheError> {
+    let Some(value) = gib else { return Ok(LIMIT) };
+    match value.trim().parse::<f64>() {
+        Ok(gib) if gib >= 0.0 => Ok((gib * f64::from(1 << 30)) as u64),
+        _ => Err(CacheError::Limit { variable: LIMIT_GIB, value }),
+    }
+}
+
+/// A set below the root of the cache.
+struct Set {
+    folder: PathBuf,
+    used: SystemTime,
+    bytes: u64,
+}
+
+/// Removes sets below `root` that nobody holds, those used longest ago first, until all take at most `limit` bytes.
+/// Returns how many went. What cannot be looked at or removed stays: the space is only wanted, not needed.
+fn evict(root: &Path, limit: u64) -> usize {
+    let mut sets: Vec<Set> = entries(root).filter_map(|folder| set(folder.path())).collect();
+    sets.sort_by_key(|set| set.used);
+    let (mut total, mut gone) = (sets.iter().map(|set| set.bytes).sum::<u64>(), 0);
+    for set in sets {
+        if total <= limit {
+            break;
+        }
+        if remove(&set.folder) {
+            total -= set.bytes;
+            gone += 1;
+        }
+    }
+    gone
+}
+
+fn entries(folder: &Path) -> impl Iterator<Item = std::fs::DirEntry> {
+    std::fs::read_dir(folder).into_iter().flatten().flatten()
+}
+
+fn set(folder: PathBuf) -> Option<Set> {
+    let used = folder.join(IN_USE).metadata().and_then(|about| about.modified()).ok()?;
+    let bytes = entries(&folder).filter_map(|file| file.metadata().ok()).map(|about| about.len()).sum();
+    Some(Set { folder, used, bytes })
+}
+
+fn remove(folder: &Path) -> bool {
+    let Ok(file) = File::open(folder.join(IN_USE)) else { return false };
+    match file.try_lock() {
+        Ok(()) => std::fs::remove_dir_all(folder).is_ok(),
+        Err(TryLockError::WouldBlock | TryLockError::Error(_)) => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::time::Duration;
+
+    /// A set of 1,000 bytes, last used that many seconds ago.
+    fn made(root: &Path, name: &str, ago: u64) -> PathBuf {
+        let folder = root.join(name);
+        drop(hold(&folder).unwrap());
+        std::fs::write(folder.join("00000.bin"), [0; 1000]).unwrap();
+        let used = SystemTime::now() - Duration::from_secs(ago);
+        let file = File::options().append(true).open(folder.join(IN_USE)).unwrap();
+        file.set_times(FileTimes::new().set_modified(used)).unwrap();
+        folder
+    }
+
+    #[test]
+    fn the_set_used_longest_ago_goes_first_and_one_in_use_stays() {
+        let root = tempfile::tempdir().unwrap();
+        let [new, old, oldest] =
+            [("new", 10), ("old", 20), ("oldest", 30)].map(|(n, a)| made(root.path(), n, a));
+        std::fs::create_dir(root.path().join("something else")).unwrap();
+        assert_eq!(evict(root.path(), 3000), 0);
+        let there = || [&new, &old, &oldest].map(|folder| folder.exists());
+        let held = File::open(oldest.join(IN_USE)).unwrap();
+        held.lock_shared().unwrap();
+        assert_eq!(evict(root.path(), 2999), 1);
+        assert_eq!(there(), [true, false, true]);
+        drop(held);
+        assert_eq!(evict(root.path(), 1999), 1);
+        assert_eq!(there(), [true, false, false]);
+        assert_eq!(evict(root.path(), 0), 1);
+        assert!(root.path().join("something else").exists());
+    }
+
+    #[test]
+    fn the_limit_is_a_number_of_gib() {
+        assert_eq!(limit(None).unwrap(), LIMIT);
+        assert_eq!(limit(Some("0.5".into())).unwrap(), 1 << 29);
+        for wrong in ["", "-1", "NaN", "50 GB"] {
+            let told = limit(Some(wrong.into())).unwrap_err().to_string();
+            assert!(told.contains("CAPWRIGHT_FEATURES_GIB"), "{told}");
+        }
+    }
+
+    #[test]
+    fn opening_a_set_makes_it_the_newest() {
+        let root = tempfile::tempdir().unwrap();
+        let [first, second] = [("first", 30), ("second", 20)].map(|(n, a)| made(root.path(), n, a));
+        drop(hold(&first).unwrap());
+        assert_eq!(evict(root.path(), 1000), 1);
+        assert_eq!([first.exists(), second.exists()], [true, false]);
+    }
+}
