@@ -90,7 +90,13 @@ pub struct Epoch {
     /// Of these: reading and preparing inputs.
     #[serde(default)]
     pub input_seconds: f64,
-    /// Of these: steps of the optimiser; the rest is forward and backward.
+    /// Of these: sampling captions, in epochs of self-critical training.
+    #[serde(default)]
+    pub sample_seconds: f64,
+    /// Of these: backward passes, from the gradient that the vocabulary layer hands on.
+    #[serde(default)]
+    pub backward_seconds: f64,
+    /// Of these: steps of the optimiser; the rest is forward, the vocabulary layer included.
     #[serde(default)]
     pub update_seconds: f64,
     /// Seconds of decoding and scoring.
@@ -98,6 +104,9 @@ pub struct Epoch {
     /// Largest resident memory of the process so far, where the system tells.
     #[serde(default)]
     pub peak_memory_bytes: Option<u64>,
+    /// Energy of the processor in training and validation in joules, where it can be read.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub joules: Option<f64>,
     /// Words trained on per second.
     pub words_per_second: f64,
     /// Mean CIDEr-D of the training samples, in epochs of self-critical training.

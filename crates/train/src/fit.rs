@@ -69,6 +69,19 @@ pub struct Lesson<'a> {
     pub critic: Option<&'a Critic>,
 }
 
+/// Parts of the time of an epoch of training; the rest is forward.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Times {
+    /// Reading and preparing inputs.
+    pub input: Duration,
+    /// Sampling captions.
+    pub sampling: Duration,
+    /// Backward passes, from the gradient that the vocabulary layer hands on.
+    pub backward: Duration,
+    /// Steps of the optimiser.
+    pub update: Duration,
+}
+
 /// Means over an epoch.
 pub struct EpochLoss {
     /// Loss per word in nats.
@@ -81,8 +94,8 @@ pub struct EpochLoss {
     pub reward: Option<f64>,
     /// Learning rate of the last step.
     pub rate: f64,
-    /// Seconds of reading and preparing inputs, and of the optimiser.
-    pub seconds: (f64, f64),
+    /// Where the time went.
+    pub time: Times,
 }
 
 impl Lesson<'_> {
@@ -114,8 +127,7 @@ struct Sums {
     words: u64,
     rewards: f64,
     rate: f64,
-    input: Duration,
-    update: Duration,
+    time: Times,
 }
 
 impl Lesson<'_> {
@@ -132,6 +144,7 @@ impl Lesson<'_> {
         if let Some(critic) = self.critic {
             let rewarded = network.self_critical_step(input, images, critic, (self.seed, at.epoch));
             sums.rewards += rewarded.reward;
+            sums.time.sampling += rewarded.sampling;
             return Some(rewarded.step);
         }
         let references: Vec<Vec<Vec<u32>>> = images.iter().map(|i| self.references[*i].clone()).collect();
@@ -171,7 +184,7 @@ pub fn train_epoch(
         let at = At { epoch, done: u64::from(epoch - 1) * all.len() as u64 + i as u64, total };
         let start = Instant::now();
         let input = lesson.input(images, &learner.network, epoch);
-        sums.input += start.elapsed();
+        sums.time.input += start.elapsed();
         let network = &mut learner.network;
         let Some(step) = lesson.step(network, input, images, &mut teaching, at, &mut sums) else {
             continue;
@@ -182,10 +195,11 @@ pub fn train_epoch(
         let start = Instant::now();
         sums.rate = lesson.rate(at);
         let norm = learner.step(&step.grads, sums.rate);
-        sums.update += start.elapsed();
+        sums.time.update += start.elapsed();
         if !norm.is_finite() {
             return Err(diverged("the gradient norm"));
         }
+        sums.time.backward += step.backward;
         sums.loss += step.loss;
         sums.norms += norm;
         sums.words += step.words as u64;
@@ -198,7 +212,7 @@ pub fn train_epoch(
         words: sums.words,
         reward: lesson.critic.map(|_| sums.rewards / steps),
         rate: sums.rate,
-        seconds: (sums.input.as_secs_f64(), sums.update.as_secs_f64()),
+        time: sums.time,
     })
 }
 

@@ -13,6 +13,7 @@ use burn::tensor::{Device, Tensor, TensorData};
 use capwright_blueprint::{Design, Param, TUNED};
 use capwright_contract::Decoding;
 use std::path::Path;
+use std::time::{Duration, Instant};
 
 /// What a network reads for a batch of images.
 pub enum Input {
@@ -39,6 +40,8 @@ pub struct Step {
     pub words: usize,
     /// Gradients of the mean loss per word.
     pub grads: Grads,
+    /// Time of the backward pass, from the gradient that the vocabulary layer hands on.
+    pub backward: Duration,
 }
 
 impl Network {
@@ -144,12 +147,13 @@ impl Network {
 
     /// The step that a decoder's outcome makes, with the gradients of all that `memory` was computed from.
     pub(crate) fn carried_back(&self, memory: Tensor<3>, outcome: Outcome) -> Step {
-        let mut grads = outcome.grads;
+        let (mut grads, start) = (outcome.grads, Instant::now());
         // The decoder's gradient of the memory is known: a loss with just that gradient carries it into autodiff.
         let back = TensorData::new(outcome.memory, memory.dims());
         let back = Tensor::<3>::from_data(back, self.params.device());
         self.params.collect(&mut (memory * back).sum().backward(), &mut grads);
-        Step { loss: outcome.loss, words: outcome.words, grads }
+        let backward = outcome.backward + start.elapsed();
+        Step { loss: outcome.loss, words: outcome.words, grads, backward }
     }
 
     /// Moves values and running statistics towards those of another network of the design: `1 - keep` of the way.

@@ -19,6 +19,7 @@ use crate::network::{Input, Network, Step};
 use capwright_caption_data::Vocabulary;
 use capwright_caption_metrics::Cider;
 use capwright_contract::Sampling;
+use std::time::{Duration, Instant};
 
 /// Factor on the recipe's learning rate: policies are spoilt by steps that cross entropy bears.
 pub const RATE: f64 = 0.1;
@@ -38,6 +39,8 @@ pub struct Rewarded {
     pub step: Step,
     /// Mean CIDEr-D of the samples, in 0..=10, END counted as a word.
     pub reward: f64,
+    /// Time of sampling.
+    pub sampling: Duration,
 }
 
 impl Critic {
@@ -90,7 +93,9 @@ impl Network {
         let (spec, params) = (&self.design().decoder, &self.params);
         let sampling = Sampling { seed, temperature: f64::from(TEMPERATURE), ..Sampling::default() };
         let streams: Vec<u64> = images.iter().map(|i| (u64::from(epoch) << 32) + *i as u64).collect();
+        let start = Instant::now();
         let drawn = sample(spec, params, host.clone(), SAMPLES, sampling, critic.max_words, &streams);
+        let sampling = start.elapsed();
         let (mut judged, mut total) = (Vec::with_capacity(images.len()), 0.0);
         for (image, samples) in images.iter().zip(drawn) {
             let (samples, rewards) = critic.judge(*image, samples);
@@ -100,7 +105,7 @@ impl Network {
         let batch = CaptionBatch::sampled(&judged, critic.max_words);
         let outcome = decoder::train(spec, params, host, &batch, 0.0, &mut Dropout::off());
         let reward = total / (SAMPLES * images.len()).max(1) as f64;
-        Rewarded { step: self.carried_back(memory, outcome), reward }
+        Rewarded { step: self.carried_back(memory, outcome), reward, sampling }
     }
 }
 

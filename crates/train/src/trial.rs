@@ -5,6 +5,7 @@ use crate::error::TrainError;
 use crate::extractor::{BackboneWeights, open_weights, weights_of};
 use crate::fit::{self, Lesson};
 use crate::learner::Learner;
+use crate::meters::{energy, energy_since, peak_memory};
 use crate::model_folder;
 use crate::network::Network;
 use crate::score::score;
@@ -182,7 +183,7 @@ impl<'a> Setting<'a> {
         critic: Option<&Critic>,
         emit: &mut dyn FnMut(TrialEvent),
     ) -> Result<(Epoch, Vec<String>), TrainError> {
-        let start = Instant::now();
+        let (start, joules) = (Instant::now(), energy());
         let mut last: Option<Instant> = None;
         let mut tell = |done, total, loss| {
             if done == total || last.is_none_or(|at| at.elapsed() >= Duration::from_secs(1)) {
@@ -213,9 +214,12 @@ impl<'a> Setting<'a> {
             scores: score(&captions, &references)?,
             learning_rate: trained.rate,
             train_seconds,
-            input_seconds: trained.seconds.0,
-            update_seconds: trained.seconds.1,
-            peak_memory_bytes: crate::memory::peak_memory(),
+            input_seconds: trained.time.input.as_secs_f64(),
+            sample_seconds: trained.time.sampling.as_secs_f64(),
+            backward_seconds: trained.time.backward.as_secs_f64(),
+            update_seconds: trained.time.update.as_secs_f64(),
+            peak_memory_bytes: peak_memory(),
+            joules: energy_since(joules),
             score_seconds: scoring.elapsed().as_secs_f64(),
             words_per_second: trained.words as f64 / train_seconds.max(1e-9),
             reward: trained.reward,
@@ -254,7 +258,7 @@ impl<'a> Setting<'a> {
             model: Path::new(MODEL).to_path_buf(),
             samples: progress.samples.clone(),
             seconds: trained_now,
-            peak_memory_bytes: crate::memory::peak_memory(),
+            peak_memory_bytes: peak_memory(),
         })
     }
 }

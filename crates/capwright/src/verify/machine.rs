@@ -39,21 +39,6 @@ pub fn sha256(bytes: &[u8]) -> String {
     Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
-/// Energy counters of the processor packages in joules (RAPL), where they can be read.
-pub fn energy() -> Option<f64> {
-    let packages = std::fs::read_dir("/sys/class/powercap").ok()?.flatten().filter(|entry| {
-        let name = entry.file_name();
-        let name = name.to_string_lossy();
-        name.starts_with("intel-rapl:") && name.matches(':').count() == 1
-    });
-    let read = |entry: std::fs::DirEntry| {
-        let text = std::fs::read_to_string(entry.path().join("energy_uj")).ok()?;
-        text.trim().parse::<f64>().ok()
-    };
-    let joules: Vec<f64> = packages.filter_map(read).map(|microjoules| microjoules / 1e6).collect();
-    (!joules.is_empty()).then(|| joules.iter().sum())
-}
-
 /// Processor seconds that this process has used, user and system; Linux only.
 pub fn cpu_seconds() -> Option<f64> {
     let text = std::fs::read_to_string("/proc/self/stat").ok()?;

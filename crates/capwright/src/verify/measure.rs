@@ -10,7 +10,7 @@ use capwright_caption_metrics::{
 };
 use capwright_contract::{Clause, Contract, Decoding, Measured, spent};
 use capwright_pipeline::ModelCard;
-use capwright_train::{Captioner, Evaluation, peak_memory};
+use capwright_train::{Captioner, Evaluation, energy, energy_since, peak_memory};
 use std::cell::OnceCell;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
@@ -173,7 +173,7 @@ impl<'a> Measures<'a> {
         for run in 0..WARM_UP {
             caption(run)?;
         }
-        let (start, joules, cpu) = (Instant::now(), machine::energy(), machine::cpu_seconds());
+        let (start, joules, cpu) = (Instant::now(), energy(), machine::cpu_seconds());
         let mut milliseconds = Vec::new();
         while milliseconds.len() < MIN_RUNS || (start.elapsed() < TIMING && milliseconds.len() < MAX_RUNS) {
             let before = Instant::now();
@@ -181,9 +181,7 @@ impl<'a> Measures<'a> {
             milliseconds.push(before.elapsed().as_secs_f64() * 1e3);
         }
         let captions = (milliseconds.len() * batch) as f64;
-        let measured = joules.zip(machine::energy()).map(|(before, after)| after - before);
-        // The counters wrap round now and then: a negative difference says nothing.
-        let (total, energy_how) = match measured.filter(|joules| *joules >= 0.0) {
+        let (total, energy_how) = match energy_since(joules) {
             Some(joules) => (joules, "RAPL counters of the whole processor".to_owned()),
             None => {
                 let used = cpu.zip(machine::cpu_seconds()).map(|(before, after)| after - before);

@@ -26,6 +26,7 @@ use crate::params::{Grads, Params};
 use burn::tensor::{Tensor, TensorData};
 use capwright_blueprint::DecoderSpec;
 use recurrent::{Encoded, Recurrent};
+use std::time::Duration;
 
 /// Loss and gradients of a batch.
 pub struct Outcome {
@@ -37,6 +38,8 @@ pub struct Outcome {
     pub grads: Grads,
     /// Gradient of the memory, as the memory.
     pub memory: Vec<f32>,
+    /// Time of the backward pass, from the gradient that the vocabulary layer hands on.
+    pub backward: Duration,
 }
 
 /// Teacher-forced loss and gradients of `batch` for memory `[images, tokens, dim]`.

@@ -7,6 +7,7 @@ use super::{CaptionBatch, Outcome};
 use crate::math::{self, Dropout, Packed, View, gemm_packed, product};
 use crate::params::Grads;
 use capwright_blueprint::language::{Attention, Cell, ImageMode};
+use std::time::Instant;
 
 /// Weights as backward multiplies with them, laid out once for all steps.
 struct Weights {
@@ -50,13 +51,14 @@ impl Recurrent<'_> {
             .collect();
         let said = &tape.out[skipped * wide..];
         let (loss, mut d_said) = vocabulary_loss(self.params, said, &targets, smoothing, &mut grads);
+        let start = Instant::now();
         if let Some(mask) = &tape.out_mask {
             math::multiply(&mut d_said, &mask[skipped * wide..]);
         }
         let mut d_out = vec![0.0; skipped * wide];
         d_out.append(&mut d_said);
         let memory = self.back(encoded, &plan, &mut tape, &d_out, &mut grads);
-        Outcome { loss, words: targets.len(), grads, memory }
+        Outcome { loss, words: targets.len(), grads, memory, backward: start.elapsed() }
     }
 
     /// Backward from the gradient of `tape.out` before its dropout; returns the gradient of the memory.

@@ -7,6 +7,7 @@ use crate::math::{self, Dropout, View, gemm_columns, product};
 use crate::params::{Grads, Params};
 use capwright_blueprint::TransformerSpec;
 use capwright_blueprint::language::{FeedForwardKind, NormPlace, Positions};
+use std::time::Instant;
 
 /// Loss and gradients for memory `[images, tokens, width]`.
 pub(crate) fn train(
@@ -21,8 +22,9 @@ pub(crate) fn train(
     let (x, tape) = pass.forward(dropout);
     let mut grads = Grads::new(params);
     let (loss, dx) = vocabulary_loss(params, &x, &pass.words.targets, smoothing, &mut grads);
+    let start = Instant::now();
     let memory = pass.backward(tape, dx, &mut grads);
-    Outcome { loss, words: pass.words.targets.len(), grads, memory }
+    Outcome { loss, words: pass.words.targets.len(), grads, memory, backward: start.elapsed() }
 }
 
 /// Gradients of queries, keys and values.

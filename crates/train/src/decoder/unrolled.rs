@@ -15,6 +15,7 @@ use burn::tensor::activation::{sigmoid, softmax};
 use burn::tensor::{Int, Tensor, TensorData};
 use capwright_blueprint::language::{Attention, Between, Cell, ImageMode, RnnNorm};
 use capwright_blueprint::{DecoderSpec, RecurrentSpec};
+use std::time::Instant;
 
 /// A decoder and its values.
 #[derive(Clone, Copy)]
@@ -84,13 +85,14 @@ pub(crate) fn train(
     let host: Vec<f32> = x.clone().inner().into_data().try_into_vec().expect("activations are f32");
     let mut grads = Grads::new(params);
     let (loss, dx) = vocabulary_loss(params, &host, &targets, smoothing, &mut grads);
+    let start = Instant::now();
     // The gradient of x is known: a loss with just that gradient carries it into autodiff.
     let dx = Tensor::<2>::from_data(TensorData::new(dx, x.dims()), params.device());
     let mut found = (x * dx).sum().backward();
     params.collect(&mut found, &mut grads);
     let d_memory = memory.grad_remove(&mut found).expect("the memory is a leaf");
     let memory = d_memory.into_data().try_into_vec().expect("gradients are f32");
-    Outcome { loss, words: targets.len(), grads, memory }
+    Outcome { loss, words: targets.len(), grads, memory, backward: start.elapsed() }
 }
 
 impl Unrolled<'_> {
