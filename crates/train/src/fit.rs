@@ -142,7 +142,13 @@ impl Lesson<'_> {
         sums: &mut Sums,
     ) -> Option<Step> {
         if let Some(critic) = self.critic {
-            let rewarded = network.self_critical_step(input, images, critic, (self.seed, at.epoch));
+            let rewarded = network.self_critical_step(
+                input,
+                images,
+                critic,
+                (self.seed, at.epoch),
+                &mut teaching.dropout,
+            );
             sums.rewards += rewarded.reward;
             sums.time.sampling += rewarded.sampling;
             return Some(rewarded.step);

@@ -4,12 +4,15 @@
 //! references minus the mean CIDEr-D of the image's other samples, and the step follows the gradient of
 //! `-Σ advantage · log p(word)` over the words (Rennie et al. 2017, arXiv 1612.00563; with the mean of the other samples
 //! in place of a greedy caption as Luo 2020, arXiv 2003.09971, which needs no second decoding). END is a word of sample
-//! and reference alike: without it captions that break off in the middle are not punished. Sampling and training see the
-//! same network, without dropout and with the encoder's running statistics, so that each step is on its own policy.
+//! and reference alike: without it captions that break off in the middle are not punished.
 //!
-//! The policy is `softmax(logits / temperature)` with [`TEMPERATURE`], in sampling and in the gradient. At 1 most samples of a
-//! network from teacher forcing are much worse than what it says greedily, and the first thing learned is to be brief and
-//! general, which costs more than it brings (docs/results.md).
+//! Two things differ from the papers, because a few thousand images are soon known by heart (docs/results.md has the runs):
+//!
+//! - The policy is `softmax(logits / temperature)` with [`TEMPERATURE`], in sampling and in the gradient. At 1 most samples of a
+//!   network from teacher forcing are much worse than what it says greedily, and the first thing learned is to be brief and
+//!   general, which costs more than it brings.
+//! - The whole decoder samples, and the gradient passes through its dropout; that of the bridge is the same for both.
+//!   The encoder keeps its running statistics.
 
 use crate::decode::sample;
 use crate::decoder::{self, CaptionBatch, TEMPERATURE};
@@ -87,8 +90,9 @@ impl Network {
         images: &[usize],
         critic: &Critic,
         (seed, epoch): (u64, u32),
+        dropout: &mut Dropout,
     ) -> Rewarded {
-        let memory = self.memory(input, false, &mut Dropout::off());
+        let memory = self.memory(input, false, dropout);
         let host = memory.clone().inner().into_data();
         let (spec, params) = (&self.design().decoder, &self.params);
         let sampling = Sampling { seed, temperature: f64::from(TEMPERATURE), ..Sampling::default() };
@@ -103,7 +107,7 @@ impl Network {
             total += rewards;
         }
         let batch = CaptionBatch::sampled(&judged, critic.max_words);
-        let outcome = decoder::train(spec, params, host, &batch, 0.0, &mut Dropout::off());
+        let outcome = decoder::train(spec, params, host, &batch, 0.0, dropout);
         let reward = total / (SAMPLES * images.len()).max(1) as f64;
         Rewarded { step: self.carried_back(memory, outcome), reward, sampling }
     }
@@ -209,7 +213,9 @@ mod tests {
         for epoch in 0..300 {
             let input =
                 Input::Map(Tensor::from_data(TensorData::new(values.clone(), [2, 3, 32, 32]), &device));
-            let rewarded = learner.network.self_critical_step(input, &[0, 1], &critic, (1, epoch));
+            let mut dropout = Dropout::seeded(1, epoch);
+            let rewarded =
+                learner.network.self_critical_step(input, &[0, 1], &critic, (1, epoch), &mut dropout);
             learner.step(&rewarded.step.grads, 0.002);
             rewards.push(rewarded.reward);
         }
