@@ -60,7 +60,7 @@ impl Pass<'_> {
         &self,
         layer: usize,
         kept: &LayerTape,
-        dx: &mut Vec<f32>,
+        dx: &mut [f32],
         memory: &mut [f32],
         grads: &mut Grads,
     ) {
@@ -69,15 +69,21 @@ impl Pass<'_> {
             self.feed_forward_back(&name, &kept.wide, dy, grads)
         });
         self.branch_back(&name("norm2"), &kept.image, dx, grads, |dy, grads| {
-            let (d_query, d_memory) =
-                self.attend_back(&name("cross_attn"), &kept.image, self.memory, dy, Self::from_memory, grads);
+            let (d_query, d_memory) = self.attend_back(
+                &name("cross_attn"),
+                &kept.image,
+                self.memory,
+                dy,
+                Self::back_from_memory,
+                grads,
+            );
             math::add_row(memory, &d_memory);
             d_query
         });
         self.branch_back(&name("norm1"), &kept.words, dx, grads, |dy, grads| {
             let read = &kept.words.read;
             let (mut d_query, d_words) =
-                self.attend_back(&name("self_attn"), &kept.words, read, dy, Self::from_words, grads);
+                self.attend_back(&name("self_attn"), &kept.words, read, dy, Self::back_from_words, grads);
             math::add_row(&mut d_query, &d_words);
             d_query
         });
@@ -89,14 +95,14 @@ impl Pass<'_> {
         &self,
         norm: &str,
         kept: &Branch<T>,
-        dx: &mut Vec<f32>,
+        dx: &mut [f32],
         grads: &mut Grads,
         of: impl FnOnce(&[f32], &mut Grads) -> Vec<f32>,
     ) {
         if self.spec.norm == NormPlace::Post {
             self.norm_back(norm, &kept.norm, dx, grads);
         }
-        let mut dy = dx.clone();
+        let mut dy = dx.to_vec();
         masked(&mut dy, kept.mask.as_deref());
         let mut d_read = of(&dy, grads);
         if self.spec.norm == NormPlace::Pre {
@@ -163,7 +169,7 @@ impl Pass<'_> {
     }
 
     /// Backward of [`Pass::to_words`].
-    fn from_words(&self, kept: &Attended, d_out: &[f32]) -> Flow {
+    fn back_from_words(&self, kept: &Attended, d_out: &[f32]) -> Flow {
         let (dim, heads, scale) = (self.spec.dim, self.spec.heads, self.scale());
         let (mut flow, width, mut from) = (Flow::new(kept), dim / heads, 0);
         let mut d_scores = Vec::new();
@@ -192,7 +198,7 @@ impl Pass<'_> {
     }
 
     /// Backward of [`Pass::to_memory`].
-    fn from_memory(&self, kept: &Attended, d_out: &[f32]) -> Flow {
+    fn back_from_memory(&self, kept: &Attended, d_out: &[f32]) -> Flow {
         let (dim, scale, mut flow) = (self.spec.dim, self.scale(), Flow::new(kept));
         let mut rest = &kept.weights[..];
         for Shown { words, tokens, head } in self.shown() {
