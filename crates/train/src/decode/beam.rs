@@ -7,9 +7,10 @@
 //! With groups, the costs of words that others have said add up along a hypothesis, as in the paper's algorithm; they
 //! guide the search, but what is finished is ranked by the model's own log-probability.
 
+use super::Caption;
 use super::constraints::Allowed;
 use super::ensemble::Ensemble;
-use super::{Caption, log_sum_exp, top_of};
+use crate::math;
 use capwright_caption_data::Vocabulary;
 use capwright_contract::{Decoding, Diverse};
 use std::cmp::Ordering;
@@ -181,7 +182,7 @@ impl Best {
     /// words is passed over where its largest logit is beaten.
     fn offer_row(&mut self, hypothesis: usize, live: &Live, logits: &[f32], allowed: &Allowed, said: &Said) {
         const BLOCK: usize = 64;
-        let total = log_sum_exp(logits);
+        let total = math::log_sum_exp(logits);
         let candidate = |word: u32| {
             let logit = f64::from(logits[word as usize]);
             let after = |sum: f64| sum + logit - total;
@@ -194,7 +195,7 @@ impl Best {
         let (first, last) = (allowed.words.start as usize, allowed.words.end as usize);
         for start in (first..last).step_by(BLOCK) {
             let block = &logits[start..last.min(start + BLOCK)];
-            if self.is_beaten(live.score + f64::from(top_of(block)) - total) {
+            if self.is_beaten(live.score + f64::from(math::top(block)) - total) {
                 continue;
             }
             for (word, logit) in (start as u32..).zip(block) {

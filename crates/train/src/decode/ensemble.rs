@@ -1,7 +1,7 @@
 //! Several models of one vocabulary that speak as one.
 
-use super::log_sum_exp;
 use crate::decoder::Session;
+use crate::math::log_sum_exp;
 use crate::network::Network;
 use crate::params::Params;
 use burn::tensor::TensorData;

@@ -77,22 +77,3 @@ pub fn sample(
     let said = captions(vec![Model { spec, params, memory }], &decoding, per_image, streams);
     said.into_iter().map(|all| all.into_iter().map(|caption| caption.words).collect()).collect()
 }
-
-/// Logarithm of the sum of exponentials: what is taken from a logit to get its log-probability.
-fn log_sum_exp(logits: &[f32]) -> f64 {
-    let top = top_of(logits);
-    f64::from(top) + logits.iter().map(|v| f64::from((v - top).exp())).sum::<f64>().ln()
-}
-
-/// The largest value; several lanes at once, for the comparisons of one chain would wait for each other.
-fn top_of(values: &[f32]) -> f32 {
-    const LANES: usize = 16;
-    let (blocks, rest) = values.as_chunks::<LANES>();
-    let mut tops = [f32::NEG_INFINITY; LANES];
-    for block in blocks {
-        for (top, value) in tops.iter_mut().zip(block) {
-            *top = if value > top { *value } else { *top };
-        }
-    }
-    tops.iter().chain(rest).fold(f32::NEG_INFINITY, |m, v| m.max(*v))
-}

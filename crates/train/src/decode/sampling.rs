@@ -1,9 +1,10 @@
 //! Captions drawn word by word: temperature, the `k` likeliest words (Fan et al. 2018, arXiv 1805.04833), the nucleus
 //! (Holtzman et al. 2020, arXiv 1904.09751).
 
+use super::Caption;
 use super::constraints::Allowed;
 use super::ensemble::Ensemble;
-use super::{Caption, log_sum_exp};
+use crate::math;
 use capwright_caption_data::Vocabulary;
 use capwright_contract::{Decoding, Sampling};
 use rand::{Rng, SeedableRng};
@@ -67,7 +68,7 @@ impl Draw {
     }
 
     fn say(&mut self, word: u32, logits: &[f32]) {
-        self.log_probability += f64::from(logits[word as usize]) - log_sum_exp(logits);
+        self.log_probability += f64::from(logits[word as usize]) - math::log_sum_exp(logits);
         if word == Vocabulary::EOS {
             self.ended = true;
         } else {

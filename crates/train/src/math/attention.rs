@@ -11,6 +11,38 @@ pub(super) fn softmax_any(x: &mut [f32]) {
 }
 
 kernel! {
+    /// Logarithm of the sum of e^x, the terms in single precision.
+    pub fn log_sum_exp(x: &[f32]) -> f64 {
+        let top = top_any(x);
+        let (blocks, rest) = x.as_chunks::<LANES>();
+        let mut sums = [0.0f32; LANES];
+        for x in blocks {
+            (0..LANES).for_each(|j| sums[j] += exp(x[j] - top));
+        }
+        let total = sums.iter().sum::<f32>() + rest.iter().map(|x| exp(x - top)).sum::<f32>();
+        f64::from(top) + f64::from(total).ln()
+    }
+}
+
+kernel! {
+    /// The largest value.
+    pub fn top(x: &[f32]) -> f32 {
+        top_any(x)
+    }
+}
+
+/// The largest value; several lanes at once, for the comparisons of one chain would wait for each other.
+#[inline(always)]
+fn top_any(x: &[f32]) -> f32 {
+    let (blocks, rest) = x.as_chunks::<LANES>();
+    let mut tops = [f32::NEG_INFINITY; LANES];
+    for x in blocks {
+        (0..LANES).for_each(|j| tops[j] = if x[j] > tops[j] { x[j] } else { tops[j] });
+    }
+    tops.iter().chain(rest).fold(f32::NEG_INFINITY, |top, x| if *x > top { *x } else { top })
+}
+
+kernel! {
     /// Softmax of one row, in place.
     pub fn softmax(x: &mut [f32]) {
         softmax_any(x);
@@ -92,6 +124,16 @@ mod tests {
         let mut p = vec![1.0, 2.0, 3.0];
         softmax(&mut p);
         assert!((p.iter().sum::<f32>() - 1.0).abs() < 1e-6 && (p[2] / p[1] - 1f32.exp()).abs() < 1e-5);
+    }
+
+    #[test]
+    fn log_sum_exp_of_odd_lengths() {
+        for n in [1, 16, 37] {
+            let x = values(n, 0.3);
+            let wanted = x.iter().map(|x| f64::from(*x).exp()).sum::<f64>().ln();
+            assert!((log_sum_exp(&x) - wanted).abs() < 1e-6, "{n}");
+            assert_eq!(top(&x), x.iter().copied().fold(f32::NEG_INFINITY, f32::max));
+        }
     }
 
     fn values(n: usize, from: f32) -> Vec<f32> {

@@ -1,8 +1,8 @@
-//! Loops over rows, compiled for AVX2 where the machine has it.
+//! Loops over rows, compiled for AVX2 and AVX-512 too, where the machine has them.
 //!
-//! No fused multiply-add and no reordering that depends on the machine: results are the same with and without AVX2.
+//! No fused multiply-add and no reordering that depends on the machine: results are the same on all of them.
 
-/// Declares a function that is compiled twice and chooses at run time.
+/// Declares a function that is compiled three times and chooses at run time.
 macro_rules! kernel {
     ($(#[$meta:meta])* pub fn $name:ident($($arg:ident: $kind:ty),* $(,)?) $(-> $out:ty)? $body:block) => {
         $(#[$meta])*
@@ -13,15 +13,25 @@ macro_rules! kernel {
             fn any($($arg: $kind),*) $(-> $out)? $body
             #[cfg(target_arch = "x86_64")]
             {
-                #[target_feature(enable = "avx2")]
+                #[target_feature(enable = "avx512f,avx512vl,avx512dq,avx512bw")]
                 #[allow(clippy::too_many_arguments)]
                 fn wide($($arg: $kind),*) $(-> $out)? {
                     any($($arg),*)
                 }
-                if std::arch::is_x86_feature_detected!("avx2") {
-                    // SAFETY: the processor has just been asked for the one feature that `wide` needs.
+                #[target_feature(enable = "avx2")]
+                #[allow(clippy::too_many_arguments)]
+                fn half($($arg: $kind),*) $(-> $out)? {
+                    any($($arg),*)
+                }
+                if $crate::math::kernels::has_avx512() {
+                    // SAFETY: the processor has just been asked for the features that `wide` needs.
                     #[allow(unsafe_code)]
                     return unsafe { wide($($arg),*) };
+                }
+                if std::arch::is_x86_feature_detected!("avx2") {
+                    // SAFETY: the processor has just been asked for the one feature that `half` needs.
+                    #[allow(unsafe_code)]
+                    return unsafe { half($($arg),*) };
                 }
             }
             any($($arg),*)
@@ -30,6 +40,16 @@ macro_rules! kernel {
 }
 
 pub(super) use kernel;
+
+/// Whether the machine has those parts of AVX-512 that loops are compiled for.
+#[cfg(target_arch = "x86_64")]
+pub(super) fn has_avx512() -> bool {
+    use std::arch::is_x86_feature_detected;
+    is_x86_feature_detected!("avx512f")
+        && is_x86_feature_detected!("avx512vl")
+        && is_x86_feature_detected!("avx512dq")
+        && is_x86_feature_detected!("avx512bw")
+}
 
 /// e^x to about 1e-7 relative (Cephes' polynomial), without branches; NaN stays NaN.
 #[inline(always)]

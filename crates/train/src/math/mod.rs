@@ -14,7 +14,7 @@ mod tile;
 mod update;
 mod view;
 
-pub use attention::{additive_scores, additive_scores_back, attend, softmax, softmax_back};
+pub use attention::{additive_scores, additive_scores_back, attend, log_sum_exp, softmax, softmax_back, top};
 pub use cells::{gru_back, gru_cell, lstm_back, lstm_cell};
 pub use gemm::{Packed, gemm, gemm_columns, gemm_packed, product};
 pub use kernels::{add_bias, add_row, add_scaled, column_sums, dot, multiply, sum_of_squares};

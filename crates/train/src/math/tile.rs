@@ -61,6 +61,9 @@ mod x86 {
     use super::{PANEL, Strided};
     use std::arch::x86_64::*;
 
+    /// Rows of a panel between what is multiplied and what is fetched.
+    const AHEAD: usize = 24;
+
     /// Two registers of 16 values for each row.
     ///
     /// # Safety
@@ -77,6 +80,10 @@ mod x86 {
             // SAFETY: a panel's row holds 32 values; `Strided` vouches for its rows up to their length.
             unsafe {
                 let b = [_mm512_loadu_ps(panel.as_ptr()), _mm512_loadu_ps(panel.as_ptr().add(16))];
+                // What lies behind the panel is the next one, from another page that the processor does not foresee.
+                let ahead = panel.as_ptr().wrapping_add(AHEAD * PANEL);
+                _mm_prefetch::<_MM_HINT_T0>(ahead.cast());
+                _mm_prefetch::<_MM_HINT_T0>(ahead.wrapping_add(16).cast());
                 for (i, acc) in acc.iter_mut().enumerate() {
                     let x = _mm512_set1_ps(*values.add(i * a.rows));
                     *acc = [_mm512_fmadd_ps(x, b[0], acc[0]), _mm512_fmadd_ps(x, b[1], acc[1])];
