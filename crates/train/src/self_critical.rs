@@ -8,7 +8,7 @@
 //!
 //! Two things differ from the papers, because a few thousand images are soon known by heart (docs/results.md has the runs):
 //!
-//! - The policy is `softmax(logits / temperature)` with [`TEMPERATURE`], in sampling and in the gradient. At 1 most samples of a
+//! - The policy is `softmax(logits / temperature)` at temperature 0.5, in sampling and in the gradient. At 1 most samples of a
 //!   network from teacher forcing are much worse than what it says greedily, and the first thing learned is to be brief and
 //!   general, which costs more than it brings.
 //! - The whole decoder samples, and the gradient passes through its dropout; that of the bridge is the same for both.
