@@ -121,7 +121,10 @@ impl<'a> Pass<'a> {
 
     /// What the vocabulary layer reads, `[words, dim]`.
     pub fn forward(&self, dropout: &mut Dropout) -> (Vec<f32>, Tape) {
-        let mut x = self.embedded();
+        let steps = self.words.captions.iter().map(Range::len).max().unwrap_or(0);
+        let places: Vec<f32> = (0..steps).flat_map(|place| placed(self.spec, self.params, place)).collect();
+        let places = self.words.places.iter().map(|place| &places[place * self.spec.dim..][..self.spec.dim]);
+        let mut x = embedded(self.params, &self.words.read, places);
         let mask = dropout.mask(x.len(), self.spec.dropout_pct);
         masked(&mut x, mask.as_deref());
         let mut layers = Vec::with_capacity(self.spec.layers);
@@ -150,23 +153,6 @@ impl<'a> Pass<'a> {
         format!("decoder.layers.{}.{leaf}", self.spec.stored(layer))
     }
 
-    fn embedded(&self) -> Vec<f32> {
-        let dim = self.spec.dim;
-        let (table, scale) = (self.params.values("decoder.embed.weight"), (dim as f32).sqrt());
-        let steps = self.words.places.iter().max().map_or(0, |last| last + 1);
-        let places: Vec<f32> = match self.spec.positions {
-            Positions::Rotary => vec![0.0; steps * dim],
-            Positions::Learned => self.params.values("decoder.position.weight").to_vec(),
-            Positions::Sinusoidal => (0..steps).flat_map(|place| sinusoid(place, dim)).collect(),
-        };
-        let mut x = Vec::with_capacity(self.words.read.len() * dim);
-        for (word, place) in self.words.read.iter().zip(&self.words.places) {
-            let (word, place) = (&table[*word as usize * dim..][..dim], &places[place * dim..][..dim]);
-            x.extend(word.iter().zip(place).map(|(word, place)| word * scale + place));
-        }
-        x
-    }
-
     /// Adds a branch of `x` to it, with the norm before the branch or after the sum.
     fn branch<T>(
         &self,
@@ -175,10 +161,12 @@ impl<'a> Pass<'a> {
         dropout: &mut Dropout,
         of: impl Fn(&[f32]) -> (Vec<f32>, T),
     ) -> Branch<T> {
-        let before = (self.spec.norm == NormPlace::Pre).then(|| layer_norm(self.params, norm, x));
-        let (read, before) = match before {
-            Some((read, kept)) => (read, Some(kept)),
-            None => (x.clone(), None),
+        let (read, before) = match self.spec.norm {
+            NormPlace::Pre => {
+                let (read, kept) = layer_norm(self.params, norm, x);
+                (read, Some(kept))
+            }
+            NormPlace::Post => (x.clone(), None),
         };
         let (mut y, own) = of(&read);
         let mask = dropout.mask(y.len(), self.spec.dropout_pct);
@@ -281,6 +269,32 @@ pub(super) struct Shown {
     pub words: Range<usize>,
     pub tokens: Range<usize>,
     pub head: Range<usize>,
+}
+
+/// What a place adds to the embedding of a word.
+pub(super) fn placed(spec: &TransformerSpec, params: &Params, place: usize) -> Vec<f32> {
+    match spec.positions {
+        Positions::Learned => {
+            params.values("decoder.position.weight")[place * spec.dim..][..spec.dim].to_vec()
+        }
+        Positions::Sinusoidal => sinusoid(place, spec.dim),
+        Positions::Rotary => vec![0.0; spec.dim],
+    }
+}
+
+/// Words with what their places add: `embed(w) · √dim + place`.
+pub(super) fn embedded<'x>(
+    params: &Params,
+    words: &[u32],
+    places: impl Iterator<Item = &'x [f32]>,
+) -> Vec<f32> {
+    let table = params.values("decoder.embed.weight");
+    let mut x = Vec::new();
+    for (word, place) in words.iter().zip(places) {
+        let (dim, scale) = (place.len(), (place.len() as f32).sqrt());
+        x.extend(table[*word as usize * dim..][..dim].iter().zip(place).map(|(e, p)| e * scale + p));
+    }
+    x
 }
 
 /// Multiplies with the factors of a dropout.

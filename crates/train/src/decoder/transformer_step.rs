@@ -1,8 +1,8 @@
 //! Transformer decoder, one word at a time, with cached keys and values. Host slices; same formulas as training.
 
 use super::loss::linear;
-use super::places::{sinusoid, turn};
-use super::transformer::{feed_forward, layer_norm};
+use super::places::turn;
+use super::transformer::{embedded, feed_forward, layer_norm, placed};
 use crate::macs;
 use crate::math;
 use crate::params::Params;
@@ -69,7 +69,8 @@ impl TransformerSession {
     /// Reads a word a row and returns what the vocabulary layer reads, `[rows, dim]`.
     pub fn step(&mut self, params: &Params, words: &[u32]) -> Vec<f32> {
         let spec = self.spec;
-        let mut x = self.embedded(params, words);
+        let place = placed(&spec, params, self.place);
+        let mut x = embedded(params, words, std::iter::repeat(&place[..]));
         for layer in 0..spec.layers {
             let name = |leaf: &str| format!("decoder.layers.{}.{leaf}", spec.stored(layer));
             let norms = [name("norm1"), name("norm2"), name("norm3")];
@@ -86,20 +87,6 @@ impl TransformerSession {
             NormPlace::Pre => layer_norm(params, "decoder.norm", &x).0,
             NormPlace::Post => x,
         }
-    }
-
-    fn embedded(&self, params: &Params, words: &[u32]) -> Vec<f32> {
-        let dim = self.spec.dim;
-        let (table, scale) = (params.values("decoder.embed.weight"), (dim as f32).sqrt());
-        let place = match self.spec.positions {
-            Positions::Learned => {
-                params.values("decoder.position.weight")[self.place * dim..][..dim].to_vec()
-            }
-            Positions::Sinusoidal => sinusoid(self.place, dim),
-            Positions::Rotary => vec![0.0; dim],
-        };
-        let word = |w: &u32| table[*w as usize * dim..][..dim].iter().zip(&place).map(|(e, p)| e * scale + p);
-        words.iter().flat_map(word).collect()
     }
 
     /// What a branch reads.

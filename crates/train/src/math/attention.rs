@@ -1,10 +1,10 @@
 //! Scores, probabilities and sums of attention, query by query.
 
-use super::kernels::{LANES, add_scaled_any, dot_any, exp, kernel, sum_any, tanh};
+use super::kernels::{LANES, add_scaled_any, dot_any, exp, kernel, sum_any, tanh, top_any};
 
 #[inline(always)]
-pub(super) fn softmax_any(x: &mut [f32]) {
-    let top = x.iter().fold(f32::NEG_INFINITY, |m, v| m.max(*v));
+fn softmax_any(x: &mut [f32]) {
+    let top = top_any(x);
     x.iter_mut().for_each(|v| *v = exp(*v - top));
     let total = sum_any(x);
     x.iter_mut().for_each(|v| *v /= total);
@@ -29,17 +29,6 @@ kernel! {
     pub fn top(x: &[f32]) -> f32 {
         top_any(x)
     }
-}
-
-/// The largest value; several lanes at once, for the comparisons of one chain would wait for each other.
-#[inline(always)]
-fn top_any(x: &[f32]) -> f32 {
-    let (blocks, rest) = x.as_chunks::<LANES>();
-    let mut tops = [f32::NEG_INFINITY; LANES];
-    for x in blocks {
-        (0..LANES).for_each(|j| tops[j] = if x[j] > tops[j] { x[j] } else { tops[j] });
-    }
-    tops.iter().chain(rest).fold(f32::NEG_INFINITY, |top, x| if *x > top { *x } else { top })
 }
 
 kernel! {
@@ -118,6 +107,7 @@ kernel! {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::math::testing::values;
 
     #[test]
     fn softmax_of_a_row() {
@@ -134,10 +124,6 @@ mod tests {
             assert!((log_sum_exp(&x) - wanted).abs() < 1e-6, "{n}");
             assert_eq!(top(&x), x.iter().copied().fold(f32::NEG_INFINITY, f32::max));
         }
-    }
-
-    fn values(n: usize, from: f32) -> Vec<f32> {
-        (0..n).map(|i| (from + 0.7 * i as f32).sin() * 1.5).collect()
     }
 
     #[test]

@@ -226,10 +226,7 @@ fn tile<const M: usize>(
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    fn numbers(n: usize) -> Vec<f32> {
-        (0..n).map(|i| ((i * 7919 % 1009) as f32 / 1009.0) - 0.5).collect()
-    }
+    use crate::math::testing::numbers;
 
     /// The products in double precision.
     fn plain(a: &[f32], b: &[f32], (m, k, n): (usize, usize, usize)) -> Vec<f64> {

@@ -102,6 +102,17 @@ pub(super) fn sum_any(x: &[f32]) -> f32 {
     sums.iter().sum::<f32>() + rest.iter().sum::<f32>()
 }
 
+/// The largest value; several lanes at once, for the comparisons of one chain would wait for each other.
+#[inline(always)]
+pub(super) fn top_any(x: &[f32]) -> f32 {
+    let (blocks, rest) = x.as_chunks::<LANES>();
+    let mut tops = [f32::NEG_INFINITY; LANES];
+    for x in blocks {
+        (0..LANES).for_each(|j| tops[j] = if x[j] > tops[j] { x[j] } else { tops[j] });
+    }
+    tops.iter().chain(rest).fold(f32::NEG_INFINITY, |top, x| if *x > top { *x } else { top })
+}
+
 #[inline(always)]
 pub(super) fn add_scaled_any(to: &mut [f32], x: &[f32], factor: f32) {
     to.iter_mut().zip(x).for_each(|(t, x)| *t += factor * x);

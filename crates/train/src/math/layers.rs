@@ -1,6 +1,6 @@
 //! Non-linearities, layer norm and cross entropy, with their backward passes.
 
-use super::kernels::{dot_any, exp, kernel, sigmoid, sum_any, tanh};
+use super::kernels::{dot_any, exp, kernel, sigmoid, sum_any, tanh, top_any};
 
 /// Share of the normal distribution below x, and its density there; erf by Abramowitz & Stegun 7.1.26 (error below 2e-7).
 #[inline(always)]
@@ -93,7 +93,7 @@ kernel! {
     /// (Szegedy et al. 2016). The row becomes its gradient times `factor`.
     pub fn cross_entropy(logits: &mut [f32], target: usize, smoothing: f32, factor: f32) -> f32 {
         let n = logits.len() as f32;
-        let top = logits.iter().fold(f32::NEG_INFINITY, |m, v| m.max(*v));
+        let top = top_any(logits);
         let mean = sum_any(logits) / n;
         let wanted = logits[target];
         logits.iter_mut().for_each(|v| *v = exp(*v - top));
@@ -108,6 +108,7 @@ kernel! {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::math::testing::values;
 
     #[test]
     fn cross_entropy_and_its_gradient() {
@@ -127,10 +128,6 @@ mod tests {
             let slope = (loss(up) - loss(down)) / 0.02;
             assert!((slope - gradient[i]).abs() < 1e-3, "{i}: {slope} {}", gradient[i]);
         }
-    }
-
-    fn values(n: usize, from: f32) -> Vec<f32> {
-        (0..n).map(|i| (from + 0.7 * i as f32).sin() * 1.5).collect()
     }
 
     /// The gradient of `Σ factor · f(x)` at `x`, by differences in double steps.

@@ -24,3 +24,17 @@ pub use layers::{
 pub use rng::Dropout;
 pub use update::{adam, adamw, follow, lion, sgd};
 pub use view::View;
+
+/// Made-up values for tests.
+#[cfg(test)]
+mod testing {
+    /// A wave, from an angle on.
+    pub fn values(n: usize, from: f32) -> Vec<f32> {
+        (0..n).map(|i| (from + 0.7 * i as f32).sin() * 1.5).collect()
+    }
+
+    /// Scattered in -0.5..0.5.
+    pub fn numbers(n: usize) -> Vec<f32> {
+        (0..n).map(|i| ((i * 7919 % 1009) as f32 / 1009.0) - 0.5).collect()
+    }
+}

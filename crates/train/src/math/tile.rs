@@ -164,10 +164,7 @@ mod x86 {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    fn numbers(n: usize) -> Vec<f32> {
-        (0..n).map(|i| ((i * 7919 % 1009) as f32 / 1009.0) - 0.5).collect()
-    }
+    use crate::math::testing::numbers;
 
     #[test]
     fn all_instruction_sets_agree_to_the_last_bit() {
