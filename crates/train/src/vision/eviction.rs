@@ -1,10 +1,11 @@
 //! The space that cached features and pixels take: sets that were used longest ago go first.
 //!
 //! Whoever has a set open holds a shared lock on the file [`IN_USE`] in its folder, whose time says when it was last opened.
-//! A set goes only under the exclusive lock, so that nobody loses what he reads.
+//! A set goes only under the exclusive lock, so that nobody loses what he reads. Its folder and that file stay: who waits for the
+//! lock then holds the file that everybody else asks for.
 
 use super::chunks::CacheError;
-use std::fs::{File, FileTimes, TryLockError};
+use std::fs::{File, FileTimes};
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
@@ -23,19 +24,11 @@ pub(crate) struct Held(#[allow(dead_code, reason = "the system holds the lock un
 /// Makes the folder of a set where there is none, and holds it.
 pub(crate) fn hold(folder: &Path) -> Result<Held, CacheError> {
     let path = folder.join(IN_USE);
-    loop {
-        std::fs::create_dir_all(folder).map_err(CacheError::io(folder))?;
-        let file = match File::options().create(true).append(true).open(&path) {
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => continue,
-            file => file.map_err(CacheError::io(&path))?,
-        };
-        file.lock_shared().map_err(CacheError::io(&path))?;
-        file.set_times(FileTimes::new().set_modified(SystemTime::now())).map_err(CacheError::io(&path))?;
-        // While this waited for the lock, the set may have gone, and the file with it.
-        if path.exists() {
-            return Ok(Held(file));
-        }
-    }
+    std::fs::create_dir_all(folder).map_err(CacheError::io(folder))?;
+    let file = File::options().create(true).append(true).open(&path).map_err(CacheError::io(&path))?;
+    file.lock_shared().map_err(CacheError::io(&path))?;
+    file.set_times(FileTimes::new().set_modified(SystemTime::now())).map_err(CacheError::io(&path))?;
+    Ok(Held(file))
 }
 
 /// Removes cached features and pixels below `root` until they take at most what the environment's `CAPWRIGHT_FEATURES_GIB`
@@ -68,6 +61,7 @@ struct Set {
 /// Returns how many went. What cannot be looked at or removed stays: the space is only wanted, not needed.
 fn evict(root: &Path, limit: u64) -> usize {
     let mut sets: Vec<Set> = entries(root).filter_map(|folder| set(folder.path())).collect();
+    sets.retain(|set| set.bytes > 0);
     sets.sort_by_key(|set| set.used);
     let (mut total, mut gone) = (sets.iter().map(|set| set.bytes).sum::<u64>(), 0);
     for set in sets {
@@ -93,11 +87,9 @@ fn set(folder: PathBuf) -> Option<Set> {
 }
 
 fn remove(folder: &Path) -> bool {
-    let Ok(file) = File::open(folder.join(IN_USE)) else { return false };
-    match file.try_lock() {
-        Ok(()) => std::fs::remove_dir_all(folder).is_ok(),
-        Err(TryLockError::WouldBlock | TryLockError::Error(_)) => false,
-    }
+    let Ok(lock) = File::open(folder.join(IN_USE)) else { return false };
+    let rest = || entries(folder).filter(|file| file.file_name() != IN_USE);
+    lock.try_lock().is_ok() && rest().all(|file| std::fs::remove_file(file.path()).is_ok())
 }
 
 #[cfg(test)]
@@ -123,7 +115,7 @@ mod tests {
             [("new", 10), ("old", 20), ("oldest", 30)].map(|(n, a)| made(root.path(), n, a));
         std::fs::create_dir(root.path().join("something else")).unwrap();
         assert_eq!(evict(root.path(), 3000), 0);
-        let there = || [&new, &old, &oldest].map(|folder| folder.exists());
+        let there = || [&new, &old, &oldest].map(|folder| folder.join("00000.bin").exists());
         let held = File::open(oldest.join(IN_USE)).unwrap();
         held.lock_shared().unwrap();
         assert_eq!(evict(root.path(), 2999), 1);
@@ -151,6 +143,6 @@ mod tests {
         let [first, second] = [("first", 30), ("second", 20)].map(|(n, a)| made(root.path(), n, a));
         drop(hold(&first).unwrap());
         assert_eq!(evict(root.path(), 1000), 1);
-        assert_eq!([first.exists(), second.exists()], [true, false]);
+        assert_eq!([&first, &second].map(|folder| folder.join("00000.bin").exists()), [true, false]);
     }
 }
