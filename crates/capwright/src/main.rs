@@ -27,6 +27,7 @@ use failure::Failure;
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
+    capwright_train::keep_freed_memory();
     tracing_subscriber::fmt()
         .with_env_filter(tracing_subscriber::EnvFilter::from_env("CAPWRIGHT_LOG"))
         .with_writer(std::io::stderr)

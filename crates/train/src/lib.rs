@@ -14,6 +14,7 @@ mod extractor;
 pub mod fit;
 pub mod learner;
 pub mod macs;
+mod malloc;
 mod math;
 mod meters;
 pub mod model_folder;
@@ -34,6 +35,7 @@ pub mod vision;
 
 pub use captioner::{Captioner, Evaluation, Said};
 pub use error::TrainError;
+pub use malloc::keep_freed_memory;
 pub use math::Dropout;
 pub use meters::{energy, energy_since, peak_memory};
 pub use network::{Input, Network};

@@ -50,6 +50,7 @@ struct Times {
 }
 
 fn main() -> Result<(), Box<dyn Error>> {
+    capwright_train::keep_freed_memory();
     let args: Vec<String> = std::env::args().skip(1).collect();
     let args: Vec<&str> = args.iter().map(String::as_str).collect();
     let number = |at: usize, otherwise: usize| args.get(at).map_or(Ok(otherwise), |n| n.parse());

@@ -7,6 +7,7 @@ mod loss;
 mod places;
 mod recurrent;
 mod recurrent_back;
+mod recurrent_step;
 mod seen;
 mod session;
 #[cfg(test)]

@@ -2,7 +2,7 @@
 //!
 //! Works on host slices. Positions (row, step) are packed step by step without padding: the word part of the first
 //! layer is one matrix product over all of them, and all that backward needs is kept in [`Tape`]s of that layout.
-//! Decoding is the same unrolling over a single step.
+//! Decoding word by word: `recurrent_step`.
 
 use super::CaptionBatch;
 use super::loss::linear;
@@ -84,6 +84,13 @@ impl States {
         };
         let all = |values: &[f32]| (0..spec.layers).map(|l| of_layer(values, l)).collect();
         Self { h: all(&encoded.first_h), c: all(&encoded.first_c) }
+    }
+
+    /// Keeps the given rows of `width` values, in that order; a row may be repeated.
+    pub fn select(&mut self, rows: &[usize], width: usize) {
+        for state in self.h.iter_mut().chain(&mut self.c) {
+            *state = rows.iter().flat_map(|row| &state[row * width..][..width]).copied().collect();
+        }
     }
 }
 
@@ -175,7 +182,7 @@ impl<'a> Recurrent<'a> {
         self.params.values(&format!("decoder.rnn.{layer}.{leaf}"))
     }
 
-    fn packed(&self, layer: usize, leaf: &str) -> &'a Packed {
+    pub fn packed(&self, layer: usize, leaf: &str) -> &'a Packed {
         self.params.packed(&format!("decoder.rnn.{layer}.{leaf}"))
     }
 
@@ -313,27 +320,47 @@ impl<'a> Recurrent<'a> {
 
     /// One cell on the first `n` rows; the input's part of the gates is in place.
     fn cell(&self, layer: usize, n: usize, from: usize, states: &mut States, kept: &mut LayerTape) {
-        let (hidden, gates) = (self.spec.hidden, self.gates());
         let range = |w: usize| from * w..(from + n) * w;
-        let h = &mut states.h[layer][..n * hidden];
-        kept.h_old[range(hidden)].copy_from_slice(h);
-        let weight = (self.packed(layer, "weight_hh"), 0);
-        let bias = self.rnn(layer, "bias_hh");
-        let pre = &mut kept.gates[range(gates)];
+        let (cells, gates) = (range(self.spec.hidden), range(self.gates()));
+        let h = &mut states.h[layer][..n * self.spec.hidden];
+        kept.h_old[cells.clone()].copy_from_slice(h);
         match self.spec.cell {
             Cell::Lstm => {
-                let c = &mut states.c[layer][..n * hidden];
-                kept.c_old[range(hidden)].copy_from_slice(c);
+                let c = &mut states.c[layer][..h.len()];
+                kept.c_old[cells.clone()].copy_from_slice(c);
+                self.advance(layer, &mut kept.gates[gates], &mut [], h, c);
+                kept.c[cells].copy_from_slice(c);
+            }
+            Cell::Gru => {
+                let from_state = &mut kept.state_gates[gates.clone()];
+                self.advance(layer, &mut kept.gates[gates], from_state, h, &mut []);
+            }
+        }
+    }
+
+    /// One cell on some rows: `pre` holds the input's part of the gates and becomes the activated gates, `h` and the cell `c`
+    /// of an LSTM become the new states. Of a GRU, `from_state` becomes the state's part of the gates.
+    pub fn advance(
+        &self,
+        layer: usize,
+        pre: &mut [f32],
+        from_state: &mut [f32],
+        h: &mut [f32],
+        c: &mut [f32],
+    ) {
+        let (hidden, gates) = (self.spec.hidden, self.gates());
+        let weight = (self.packed(layer, "weight_hh"), 0);
+        let bias = self.rnn(layer, "bias_hh");
+        match self.spec.cell {
+            Cell::Lstm => {
                 gemm_packed(pre, View::new(h, hidden), weight, true);
                 math::add_bias(pre, bias);
                 let rows = pre.chunks_exact_mut(gates).zip(c.chunks_exact_mut(hidden));
                 for ((pre, c), h) in rows.zip(h.chunks_exact_mut(hidden)) {
                     math::lstm_cell(pre, c, h);
                 }
-                kept.c[range(hidden)].copy_from_slice(c);
             }
             Cell::Gru => {
-                let from_state = &mut kept.state_gates[range(gates)];
                 gemm_packed(from_state, View::new(h, hidden), weight, false);
                 math::add_bias(from_state, bias);
                 let rows = pre.chunks_exact_mut(gates).zip(from_state.chunks_exact(gates));
@@ -348,33 +375,44 @@ impl<'a> Recurrent<'a> {
     fn attend(&self, encoded: &Encoded, plan: &Plan, step: usize, h: &[f32], tape: &mut Tape) {
         let (dim, tokens, hidden) = (self.dim, encoded.tokens, self.spec.hidden);
         let (input, wide, from) = (self.spec.input(dim), hidden + dim, plan.offsets[step]);
-        let n = plan.active[step];
         let queries = linear(self.params, "decoder.attn.query", h);
-        tape.queries[from * dim..(from + n) * dim].copy_from_slice(&queries);
+        tape.queries[from * dim..][..queries.len()].copy_from_slice(&queries);
         let mut context = vec![0.0; dim];
-        for row in 0..n {
-            let (p, image) = (from + row, plan.images[row]);
-            let query = &queries[row * dim..(row + 1) * dim];
-            let memory = encoded.of(&encoded.memory, image);
+        for (row, query) in queries.chunks_exact(dim).enumerate() {
+            let p = from + row;
             let weights = &mut tape.attention[p * tokens..(p + 1) * tokens];
-            // Scores, and the weighted sum.
-            macs::add(2 * tokens * dim);
-            if self.spec.attention == Attention::Additive {
-                let v = self.params.values("decoder.attn.score.weight");
-                math::additive_scores(weights, query, encoded.of(&encoded.keys, image), v);
-            } else {
-                let scale = 1.0 / (dim as f32).sqrt();
-                for (w, m) in weights.iter_mut().zip(memory.chunks_exact(dim)) {
-                    *w = math::dot(query, m) * scale;
-                }
-            }
-            math::softmax(weights);
-            context.fill(0.0);
-            for (w, m) in weights.iter().zip(memory.chunks_exact(dim)) {
-                math::add_scaled(&mut context, m, *w);
-            }
+            self.look(encoded, plan.images[row], query, weights, &mut context);
             tape.layers[0].x[p * input + input - dim..(p + 1) * input].copy_from_slice(&context);
             tape.out[p * wide + hidden..(p + 1) * wide].copy_from_slice(&context);
+        }
+    }
+
+    /// One look at an image: the weights of its tokens, and their weighted sum.
+    pub fn look(
+        &self,
+        encoded: &Encoded,
+        image: usize,
+        query: &[f32],
+        weights: &mut [f32],
+        context: &mut [f32],
+    ) {
+        let dim = self.dim;
+        let memory = encoded.of(&encoded.memory, image);
+        // Scores, and the weighted sum.
+        macs::add(2 * encoded.tokens * dim);
+        if self.spec.attention == Attention::Additive {
+            let v = self.params.values("decoder.attn.score.weight");
+            math::additive_scores(weights, query, encoded.of(&encoded.keys, image), v);
+        } else {
+            let scale = 1.0 / (dim as f32).sqrt();
+            for (w, m) in weights.iter_mut().zip(memory.chunks_exact(dim)) {
+                *w = math::dot(query, m) * scale;
+            }
+        }
+        math::softmax(weights);
+        context.fill(0.0);
+        for (w, m) in weights.iter().zip(memory.chunks_exact(dim)) {
+            math::add_scaled(context, m, *w);
         }
     }
 }

@@ -3,15 +3,14 @@
 use super::convolution::ConvolutionSession;
 use super::layout::ints;
 use super::loss::logits;
-use super::recurrent::{Encoded, Plan, Recurrent, States};
+use super::recurrent_step::RecurrentSession;
 use super::seen::Seen;
 use super::transformer_step::TransformerSession;
 use super::unrolled::{State, Unrolled};
 use crate::math::Dropout;
 use crate::params::Params;
 use burn::tensor::{Int, Tensor, TensorData};
-use capwright_blueprint::language::ImageMode;
-use capwright_blueprint::{DecoderSpec, RecurrentSpec};
+use capwright_blueprint::DecoderSpec;
 
 /// Decoding in progress: rows (hypotheses) that each show one image.
 pub struct Session<'a> {
@@ -20,7 +19,7 @@ pub struct Session<'a> {
 }
 
 enum Kind {
-    Recurrent { spec: RecurrentSpec, encoded: Box<Encoded>, images: Vec<usize>, states: States },
+    Recurrent(Box<RecurrentSession>),
     Transformer(TransformerSession),
     Convolution(Box<ConvolutionSession>),
     Unrolled { spec: DecoderSpec, seen: Box<Seen>, state: State },
@@ -31,16 +30,17 @@ impl Kind {
         let tensor = |memory| Tensor::<3>::from_data(memory, params.device());
         match spec {
             DecoderSpec::Recurrent(spec) if spec.is_plain() => {
-                let (rows, tokens, dim) = (memory.shape()[0], memory.shape()[1], memory.shape()[2]);
-                let images: Vec<usize> = (0..rows).collect();
+                let shape = (memory.shape()[1], memory.shape()[2]);
                 let memory = memory.try_into_vec().expect("memory is f32");
-                let encoded = Encoded::new(spec, params, memory, tokens, dim);
-                let states = States::first(spec, &encoded, &images);
-                Self::Recurrent { spec: *spec, encoded: Box::new(encoded), images, states }
+                Self::Recurrent(Box::new(RecurrentSession::new(spec, params, memory, shape)))
             }
             DecoderSpec::Recurrent(_) | DecoderSpec::TopDown(_) => {
                 let seen = Box::new(Seen::new(spec, params, tensor(memory)));
-                let state = Unrolled { spec, params }.first(&seen);
+                let decoder = Unrolled { spec, params };
+                let mut state = decoder.first(&seen);
+                if let Some(image) = decoder.image_first(&seen) {
+                    state = decoder.step(&seen, image, state, &mut Dropout::off()).1;
+                }
                 Self::Unrolled { spec: *spec, seen, state }
             }
             DecoderSpec::Convolution(spec) => {
@@ -62,26 +62,7 @@ impl<'a> Session<'a> {
     /// # Panics
     /// Where the memory is no such 32-bit tensor.
     pub fn new(spec: &DecoderSpec, params: &'a Params, memory: TensorData) -> Self {
-        let mut session = Self { params, kind: Kind::new(spec, params, memory) };
-        session.show_first();
-        session
-    }
-
-    /// Image mode `first_token`: the image is read before any word.
-    fn show_first(&mut self) {
-        match &mut self.kind {
-            Kind::Recurrent { spec, images, .. } if spec.image == ImageMode::FirstToken => {
-                let rows = images.len();
-                self.read(vec![None; rows]);
-            }
-            Kind::Unrolled { spec, seen, state } => {
-                let decoder = Unrolled { spec, params: self.params };
-                if let Some(image) = decoder.image_first(seen) {
-                    *state = decoder.step(seen, image, state.clone(), &mut Dropout::off()).1;
-                }
-            }
-            _ => {}
-        }
+        Self { params, kind: Kind::new(spec, params, memory) }
     }
 
     /// Keeps the given rows, in that order; a row may be repeated.
@@ -94,46 +75,27 @@ impl<'a> Session<'a> {
                 **seen = seen.select(&rows);
                 *state = state.select(&rows);
             }
-            Kind::Recurrent { spec, images, states, .. } => {
-                let width = spec.hidden;
-                let pick = |all: &Vec<f32>| -> Vec<f32> {
-                    if all.is_empty() {
-                        return Vec::new();
-                    }
-                    rows.iter().flat_map(|r| all[r * width..(r + 1) * width].iter().copied()).collect()
-                };
-                states.h = states.h.iter().map(pick).collect();
-                states.c = states.c.iter().map(pick).collect();
-                *images = rows.iter().map(|r| images[*r]).collect();
-            }
+            Kind::Recurrent(session) => session.select(rows),
         }
     }
 
     /// Reads one word a row and returns the logits of the next, `[rows, vocabulary]`.
     pub fn step(&mut self, words: &[u32]) -> Vec<f32> {
-        let out = self.read(words.iter().map(|w| Some(*w)).collect());
-        logits(self.params, &out)
-    }
-
-    fn read(&mut self, words: Vec<Option<u32>>) -> Vec<f32> {
+        let params = self.params;
         let host = |x: Tensor<2>| x.into_data().try_into_vec().expect("activations are f32");
-        let said = |words: Vec<Option<u32>>| words.into_iter().flatten().collect::<Vec<u32>>();
-        match &mut self.kind {
-            Kind::Convolution(session) => host(session.step(self.params, &said(words))),
+        let out = match &mut self.kind {
+            Kind::Recurrent(session) => session.step(params, words),
+            Kind::Transformer(session) => session.step(params, words),
+            Kind::Convolution(session) => host(session.step(params, words)),
             Kind::Unrolled { spec, seen, state } => {
-                let decoder = Unrolled { spec, params: self.params };
-                let word = decoder.embed(&said(words));
-                let (out, after) = decoder.step(seen, word, state.clone(), &mut Dropout::off());
+                let decoder = Unrolled { spec, params };
+                let (out, after) =
+                    decoder.step(seen, decoder.embed(words), state.clone(), &mut Dropout::off());
                 *state = after;
                 host(out)
             }
-            Kind::Transformer(session) => session.step(self.params, &said(words)),
-            Kind::Recurrent { spec, encoded, images, states } => {
-                let plan = Plan::new(vec![images.len()], images.clone(), words);
-                let decoder = Recurrent { spec, params: self.params, dim: encoded.dim };
-                decoder.unroll(encoded, &plan, states, &mut Dropout::off()).out
-            }
-        }
+        };
+        logits(params, &out)
     }
 }
 

@@ -5,7 +5,7 @@
 //! [`DEPTH`] at a time, so that a row's result does not depend on the rows beside it, nor on the number of threads.
 
 use super::View;
-use super::tile::{PANEL, Strided, TILE, multiply};
+use super::tile::{Block, PANEL, Strided, TILE, multiply};
 use crate::macs;
 use rayon::prelude::*;
 use std::ops::Range;
@@ -14,6 +14,8 @@ use std::ops::Range;
 const DEPTH: usize = 512;
 /// Rows of one pass: their parts of that depth stay in the cache while the panels go by.
 const ROWS: usize = 20 * TILE;
+/// Panels from which it pays to lay out the left side as well.
+const MANY: usize = 16;
 /// Multiply-accumulates from which a product is shared among threads.
 const LARGE: usize = 1 << 22;
 
@@ -132,7 +134,7 @@ fn rows(
         let rows = (first + block * ROWS, ROWS.min(m - block * ROWS));
         for start in (0..a.extents().1).step_by(DEPTH) {
             let depth = DEPTH.min(a.extents().1 - start);
-            let left = Left::new(a, rows, (start, depth), &mut scratch);
+            let left = Left::new(a, rows, (start, depth), b.n.div_ceil(PANEL), &mut scratch);
             for (j, panel) in b.panels.chunks_exact(b.k).enumerate() {
                 let (panel, columns) = (&panel[from + start..][..depth], j * PANEL..b.n.min((j + 1) * PANEL));
                 let mut done = 0;
@@ -152,7 +154,8 @@ fn rows(
     }
 }
 
-/// A block of the left side: rows as they lie, or where a matrix lies by columns, tiles of [`TILE`] rows side by side.
+/// A block of the left side: rows as they lie, or tiles of [`TILE`] rows side by side where a matrix lies by columns, or where
+/// many panels go by and one place to read from is worth the copy.
 enum Left<'a> {
     Rows { a: View<'a>, first: usize, start: usize, depth: usize },
     Tiles { values: &'a [f32], depth: usize },
@@ -163,12 +166,21 @@ impl<'a> Left<'a> {
         a: View<'a>,
         (first, m): (usize, usize),
         (start, depth): (usize, usize),
+        panels: usize,
         scratch: &'a mut Vec<f32>,
     ) -> Self {
-        if a.lies_by_rows() {
+        let by_rows = a.lies_by_rows();
+        if by_rows && (m < TILE || panels < MANY) {
             return Self::Rows { a, first, start, depth };
         }
         scratch.resize(m.div_ceil(TILE) * depth * TILE, 0.0);
+        if by_rows {
+            for (tile, values) in scratch.chunks_exact_mut(depth * TILE).enumerate() {
+                let count = TILE.min(m - tile * TILE);
+                side_by_side(values, a, (first + tile * TILE, count), start);
+            }
+            return Self::Tiles { values: scratch, depth };
+        }
         for p in 0..depth {
             let (whole, rest) = a.t().row(start + p)[first..first + m].as_chunks::<TILE>();
             let (tiles, _) = scratch[p * TILE..].as_chunks_mut::<TILE>();
@@ -194,6 +206,14 @@ impl<'a> Left<'a> {
     }
 }
 
+/// Copies rows that lie by rows into a tile, as many values of each as it has room for from `start` on.
+fn side_by_side(tile: &mut [f32], a: View<'_>, (first, count): (usize, usize), start: usize) {
+    let places = tile.as_chunks_mut::<TILE>().0;
+    for i in 0..count {
+        places.iter_mut().zip(&a.row(first + i)[start..]).for_each(|(place, x)| place[i] = *x);
+    }
+}
+
 /// Where a tile lies in a row-major result.
 struct Place {
     row: usize,
@@ -209,16 +229,17 @@ fn tile<const M: usize>(
     panel: &[[f32; PANEL]],
     add: bool,
 ) -> usize {
+    let rows = left.rows::<M>(at.row);
+    let out = &mut out[at.row * at.stride + at.columns.start..];
+    if at.columns.len() == PANEL {
+        multiply(&rows, panel, &mut Block::new(out, at.stride, add));
+        return M;
+    }
     let mut sums = [[0.0; PANEL]; M];
-    multiply(&left.rows::<M>(at.row), panel, &mut sums);
-    for (i, sums) in sums.iter().enumerate() {
-        let out = &mut out[(at.row + i) * at.stride..][at.columns.clone()];
-        match (add, <&mut [f32; PANEL]>::try_from(&mut *out).ok()) {
-            (false, Some(out)) => *out = *sums,
-            (false, None) => out.copy_from_slice(&sums[..out.len()]),
-            (true, Some(out)) => out.iter_mut().zip(sums).for_each(|(o, s)| *o += s),
-            (true, None) => out.iter_mut().zip(sums).for_each(|(o, s)| *o += s),
-        }
+    multiply(&rows, panel, &mut Block::new(sums.as_flattened_mut(), PANEL, false));
+    for (out, sums) in out.chunks_mut(at.stride).zip(&sums) {
+        let old = |o: f32| if add { o } else { 0.0 };
+        out[..at.columns.len()].iter_mut().zip(sums).for_each(|(o, s)| *o = old(*o) + s);
     }
     M
 }

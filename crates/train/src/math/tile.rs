@@ -20,12 +20,22 @@ impl<'a, const M: usize> Strided<'a, M> {
     }
 }
 
-/// `sums[i] = Σ a[i][p] · panel[p]`, each a chain of fused multiply-adds.
-pub(super) fn multiply<const M: usize>(
-    a: &Strided<'_, M>,
-    panel: &[[f32; PANEL]],
-    sums: &mut [[f32; PANEL]; M],
-) {
+/// `M` rows of [`PANEL`] values, `stride` apart, that a product is written to, or added to.
+pub(super) struct Block<'a, const M: usize> {
+    values: &'a mut [f32],
+    stride: usize,
+    add: bool,
+}
+
+impl<'a, const M: usize> Block<'a, M> {
+    pub fn new(values: &'a mut [f32], stride: usize, add: bool) -> Self {
+        assert!((M - 1) * stride + PANEL <= values.len(), "inside the slice");
+        Self { values, stride, add }
+    }
+}
+
+/// `out[i] = Σ a[i][p] · panel[p]`, each a chain of fused multiply-adds, or where it is added, `out[i]` plus that sum.
+pub(super) fn multiply<const M: usize>(a: &Strided<'_, M>, panel: &[[f32; PANEL]], out: &mut Block<'_, M>) {
     assert_eq!(a.depth, panel.len());
     #[cfg(target_arch = "x86_64")]
     {
@@ -33,19 +43,28 @@ pub(super) fn multiply<const M: usize>(
         if is_x86_feature_detected!("avx512f") {
             // SAFETY: the machine has the instructions, and the rows of `a` are as long as the panel.
             #[allow(unsafe_code)]
-            return unsafe { x86::wide(a, panel, sums) };
+            return unsafe { x86::wide(a, panel, out) };
         }
         if is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma") {
             // SAFETY: likewise.
             #[allow(unsafe_code)]
-            return unsafe { x86::half(a, panel, sums) };
+            return unsafe { x86::half(a, panel, out) };
         }
     }
+    portable(a, panel, out);
+}
+
+fn portable<const M: usize>(a: &Strided<'_, M>, panel: &[[f32; PANEL]], out: &mut Block<'_, M>) {
+    let mut sums = [[0.0; PANEL]; M];
     for (p, panel) in panel.iter().enumerate() {
         for (i, sums) in sums.iter_mut().enumerate() {
             let x = a.values[i * a.rows + p * a.along];
             sums.iter_mut().zip(panel).for_each(|(s, b)| *s = fused(x, *b, *s));
         }
+    }
+    let add = out.add;
+    for (out, sums) in out.values.chunks_mut(out.stride).zip(&sums) {
+        out.iter_mut().zip(sums).for_each(|(o, s)| *o = if add { *o + s } else { *s });
     }
 }
 
@@ -58,7 +77,7 @@ fn fused(x: f32, b: f32, s: f32) -> f32 {
 #[cfg(target_arch = "x86_64")]
 #[allow(unsafe_code)]
 mod x86 {
-    use super::{PANEL, Strided};
+    use super::{Block, PANEL, Strided};
     use std::arch::x86_64::*;
 
     /// Rows of a panel between what is multiplied and what is fetched.
@@ -69,11 +88,7 @@ mod x86 {
     /// # Safety
     /// The machine has AVX-512F, and the rows of `a` are as long as the panel.
     #[target_feature(enable = "avx512f")]
-    pub unsafe fn wide<const M: usize>(
-        a: &Strided<'_, M>,
-        panel: &[[f32; PANEL]],
-        sums: &mut [[f32; PANEL]; M],
-    ) {
+    pub unsafe fn wide<const M: usize>(a: &Strided<'_, M>, panel: &[[f32; PANEL]], out: &mut Block<'_, M>) {
         let mut acc = [[_mm512_setzero_ps(); 2]; M];
         let mut values = a.values.as_ptr();
         for panel in panel {
@@ -91,11 +106,16 @@ mod x86 {
             }
             values = values.wrapping_add(a.along);
         }
-        for (acc, sums) in acc.iter().zip(sums) {
-            // SAFETY: a row of sums holds 32 values.
-            unsafe {
-                _mm512_storeu_ps(sums.as_mut_ptr(), acc[0]);
-                _mm512_storeu_ps(sums.as_mut_ptr().add(16), acc[1]);
+        for (i, acc) in acc.into_iter().enumerate() {
+            for (half, mut sum) in acc.into_iter().enumerate() {
+                // SAFETY: `Block` vouches for 32 values in each of its rows.
+                unsafe {
+                    let at = out.values.as_mut_ptr().add(i * out.stride + 16 * half);
+                    if out.add {
+                        sum = _mm512_add_ps(_mm512_loadu_ps(at), sum);
+                    }
+                    _mm512_storeu_ps(at, sum);
+                }
             }
         }
     }
@@ -105,37 +125,38 @@ mod x86 {
     /// # Safety
     /// The machine has AVX2 and FMA, and the rows of `a` are as long as the panel.
     #[target_feature(enable = "avx2,fma")]
-    pub unsafe fn half<const M: usize>(
-        a: &Strided<'_, M>,
-        panel: &[[f32; PANEL]],
-        sums: &mut [[f32; PANEL]; M],
-    ) {
+    pub unsafe fn half<const M: usize>(a: &Strided<'_, M>, panel: &[[f32; PANEL]], out: &mut Block<'_, M>) {
         let mut first = 0;
-        for sums in sums.chunks_mut(6) {
+        while first < M {
             for column in [0, 16] {
-                // SAFETY: as for this function; 16 columns from 0 or 16 on are inside a panel's row.
+                let at = (first, column);
+                // SAFETY: as for this function; there are as many rows from the first on, and 16 columns from 0 or 16 on.
                 unsafe {
-                    match sums.len() {
-                        6 => six::<6, M>(a, first, panel, sums, column),
-                        4 => six::<4, M>(a, first, panel, sums, column),
-                        2 => six::<2, M>(a, first, panel, sums, column),
-                        n => (0..n).for_each(|i| six::<1, M>(a, first + i, panel, &mut sums[i..], column)),
+                    match M - first {
+                        6.. => six::<6, M>(a, panel, out, at),
+                        4 | 5 => six::<4, M>(a, panel, out, at),
+                        2 | 3 => six::<2, M>(a, panel, out, at),
+                        _ => six::<1, M>(a, panel, out, at),
                     }
                 }
             }
-            first += sums.len();
+            first += match M - first {
+                6.. => 6,
+                4 | 5 => 4,
+                2 | 3 => 2,
+                _ => 1,
+            };
         }
     }
 
     /// # Safety
-    /// As [`half`]; `a` has `N` rows from `first` on, `sums` has `N`, and `column` is at most 16.
+    /// As [`half`]; there are `N` rows from `first` on, and `column` is at most 16.
     #[target_feature(enable = "avx2,fma")]
     unsafe fn six<const N: usize, const M: usize>(
         a: &Strided<'_, M>,
-        first: usize,
         panel: &[[f32; PANEL]],
-        sums: &mut [[f32; PANEL]],
-        column: usize,
+        out: &mut Block<'_, M>,
+        (first, column): (usize, usize),
     ) {
         let mut acc = [[_mm256_setzero_ps(); 2]; N];
         let mut values = a.values.as_ptr().wrapping_add(first * a.rows);
@@ -151,11 +172,16 @@ mod x86 {
             }
             values = values.wrapping_add(a.along);
         }
-        for (acc, sums) in acc.iter().zip(sums) {
-            // SAFETY: see above.
-            unsafe {
-                _mm256_storeu_ps(sums.as_mut_ptr().add(column), acc[0]);
-                _mm256_storeu_ps(sums.as_mut_ptr().add(column + 8), acc[1]);
+        for (i, acc) in acc.into_iter().enumerate() {
+            for (half, mut sum) in acc.into_iter().enumerate() {
+                // SAFETY: see above; `Block` vouches for 32 values in each of its rows.
+                unsafe {
+                    let at = out.values.as_mut_ptr().add((first + i) * out.stride + column + 8 * half);
+                    if out.add {
+                        sum = _mm256_add_ps(_mm256_loadu_ps(at), sum);
+                    }
+                    _mm256_storeu_ps(at, sum);
+                }
             }
         }
     }
@@ -166,30 +192,49 @@ mod tests {
     use super::*;
     use crate::math::testing::numbers;
 
+    const STRIDE: usize = PANEL + 3;
+
+    /// What a product makes of ones.
+    fn of_ones(add: bool, product: impl Fn(&mut Block<'_, 12>)) -> Vec<f32> {
+        let mut out = vec![1.0; 12 * STRIDE - 3];
+        product(&mut Block::new(&mut out, STRIDE, add));
+        out
+    }
+
     #[test]
     fn all_instruction_sets_agree_to_the_last_bit() {
         let (a, b) = (numbers(12 * 300), numbers(300 * PANEL));
         let rows = Strided::<12>::new(&a, 300, 1, 300);
         let panel = b.as_chunks::<PANEL>().0;
-        let mut wanted = [[0.0f32; PANEL]; 12];
-        for (p, panel) in panel.iter().enumerate() {
-            for (i, sums) in wanted.iter_mut().enumerate() {
-                sums.iter_mut().zip(panel).for_each(|(s, b)| *s = a[i * 300 + p].mul_add(*b, *s));
+        for add in [false, true] {
+            let mut wanted = vec![1.0; 12 * STRIDE - 3];
+            for (i, wanted) in wanted.chunks_mut(STRIDE).enumerate() {
+                for (column, wanted) in wanted[..PANEL].iter_mut().enumerate() {
+                    let chain = |sum: f32, p: usize| a[i * 300 + p].mul_add(panel[p][column], sum);
+                    let sum = (0..300).fold(0.0, chain);
+                    *wanted = if add { 1.0 + sum } else { sum };
+                }
+            }
+            let sums = of_ones(add, |out| multiply(&rows, panel, out));
+            #[cfg(target_arch = "x86_64")]
+            if std::arch::is_x86_feature_detected!("avx2") && std::arch::is_x86_feature_detected!("fma") {
+                assert_eq!(sums, wanted);
+                // SAFETY: the machine has the instructions.
+                #[allow(unsafe_code)]
+                let half = of_ones(add, |out| unsafe { x86::half(&rows, panel, out) });
+                assert_eq!(half, wanted);
+            }
+            let portable = of_ones(add, |out| portable(&rows, panel, out));
+            for found in [sums, portable] {
+                assert!(found.iter().zip(&wanted).all(|(s, w)| (s - w).abs() < 1e-4));
+                assert!(found.iter().zip(&wanted).skip(PANEL).step_by(STRIDE).all(|(s, w)| s == w));
             }
         }
-        let mut sums = [[0.0; PANEL]; 12];
-        multiply(&rows, panel, &mut sums);
-        #[cfg(target_arch = "x86_64")]
-        if std::arch::is_x86_feature_detected!("avx2") && std::arch::is_x86_feature_detected!("fma") {
-            assert_eq!(sums, wanted);
-            let mut half = [[0.0; PANEL]; 12];
-            // SAFETY: the machine has the instructions.
-            #[allow(unsafe_code)]
-            unsafe {
-                x86::half(&rows, panel, &mut half);
-            }
-            assert_eq!(half, wanted);
-        }
-        assert!(sums.iter().flatten().zip(wanted.iter().flatten()).all(|(s, w)| (s - w).abs() < 1e-4));
+    }
+
+    #[test]
+    #[should_panic(expected = "inside the slice")]
+    fn a_block_ends_inside_its_slice() {
+        Block::<2>::new(&mut [0.0; 2 * PANEL], PANEL + 1, false);
     }
 }
