@@ -23,12 +23,30 @@ pub fn bridge_tokens(
     cells: Tensor<3>,
     dropout: &mut Dropout,
 ) -> Tensor<3> {
+    projected(spec, params, linear(params, PROJECTION, gathered(spec, cells)), dropout)
+}
+
+/// The layer that gives tokens their width.
+pub(crate) const PROJECTION: &str = "bridge.proj";
+
+/// What that layer reads, `[batch · tokens, channels]`: the cells of each image, with those of coarser scales, or their mean.
+pub(crate) fn gathered(spec: &BridgeSpec, cells: Tensor<3>) -> Tensor<2> {
     let [batch, _, channels] = cells.dims();
     let tokens = match spec.memory {
         Memory::Grid => scales(spec, cells),
         Memory::Global => cells.mean_dim(1),
     };
-    let x = linear(params, "bridge.proj", tokens.reshape([batch * spec.cells(), channels]));
+    tokens.reshape([batch * spec.cells(), channels])
+}
+
+/// Memory of what that layer gives.
+pub(crate) fn projected(
+    spec: &BridgeSpec,
+    params: &Params,
+    x: Tensor<2>,
+    dropout: &mut Dropout,
+) -> Tensor<3> {
+    let batch = x.dims()[0] / spec.cells();
     let x = placed(spec, params, layer_norm(params, "bridge.norm", x), batch);
     let memory = if spec.queries > 0 { resampled(spec, params, x, batch) } else { x };
     dropped(memory, spec.dropout_pct, dropout).reshape([batch, spec.tokens(), spec.dim])

@@ -1,6 +1,6 @@
 //! A design with its values: encoder trunk, bridge and decoder as one network.
 
-use crate::bridge::{bridge, bridge_tokens};
+use crate::bridge::{PROJECTION, bridge, bridge_tokens, gathered, projected};
 use crate::decode::decode;
 use crate::decoder::{self, CaptionBatch, Outcome};
 use crate::error::TrainError;
@@ -42,6 +42,25 @@ pub struct Step {
     pub grads: Grads,
     /// Time of the backward pass, from the gradient that the vocabulary layer hands on.
     pub backward: Duration,
+}
+
+/// Memory of a batch, on its way into a decoder that hands its gradient back.
+pub(crate) struct Recorded {
+    memory: Tensor<3>,
+    /// Where the bridge reads frozen features, its first layer is none of autodiff's, because nothing before it has gradients:
+    /// what it read, and what it gave.
+    first: Option<(Vec<f32>, Tensor<2>)>,
+}
+
+impl Recorded {
+    fn of(memory: Tensor<3>) -> Self {
+        Self { memory, first: None }
+    }
+
+    /// The values of the memory.
+    pub fn values(&self) -> TensorData {
+        self.memory.clone().inner().into_data()
+    }
 }
 
 impl Network {
@@ -127,17 +146,32 @@ impl Network {
         }
     }
 
+    /// [`Network::memory`], for [`Network::carried_back`].
+    pub(crate) fn recorded(&mut self, input: Input, training: bool, dropout: &mut Dropout) -> Recorded {
+        let cells = match input {
+            Input::Tokens(cells) => cells,
+            input => return Recorded::of(self.memory(input, training, dropout)),
+        };
+        let (spec, params) = (&self.design.bridge, &self.params);
+        let read: Vec<f32> = gathered(spec, cells).into_data().try_into_vec().expect("features are f32");
+        let given = decoder::linear(params, PROJECTION, &read);
+        let shape = [given.len() / spec.dim, spec.dim];
+        let given = Tensor::from_data(TensorData::new(given, shape), params.device()).require_grad();
+        let memory = projected(spec, params, given.clone(), dropout);
+        Recorded { memory, first: Some((read, given)) }
+    }
+
     /// Loss and gradients of one batch. A frozen encoder has no gradients.
     pub fn step(&mut self, input: Input, batch: &CaptionBatch, teaching: &mut Teaching) -> Step {
         let memory = match input {
             Input::Map(map) if teaching.encoder_frozen => {
                 let (trunk, stats) = (&self.design.trunk, &mut self.stats);
                 let map = vision::forward(trunk, &self.params, stats, map, false).detach();
-                bridge(&self.design.bridge, &self.params, map, &mut teaching.dropout)
+                Recorded::of(bridge(&self.design.bridge, &self.params, map, &mut teaching.dropout))
             }
-            input => self.memory(input, true, &mut teaching.dropout),
+            input => self.recorded(input, true, &mut teaching.dropout),
         };
-        let host = memory.clone().inner().into_data();
+        let host = memory.values();
         let (spec, params) = (&self.design.decoder, &self.params);
         let replaced = teaching.replaced(batch, || decoder::predict(spec, params, host.clone(), batch));
         let (batch, smoothing) = (replaced.as_ref().unwrap_or(batch), teaching.smoothing);
@@ -146,12 +180,18 @@ impl Network {
     }
 
     /// The step that a decoder's outcome makes, with the gradients of all that `memory` was computed from.
-    pub(crate) fn carried_back(&self, memory: Tensor<3>, outcome: Outcome) -> Step {
+    pub(crate) fn carried_back(&self, Recorded { memory, first }: Recorded, outcome: Outcome) -> Step {
         let (mut grads, start) = (outcome.grads, Instant::now());
         // The decoder's gradient of the memory is known: a loss with just that gradient carries it into autodiff.
         let back = TensorData::new(outcome.memory, memory.dims());
         let back = Tensor::<3>::from_data(back, self.params.device());
-        self.params.collect(&mut (memory * back).sum().backward(), &mut grads);
+        let mut found = (memory * back).sum().backward();
+        self.params.collect(&mut found, &mut grads);
+        let given = first.and_then(|(read, given)| Some((read, given.grad_remove(&mut found)?)));
+        if let Some((read, gradient)) = given {
+            let gradient: Vec<f32> = gradient.into_data().try_into_vec().expect("gradients are f32");
+            decoder::weights_back(&self.params, PROJECTION, &read, &gradient, &mut grads);
+        }
         let backward = outcome.backward + start.elapsed();
         Step { loss: outcome.loss, words: outcome.words, grads, backward }
     }
@@ -211,6 +251,28 @@ mod tests {
         let trained = network.step(input(&device), &batch, &mut teaching);
         assert_ne!(network.stats, before);
         assert!((0..network.params.len()).all(|id| trained.grads.get(id).is_some()));
+    }
+
+    /// Frozen features as tokens pass the bridge's first layer by our own products; as a map, by autodiff's.
+    #[test]
+    fn both_ways_into_the_bridge_have_the_same_gradients() {
+        let design = testing::design_over_tokens();
+        let mut network = Network::new(&design, 1, &Device::flex().autodiff());
+        assert!(network.reads_tokens());
+        let device = network.params.device().clone();
+        let (c, h, w) = (design.bridge.input.c, design.bridge.input.h, design.bridge.input.w);
+        let values: Vec<f32> = (0..2 * c * h * w).map(|i| (i as f32 * 0.7).sin()).collect();
+        let map = Tensor::<4>::from_data(TensorData::new(values, [2, c, h, w]), &device);
+        let tokens = map.clone().reshape([2, c, h * w]).swap_dims(1, 2);
+        let batch = CaptionBatch::new(&[vec![vec![4, 9, 5]], vec![vec![7, 6]]]);
+        let mut step = |input| network.step(input, &batch, &mut Teaching::plain(0.0, Dropout::off()));
+        let (ours, theirs) = (step(Input::Tokens(tokens)), step(Input::Map(map)));
+        assert!((ours.loss - theirs.loss).abs() < 1e-5);
+        for (id, (name, ..)) in network.params.tensors().enumerate() {
+            let (ours, theirs) = (ours.grads.get(id).unwrap(), theirs.grads.get(id).unwrap());
+            assert!(theirs.iter().any(|g| *g != 0.0), "{name}");
+            assert!(ours.iter().zip(theirs).all(|(o, t)| (o - t).abs() < 1e-5), "{name}");
+        }
     }
 
     #[test]

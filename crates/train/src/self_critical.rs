@@ -92,8 +92,8 @@ impl Network {
         (seed, epoch): (u64, u32),
         dropout: &mut Dropout,
     ) -> Rewarded {
-        let memory = self.memory(input, false, dropout);
-        let host = memory.clone().inner().into_data();
+        let memory = self.recorded(input, false, dropout);
+        let host = memory.values();
         let (spec, params) = (&self.design().decoder, &self.params);
         let sampling = Sampling { seed, temperature: f64::from(TEMPERATURE), ..Sampling::default() };
         let streams: Vec<u64> = images.iter().map(|i| (u64::from(epoch) << 32) + *i as u64).collect();

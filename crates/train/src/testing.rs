@@ -2,12 +2,13 @@
 
 use crate::params::Params;
 use burn::tensor::{Device, TensorData};
+use capwright_backbones::Library;
 use capwright_blueprint::language::{
-    Attention, Between, Cell, Cut, Embeddings, FeedForwardKind, ImageMode, LayerWeights, Memory, NormPlace,
+    Attention, Between, Cell, Embeddings, FeedForwardKind, ImageMode, LayerWeights, Memory, NormPlace,
     Positions, Recipe, RnnNorm,
 };
 use capwright_blueprint::{
-    ConvolutionSpec, DecoderSpec, Design, Graph, RecurrentSpec, Target, TopDownSpec, TransformerSpec, Zoo,
+    ConvolutionSpec, DecoderSpec, Design, RecurrentSpec, Target, TopDownSpec, TransformerSpec,
 };
 
 /// Width and number of memory tokens.
@@ -133,22 +134,22 @@ pub fn design() -> Design {
             "image": "initial_state", "attention": "none", "dropout_pct": 0},
         "recipe": {"lr": 0.001, "schedule": "constant", "weight_decay": 0.0, "label_smoothing": 0.0, "clip": 1.0,
             "batch": 8}}"#;
-    capwright_blueprint::parse(text, &NoZoo, Target { vocab: 11, max_words: 5 }).unwrap().design().clone()
+    parsed(text)
 }
 
-/// No pretrained backbone.
-struct NoZoo;
+/// A small design over frozen features of a real backbone, with coarser tokens and places in its bridge.
+pub fn design_over_tokens() -> Design {
+    let text = r#"{"encoder": {"input": 64, "source": {"kind": "pretrained", "backbone": "mobilenet_v2", "cut": "s16"},
+            "blocks": []},
+        "bridge": {"dim": 64, "dropout_pct": 0, "positions": "learned", "scales": "pyramid"},
+        "decoder": {"family": "recurrent", "cell": "gru", "embed": 64, "hidden": 64, "layers": 1,
+            "image": "initial_state", "attention": "dot", "dropout_pct": 0},
+        "recipe": {"lr": 0.001, "schedule": "constant", "weight_decay": 0.0, "label_smoothing": 0.0, "clip": 1.0,
+            "batch": 8}}"#;
+    parsed(text)
+}
 
-impl Zoo for NoZoo {
-    fn names(&self) -> Vec<String> {
-        Vec::new()
-    }
-
-    fn cuts(&self, _: &str) -> Option<Vec<Cut>> {
-        None
-    }
-
-    fn features(&self, _: &str, _: Cut, _: usize) -> Option<std::sync::Arc<Graph>> {
-        None
-    }
+fn parsed(text: &str) -> Design {
+    let target = Target { vocab: 11, max_words: 5 };
+    capwright_blueprint::parse(text, &Library::default(), target).unwrap().design().clone()
 }

@@ -37,8 +37,8 @@ pub(crate) fn vocabulary_loss(
     let blocks = x.chunks(BLOCK * width).zip(dx.chunks_mut(BLOCK * width)).zip(targets.chunks(BLOCK));
     for (i, ((x, dx), targets)) in blocks.enumerate() {
         let logits = &mut logits[..targets.len() * vocab];
-        gemm_packed(logits, View::new(x, width), (packed, 0), false);
-        math::add_bias(logits, bias);
+        logits.chunks_exact_mut(vocab).for_each(|row| row.copy_from_slice(bias));
+        gemm_packed(logits, View::new(x, width), (packed, 0), true);
         for (row, target) in logits.chunks_exact_mut(vocab).zip(targets) {
             let weight = target.advantage.unwrap_or(1.0);
             let mut slope = factor * weight;
@@ -82,14 +82,13 @@ pub(crate) fn linear(params: &Params, name: &str, x: &[f32]) -> Vec<f32> {
 
 fn affine(weight: &Packed, bias: &[f32], x: &[f32]) -> Vec<f32> {
     let width = weight.inputs();
-    let mut out = vec![0.0; x.len() / width * bias.len()];
-    gemm_packed(&mut out, View::new(x, width), (weight, 0), false);
-    math::add_bias(&mut out, bias);
+    let mut out = bias.repeat(x.len() / width);
+    gemm_packed(&mut out, View::new(x, width), (weight, 0), true);
     out
 }
 
-/// Adds the gradients of layer `name` for the gradient `dy` of its output on `x`, and returns that of `x`.
-pub(crate) fn linear_back(params: &Params, name: &str, x: &[f32], dy: &[f32], grads: &mut Grads) -> Vec<f32> {
+/// Adds the gradients of layer `name` for the gradient `dy` of its output on `x`.
+pub(crate) fn weights_back(params: &Params, name: &str, x: &[f32], dy: &[f32], grads: &mut Grads) {
     let (weight, bias) = (format!("{name}.weight"), format!("{name}.bias"));
     let outputs = params.values(&bias).len();
     let inputs = params.values(&weight).len() / outputs;
@@ -97,5 +96,12 @@ pub(crate) fn linear_back(params: &Params, name: &str, x: &[f32], dy: &[f32], gr
     let mut sums = vec![0.0; outputs];
     math::column_sums(&mut sums, dy);
     grads.add(params.id(&bias), sums);
-    math::product(View::new(dy, outputs), View::new(params.values(&weight), inputs))
+}
+
+/// [`weights_back`], and the gradient of `x`.
+pub(crate) fn linear_back(params: &Params, name: &str, x: &[f32], dy: &[f32], grads: &mut Grads) -> Vec<f32> {
+    weights_back(params, name, x, dy, grads);
+    let weight = params.values(&format!("{name}.weight"));
+    let outputs = params.values(&format!("{name}.bias")).len();
+    math::product(View::new(dy, outputs), View::new(weight, weight.len() / outputs))
 }

@@ -14,8 +14,6 @@ use std::ops::Range;
 const DEPTH: usize = 512;
 /// Rows of one pass: their parts of that depth stay in the cache while the panels go by.
 const ROWS: usize = 20 * TILE;
-/// Panels from which it pays to lay out the left side as well.
-const MANY: usize = 16;
 /// Multiply-accumulates from which a product is shared among threads.
 const LARGE: usize = 1 << 22;
 
@@ -134,7 +132,7 @@ fn rows(
         let rows = (first + block * ROWS, ROWS.min(m - block * ROWS));
         for start in (0..a.extents().1).step_by(DEPTH) {
             let depth = DEPTH.min(a.extents().1 - start);
-            let left = Left::new(a, rows, (start, depth), b.n.div_ceil(PANEL), &mut scratch);
+            let left = Left::new(a, rows, (start, depth), &mut scratch);
             for (j, panel) in b.panels.chunks_exact(b.k).enumerate() {
                 let (panel, columns) = (&panel[from + start..][..depth], j * PANEL..b.n.min((j + 1) * PANEL));
                 let mut done = 0;
@@ -154,8 +152,7 @@ fn rows(
     }
 }
 
-/// A block of the left side: rows as they lie, or tiles of [`TILE`] rows side by side where a matrix lies by columns, or where
-/// many panels go by and one place to read from is worth the copy.
+/// A block of the left side: rows as they lie, or where a matrix lies by columns, tiles of [`TILE`] rows side by side.
 enum Left<'a> {
     Rows { a: View<'a>, first: usize, start: usize, depth: usize },
     Tiles { values: &'a [f32], depth: usize },
@@ -166,21 +163,12 @@ impl<'a> Left<'a> {
         a: View<'a>,
         (first, m): (usize, usize),
         (start, depth): (usize, usize),
-        panels: usize,
         scratch: &'a mut Vec<f32>,
     ) -> Self {
-        let by_rows = a.lies_by_rows();
-        if by_rows && (m < TILE || panels < MANY) {
+        if a.lies_by_rows() {
             return Self::Rows { a, first, start, depth };
         }
         scratch.resize(m.div_ceil(TILE) * depth * TILE, 0.0);
-        if by_rows {
-            for (tile, values) in scratch.chunks_exact_mut(depth * TILE).enumerate() {
-                let count = TILE.min(m - tile * TILE);
-                side_by_side(values, a, (first + tile * TILE, count), start);
-            }
-            return Self::Tiles { values: scratch, depth };
-        }
         for p in 0..depth {
             let (whole, rest) = a.t().row(start + p)[first..first + m].as_chunks::<TILE>();
             let (tiles, _) = scratch[p * TILE..].as_chunks_mut::<TILE>();
@@ -203,14 +191,6 @@ impl<'a> Left<'a> {
                 Strided::new(&values[at..], 1, TILE, depth)
             }
         }
-    }
-}
-
-/// Copies rows that lie by rows into a tile, as many values of each as it has room for from `start` on.
-fn side_by_side(tile: &mut [f32], a: View<'_>, (first, count): (usize, usize), start: usize) {
-    let places = tile.as_chunks_mut::<TILE>().0;
-    for i in 0..count {
-        places.iter_mut().zip(&a.row(first + i)[start..]).for_each(|(place, x)| place[i] = *x);
     }
 }
 
