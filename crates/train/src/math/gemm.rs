@@ -10,10 +10,10 @@ use crate::macs;
 use rayon::prelude::*;
 use std::ops::Range;
 
-/// Inner extent of one pass: its part of a panel stays in the cache while the rows go by.
+/// Inner extent of one pass: that part of a tile's rows stays in the nearest cache while the panels go by.
 const DEPTH: usize = 512;
-/// Rows of one pass: their parts of that depth stay in the cache while the panels go by.
-const ROWS: usize = 20 * TILE;
+/// Rows of one pass: their results stay in the cache from one part of the inner extent to the next.
+const ROWS: usize = 4 * TILE;
 /// Multiply-accumulates from which a product is shared among threads.
 const LARGE: usize = 1 << 22;
 
@@ -133,20 +133,17 @@ fn rows(
         for start in (0..a.extents().1).step_by(DEPTH) {
             let depth = DEPTH.min(a.extents().1 - start);
             let left = Left::new(a, rows, (start, depth), &mut scratch);
-            for (j, panel) in b.panels.chunks_exact(b.k).enumerate() {
-                let (panel, columns) = (&panel[from + start..][..depth], j * PANEL..b.n.min((j + 1) * PANEL));
-                let mut done = 0;
-                while done < rows.1 {
-                    let at = Place { row: done, columns: columns.clone(), stride };
-                    let add = add || start > 0;
-                    done += match rows.1 - done {
-                        TILE.. => tile::<TILE>(out, at, &left, panel, add),
-                        8.. => tile::<8>(out, at, &left, panel, add),
-                        4.. => tile::<4>(out, at, &left, panel, add),
-                        2.. => tile::<2>(out, at, &left, panel, add),
-                        _ => tile::<1>(out, at, &left, panel, add),
-                    };
-                }
+            let right = Right { b, part: from + start..from + start + depth };
+            let (mut done, add) = (0, add || start > 0);
+            while done < rows.1 {
+                let at = (done, stride);
+                done += match rows.1 - done {
+                    TILE.. => strip::<TILE>(out, at, &left, &right, add),
+                    8.. => strip::<8>(out, at, &left, &right, add),
+                    4.. => strip::<4>(out, at, &left, &right, add),
+                    2.. => strip::<2>(out, at, &left, &right, add),
+                    _ => strip::<1>(out, at, &left, &right, add),
+                };
             }
         }
     }
@@ -194,32 +191,41 @@ impl<'a> Left<'a> {
     }
 }
 
-/// Where a tile lies in a row-major result.
-struct Place {
-    row: usize,
-    columns: Range<usize>,
-    stride: usize,
+/// A part of the inner extent of the right side.
+struct Right<'a> {
+    b: &'a Packed,
+    part: Range<usize>,
 }
 
-/// `M` rows of a panel's columns.
-fn tile<const M: usize>(
+impl Right<'_> {
+    /// Each panel with its columns.
+    fn panels(&self) -> impl Iterator<Item = (&[[f32; PANEL]], Range<usize>)> {
+        let panels = self.b.panels.chunks_exact(self.b.k).map(|panel| &panel[self.part.clone()]);
+        panels.enumerate().map(|(j, panel)| (panel, j * PANEL..self.b.n.min((j + 1) * PANEL)))
+    }
+}
+
+/// `M` rows from `row` on with all panels, so that the rows of the result are written from left to right.
+fn strip<const M: usize>(
     out: &mut [f32],
-    at: Place,
+    (row, stride): (usize, usize),
     left: &Left<'_>,
-    panel: &[[f32; PANEL]],
+    right: &Right<'_>,
     add: bool,
 ) -> usize {
-    let rows = left.rows::<M>(at.row);
-    let out = &mut out[at.row * at.stride + at.columns.start..];
-    if at.columns.len() == PANEL {
-        multiply(&rows, panel, &mut Block::new(out, at.stride, add));
-        return M;
-    }
-    let mut sums = [[0.0; PANEL]; M];
-    multiply(&rows, panel, &mut Block::new(sums.as_flattened_mut(), PANEL, false));
-    for (out, sums) in out.chunks_mut(at.stride).zip(&sums) {
-        let old = |o: f32| if add { o } else { 0.0 };
-        out[..at.columns.len()].iter_mut().zip(sums).for_each(|(o, s)| *o = old(*o) + s);
+    let rows = left.rows::<M>(row);
+    for (panel, columns) in right.panels() {
+        let out = &mut out[row * stride + columns.start..];
+        if columns.len() == PANEL {
+            multiply(&rows, panel, &mut Block::new(out, stride, add));
+            continue;
+        }
+        let mut sums = [[0.0; PANEL]; M];
+        multiply(&rows, panel, &mut Block::new(sums.as_flattened_mut(), PANEL, false));
+        for (out, sums) in out.chunks_mut(stride).zip(&sums) {
+            let old = |o: f32| if add { o } else { 0.0 };
+            out[..columns.len()].iter_mut().zip(sums).for_each(|(o, s)| *o = old(*o) + s);
+        }
     }
     M
 }
