@@ -26,6 +26,10 @@ menu! {
     BatchImages: u32 = [8, 16, 24, 32, 48, 64]
 }
 menu! {
+    /// Batches whose gradients make one step together.
+    Accumulate: u32 = [1, 2, 4, 8], else 1
+}
+menu! {
     /// Steps of the linear warm-up, in percent of all steps.
     WarmUp: u8 = [0, 1, 3, 5, 10], else 3
 }
@@ -115,6 +119,10 @@ pub struct Recipe {
     pub clip: ClipNorm,
     /// Images in a batch.
     pub batch: BatchImages,
+    /// How many batches make one step, by the mean of their gradients over all words, so that a step can have more images than
+    /// memory has room for; 1 where left out.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub accumulate: Accumulate,
     /// How gradients become steps; AdamW where left out.
     #[serde(default, skip_serializing_if = "is_default")]
     pub optimizer: OptimizerKind,

@@ -3,7 +3,7 @@
 /// Defines a newtype over a number whose schema is the list of its choices; with `else`, the value where it is left out.
 macro_rules! menu {
     ($(#[$doc:meta])* $name:ident: $ty:ty = [$($choice:expr),+ $(,)?], else $default:expr) => {
-        $crate::menu::menu! { $(#[$doc])* $name: $ty = [$($choice),+] }
+        $crate::menu::menu! { @number $(#[$doc])* $name: $ty = [$($choice),+], { "enum": $name::CHOICES, "default": $default } }
 
         impl Default for $name {
             fn default() -> Self {
@@ -12,6 +12,9 @@ macro_rules! menu {
         }
     };
     ($(#[$doc:meta])* $name:ident: $ty:ty = [$($choice:expr),+ $(,)?]) => {
+        $crate::menu::menu! { @number $(#[$doc])* $name: $ty = [$($choice),+], { "enum": $name::CHOICES } }
+    };
+    (@number $(#[$doc:meta])* $name:ident: $ty:ty = [$($choice:expr),+], $schema:tt) => {
         $(#[$doc])*
         #[derive(Debug, Clone, Copy, PartialEq, serde::Serialize, serde::Deserialize)]
         #[serde(transparent)]
@@ -28,7 +31,7 @@ macro_rules! menu {
             }
 
             fn json_schema(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
-                schemars::json_schema!({ "enum": Self::CHOICES })
+                schemars::json_schema!($schema)
             }
 
             fn inline_schema() -> bool {

@@ -45,7 +45,11 @@ fn menu(values: Vec<Value>) -> Value {
     json!({ "type": kind, "enum": values })
 }
 
-fn or_null(schema: Value) -> Value {
+/// An optional field: null stands for leaving it out, and so for its default, which is no choice of its own then.
+fn or_null(mut schema: Value, default: Option<&Value>) -> Value {
+    if let Some(choices) = schema.get_mut("enum").and_then(Value::as_array_mut) {
+        choices.retain(|choice| Some(choice) != default);
+    }
     match schema {
         Value::Object(mut map) if map.contains_key("anyOf") => {
             if let Some(options) = map.get_mut("anyOf").and_then(Value::as_array_mut) {
@@ -84,9 +88,10 @@ fn closed(schema: &Value) -> Value {
             let needed = schema.get("required").and_then(Value::as_array).cloned().unwrap_or_default();
             let mut properties = Map::new();
             for (name, inner) in schema.get("properties").and_then(Value::as_object).into_iter().flatten() {
-                let inner = closed(inner);
                 let optional = !needed.iter().any(|n| n.as_str() == Some(name));
-                properties.insert(name.clone(), if optional { or_null(inner) } else { inner });
+                let field =
+                    if optional { or_null(closed(inner), inner.get("default")) } else { closed(inner) };
+                properties.insert(name.clone(), field);
             }
             let required: Vec<&String> = properties.keys().collect();
             json!({ "type": "object", "required": required, "additionalProperties": false, "properties": properties })
@@ -223,9 +228,12 @@ mod tests {
     #[test]
     fn optional_fields_may_be_null_and_come_back_as_absent() {
         let schema = json!({"type": "object", "required": ["a"], "properties": {
-            "a": {"enum": [1, 2]}, "b": {"const": "x"}, "c": {"oneOf": [{"type": "object", "properties": {}}]}}});
+            "a": {"enum": [1, 2]}, "b": {"const": "x"}, "c": {"oneOf": [{"type": "object", "properties": {}}]},
+            "d": {"enum": [1, 2], "default": 1}}});
         let strict = strict(&schema);
-        assert_eq!(strict["required"], json!(["a", "b", "c"]));
+        assert_eq!(strict["required"], json!(["a", "b", "c", "d"]));
+        let other_than_default = json!({"type": "integer", "enum": [2]});
+        assert_eq!(strict["properties"]["d"], json!({"anyOf": [other_than_default, {"type": "null"}]}));
         assert_eq!(strict["properties"]["a"], json!({"type": "integer", "enum": [1, 2]}));
         for name in ["b", "c"] {
             let options = strict["properties"][name]["anyOf"].as_array().unwrap();

@@ -74,8 +74,9 @@ pub(crate) fn numbers(blueprint: &Blueprint) -> Vec<(String, String, f64)> {
 }
 
 /// Numbers of a recipe that are not written where they have their default.
-fn left_out(recipe: &Recipe) -> [(&'static str, f64); 6] {
+fn left_out(recipe: &Recipe) -> [(&'static str, f64); 7] {
     [
+        ("accumulate", recipe.accumulate.0.into()),
         ("warmup_pct", recipe.warmup_pct.0.into()),
         ("ema", recipe.ema.0),
         ("word_dropout_pct", recipe.word_dropout_pct.0.into()),
@@ -104,7 +105,7 @@ pub(crate) fn menu(field: &str) -> Option<&'static [f64]> {
 
 /// Names of the fields that ranges can bound.
 pub(crate) fn fields() -> Vec<&'static str> {
-    const KNOWN: [&str; 18] = [
+    const KNOWN: [&str; 19] = [
         "hidden",
         "embed",
         "dim",
@@ -117,6 +118,7 @@ pub(crate) fn fields() -> Vec<&'static str> {
         "label_smoothing",
         "clip",
         "batch",
+        "accumulate",
         "warmup_pct",
         "ema",
         "word_dropout_pct",

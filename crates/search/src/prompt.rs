@@ -42,8 +42,8 @@ Rules:
 - parallel branches merged by add end in one shape; by concat in one height and width.
 - each stride 2, pool and stage halves the map; do not shrink it below 1 cell; a grid has at most 784 tokens.
 - wider layers and more words cost parameters; stay inside the budgets.
-- recipe fields that may be left out: optimizer (adamw), warmup_pct (3), ema of the weights, word_dropout_pct,
-  scheduled_sampling_pct, encoder_lr and freeze_encoder (for what is trained of the encoder), augment.
+- recipe fields that may be left out: optimizer (adamw), accumulate (batches of a step), warmup_pct (3), ema of the weights,
+  word_dropout_pct, scheduled_sampling_pct, encoder_lr and freeze_encoder (for what is trained of the encoder), augment.
 - lr above 0.003 is for sgd only.
 Advice:
 - cut s32 carries the most meaning and is the cheapest to train on; it needs no extra blocks.

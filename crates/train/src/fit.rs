@@ -4,6 +4,7 @@ use crate::decoder::CaptionBatch;
 use crate::error::TrainError;
 use crate::learner::Learner;
 use crate::network::{Input, Network, Step};
+use crate::params::Grads;
 use crate::self_critical::{Critic, RATE};
 use crate::source::Source;
 use crate::teaching::Teaching;
@@ -13,12 +14,13 @@ use capwright_contract::Decoding;
 use rand::SeedableRng;
 use rand::seq::SliceRandom;
 use rand_chacha::ChaCha8Rng;
+use std::ops::Range;
 use std::time::{Duration, Instant};
 
 /// Images decoded at once.
 const DECODED: usize = 32;
 
-/// Learning rate of step `step` (from 0) of `total`: linear warm-up, then the schedule.
+/// Learning rate after `step` of `total` batches: linear warm-up, then the schedule.
 pub fn learning_rate(recipe: &Recipe, step: u64, total: u64) -> f64 {
     const FLOOR: f64 = 0.02;
     let warm = (total * u64::from(recipe.warmup_pct.0)).div_ceil(100).max(1);
@@ -63,8 +65,9 @@ pub struct Lesson<'a> {
     pub recipe: &'a Recipe,
     /// Seed of order, dropout, and everything else that is drawn.
     pub seed: u64,
-    /// Epochs of teacher forcing that are planned: they decide the schedule.
-    pub epochs: u32,
+    /// Epochs of this kind of training that are planned, behind those of teacher forcing where it is self-critical: they decide
+    /// the schedule.
+    pub epochs: Range<u32>,
     /// Who rewards the model's own captions; none in teacher forcing.
     pub critic: Option<&'a Critic>,
 }
@@ -109,21 +112,22 @@ impl Lesson<'_> {
     }
 }
 
-/// A step of training.
+/// A batch of training.
 #[derive(Clone, Copy)]
 struct At {
     epoch: u32,
-    /// Steps before it, from the first epoch on.
+    /// Batches of this kind of training before it.
     done: u64,
-    /// Steps of teacher forcing that are planned.
+    /// Batches of this kind that are planned.
     total: u64,
 }
 
-/// Sums over the steps of an epoch.
+/// Sums over the batches and steps of an epoch.
 #[derive(Default)]
 struct Sums {
     loss: f64,
     norms: f64,
+    steps: u64,
     words: u64,
     rewards: f64,
     rate: f64,
@@ -131,7 +135,7 @@ struct Sums {
 }
 
 impl Lesson<'_> {
-    /// Gradients of one step; none where no image has a reference.
+    /// Gradients of one batch; none where no image has a reference.
     fn step(
         &self,
         network: &mut Network,
@@ -163,10 +167,8 @@ impl Lesson<'_> {
     }
 
     fn rate(&self, at: At) -> f64 {
-        match self.critic {
-            Some(_) => RATE * self.recipe.lr.0,
-            None => learning_rate(self.recipe, at.done, at.total),
-        }
+        let factor = if self.critic.is_some() { RATE } else { 1.0 };
+        factor * learning_rate(self.recipe, at.done, at.total)
     }
 }
 
@@ -182,44 +184,70 @@ pub fn train_epoch(
 ) -> Result<EpochLoss, TrainError> {
     let (recipe, seed) = (lesson.recipe, lesson.seed);
     let all = batches(lesson.references.len(), recipe.batch.0 as usize, seed, epoch);
-    let total = all.len() as u64 * u64::from(lesson.epochs);
+    let steps = |epochs: u32| all.len() as u64 * u64::from(epochs);
+    let total = steps(lesson.epochs.end - lesson.epochs.start);
     let mut teaching = Teaching::of_epoch(recipe, seed, epoch);
-    let mut sums = Sums::default();
+    let (mut sums, mut gathered) = (Sums::default(), Gathered::default());
     for (i, images) in all.iter().enumerate() {
         let diverged = |what| TrainError::Diverged { epoch, batch: i + 1, what };
-        let at = At { epoch, done: u64::from(epoch - 1) * all.len() as u64 + i as u64, total };
+        let at = At { epoch, done: steps(epoch - 1 - lesson.epochs.start) + i as u64, total };
         let start = Instant::now();
         let input = lesson.input(images, &learner.network, epoch);
         sums.time.input += start.elapsed();
-        let network = &mut learner.network;
-        let Some(step) = lesson.step(network, input, images, &mut teaching, at, &mut sums) else {
-            continue;
-        };
-        if !step.loss.is_finite() {
-            return Err(diverged("the loss"));
+        if let Some(step) = lesson.step(&mut learner.network, input, images, &mut teaching, at, &mut sums) {
+            if !step.loss.is_finite() {
+                return Err(diverged("the loss"));
+            }
+            sums.time.backward += step.backward;
+            sums.loss += step.loss;
+            sums.words += step.words as u64;
+            tell(i + 1, all.len(), step.loss / step.words as f64);
+            gathered.add(step);
         }
-        let start = Instant::now();
-        sums.rate = lesson.rate(at);
-        let norm = learner.step(&step.grads, sums.rate);
-        sums.time.update += start.elapsed();
-        if !norm.is_finite() {
-            return Err(diverged("the gradient norm"));
+        let whole = (i + 1) % recipe.accumulate.0 as usize == 0 || i + 1 == all.len();
+        if let Some(grads) = whole.then(|| gathered.take()).flatten() {
+            let start = Instant::now();
+            sums.rate = lesson.rate(at);
+            let norm = learner.step(&grads, sums.rate);
+            sums.time.update += start.elapsed();
+            if !norm.is_finite() {
+                return Err(diverged("the gradient norm"));
+            }
+            sums.norms += norm;
+            sums.steps += 1;
         }
-        sums.time.backward += step.backward;
-        sums.loss += step.loss;
-        sums.norms += norm;
-        sums.words += step.words as u64;
-        tell(i + 1, all.len(), step.loss / step.words as f64);
     }
-    let steps = all.len().max(1) as f64;
     Ok(EpochLoss {
         loss: sums.loss / sums.words.max(1) as f64,
-        grad_norm: sums.norms / steps,
+        grad_norm: sums.norms / sums.steps.max(1) as f64,
         words: sums.words,
-        reward: lesson.critic.map(|_| sums.rewards / steps),
+        reward: lesson.critic.map(|_| sums.rewards / all.len().max(1) as f64),
         rate: sums.rate,
         time: sums.time,
     })
+}
+
+/// Gradients of the batches that make one step together: their mean over all words.
+#[derive(Default)]
+struct Gathered {
+    mean: Option<Grads>,
+    words: usize,
+}
+
+impl Gathered {
+    fn add(&mut self, step: Step) {
+        self.words += step.words;
+        match &mut self.mean {
+            Some(mean) => mean.follow(&step.grads, step.words as f32 / self.words.max(1) as f32),
+            none => *none = Some(step.grads),
+        }
+    }
+
+    /// What was gathered; none where no batch had a word.
+    fn take(&mut self) -> Option<Grads> {
+        self.words = 0;
+        self.mean.take()
+    }
 }
 
 /// Captions of images of the source, by their places; `network` must record no gradients.
@@ -242,7 +270,34 @@ pub fn captions(
 mod tests {
     use super::*;
     use crate::testing;
+    use burn::tensor::{Device, Tensor, TensorData};
     use capwright_blueprint::language::WarmUp;
+
+    /// Captions of different lengths: the mean is over words, not over batches.
+    #[test]
+    fn gathered_gradients_are_those_of_one_batch() {
+        let design = testing::design_over_tokens();
+        let mut network = Network::new(&design, 1, &Device::flex().autodiff());
+        let device = network.params.device().clone();
+        let (cells, channels) = (design.bridge.input.h * design.bridge.input.w, design.bridge.input.c);
+        let values: Vec<f32> = (0..3 * cells * channels).map(|i| (i as f32 * 0.7).sin()).collect();
+        let tokens = Tensor::<3>::from_data(TensorData::new(values, [3, cells, channels]), &device);
+        let captions = [vec![vec![4, 9, 5, 4], vec![6]], vec![vec![7, 6]], vec![vec![8]]];
+        let mut step = |images: Range<usize>| {
+            let input = Input::Tokens(tokens.clone().slice(images.clone()));
+            let batch = CaptionBatch::new(&captions[images]);
+            network.step(input, &batch, &mut Teaching::plain(0.0, crate::Dropout::off()))
+        };
+        let whole = step(0..3).grads;
+        let mut gathered = Gathered::default();
+        [0..2, 2..3].into_iter().for_each(|images| gathered.add(step(images)));
+        let found = gathered.take().unwrap();
+        assert!(gathered.take().is_none());
+        for (found, wanted) in found.0.iter().flatten().zip(whole.0.iter().flatten()) {
+            assert!(wanted.iter().any(|g| *g != 0.0));
+            assert!(found.iter().zip(wanted).all(|(f, w)| (f - w).abs() < 1e-6));
+        }
+    }
 
     #[test]
     fn learning_rate_warms_up_and_falls_to_two_percent() {

@@ -194,6 +194,18 @@ impl Grads {
         }
     }
 
+    /// Moves towards other gradients, `share` of the way; where nothing has flowed, the gradient is 0.
+    pub(crate) fn follow(&mut self, other: &Self, share: f32) {
+        for (own, other) in self.0.iter_mut().zip(&other.0) {
+            match (own, other) {
+                (Some(own), Some(other)) => math::follow(own, other, share),
+                (Some(own), None) => own.iter_mut().for_each(|g| *g *= 1.0 - share),
+                (own, Some(other)) => *own = Some(other.iter().map(|g| g * share).collect()),
+                (None, None) => {}
+            }
+        }
+    }
+
     /// The gradient of a parameter by its place in [`Params`].
     pub fn get(&self, id: usize) -> Option<&[f32]> {
         self.0[id].as_deref()

@@ -24,7 +24,7 @@ use capwright_caption_metrics::Cider;
 use capwright_contract::Sampling;
 use std::time::{Duration, Instant};
 
-/// Factor on the recipe's learning rate: policies are spoilt by steps that cross entropy bears.
+/// Factor on the recipe's learning rate, whose schedule begins anew: policies are spoilt by steps that cross entropy bears.
 pub const RATE: f64 = 0.1;
 
 /// Captions sampled for each image.

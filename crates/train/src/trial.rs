@@ -197,7 +197,10 @@ impl<'a> Setting<'a> {
             sides: &self.sides,
             recipe: &self.spec.blueprint.recipe,
             seed: self.spec.seed,
-            epochs: self.spec.epochs,
+            epochs: state
+                .progress
+                .taught
+                .map_or(0..self.spec.epochs, |taught| taught..taught + self.spec.self_critical),
             critic,
         };
         let trained = fit::train_epoch(&mut state.learner, &lesson, number, &mut tell)?;

@@ -39,7 +39,7 @@ const BLUEPRINT: &str = r#"{
 /// The same network with everything that a recipe can ask for.
 fn full_recipe(lr: &str, optimizer: &str) -> String {
     let more = format!(
-        r#""lr": {lr}, "optimizer": "{optimizer}", "warmup_pct": 10, "ema": 0.99, "word_dropout_pct": 20,
+        r#""lr": {lr}, "optimizer": "{optimizer}", "warmup_pct": 10, "ema": 0.99, "word_dropout_pct": 20, "accumulate": 2,
         "scheduled_sampling_pct": 50, "augment": "flip_crop", "encoder_lr": 0.3, "freeze_encoder": 1,"#
     );
     BLUEPRINT.replace(r#""lr": 0.003,"#, &more)
@@ -142,23 +142,28 @@ fn self_critical_epochs_follow_and_go_on_to_the_same_bits() {
             let run = std::panic::AssertUnwindSafe(|| run_trial(&spec, &design, &mut stop));
             assert!(std::panic::catch_unwind(run).is_err());
         }
-        let mut rewards = Vec::new();
+        let mut epochs = Vec::new();
         let result = run_trial(&spec, &design, &mut |event| {
             if let TrialEvent::Epoch(epoch) = event {
-                rewards.push(epoch.reward);
+                epochs.push(epoch);
             }
         });
         // The last epoch's state: the best one need not be of the second kind.
         let state = std::fs::read(spec.out.join("checkpoint.safetensors")).unwrap();
         let network = safetensors::SafeTensors::deserialize(&state).unwrap();
         let last = network.tensor("decoder.out.weight").unwrap().data().to_vec();
-        (rewards, result.unwrap(), last)
+        (epochs, result.unwrap(), last)
     };
-    let (rewards, whole, last) = run("whole", &[]);
-    assert_eq!(rewards.iter().map(Option::is_some).collect::<Vec<_>>(), [false, false, true, true]);
+    let (epochs, whole, last) = run("whole", &[]);
+    let rewarded: Vec<bool> = epochs.iter().map(|epoch| epoch.reward.is_some()).collect();
+    assert_eq!(rewarded, [false, false, true, true]);
+    // Each kind of training has a cosine of its own, down to 2 %.
+    let rates: Vec<f64> = epochs.iter().map(|epoch| epoch.learning_rate).collect();
+    assert!((rates[1] - 0.003 * 0.02).abs() < 1e-9 && (rates[3] - 0.0003 * 0.02).abs() < 1e-9, "{rates:?}");
+    assert!(rates[2] > 0.0001, "{rates:?}");
     assert_eq!(whole.epochs, 4);
-    let (rewards, parts, resumed) = run("parts", &[2, 3]);
-    assert_eq!(rewards.len(), 1);
+    let (epochs, parts, resumed) = run("parts", &[2, 3]);
+    assert_eq!(epochs.len(), 1);
     assert!(last == resumed, "weights differ");
     assert_eq!(
         (whole.scores, whole.best_epoch, whole.samples),

@@ -208,6 +208,7 @@ lexicon! {
     Topic(self::Topic::Field("label_smoothing")) => "label smoothing" "标签平滑";
     Topic(self::Topic::Field("word_dropout_pct")) => "word dropout";
     Topic(self::Topic::Field("scheduled_sampling_pct")) => "scheduled sampling" "计划采样";
+    Topic(self::Topic::Field("accumulate")) => "gradient accumulation" "accumulation steps" "梯度累积";
     Topic(self::Topic::Field("batch")) => "batch size" "batch" "批大小" "批量" "批次大小";
     Topic(self::Topic::ImageSize) => "image size" "images of" "input size" "resolution" "input resolution" "图像大小" "图片大小" "输入尺寸" "分辨率" "输入分辨率";
     Topic(self::Topic::Beam) => "beam" "beam width" "beam size" "beam search" "束宽" "束搜索" "beam 宽度";

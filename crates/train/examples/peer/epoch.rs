@@ -50,7 +50,7 @@ pub fn epoch(data: &Path, work: &Path, steps: usize) -> Result<Times, Box<dyn Er
     let recipe = &checked.blueprint().recipe;
     let mut learner = Learner::new(checked.design(), recipe, SEED, &Device::flex().autodiff());
     let (source, references, sides) = (&source, &references[..], &[][..]);
-    let lesson = Lesson { source, references, sides, recipe, seed: SEED, epochs: 1, critic: None };
+    let lesson = Lesson { source, references, sides, recipe, seed: SEED, epochs: 0..1, critic: None };
     let (start, wall, mut anonymous) = (processor_seconds(), Instant::now(), 0);
     let mut tell = |_, _, _| anonymous = kibibytes("RssAnon").max(anonymous);
     let trained = train_epoch(&mut learner, &lesson, 1, &mut tell)?;
