@@ -185,7 +185,7 @@ mod tests {
         assert_eq!(menu("layers"), Some(&[1.0, 2.0, 3.0, 4.0, 6.0][..]));
         assert_eq!(menu("lr").and_then(|m| m.first()), Some(&0.0001));
         assert_eq!(menu("hiden"), None);
-        assert_eq!(fields().len(), 18);
+        assert_eq!(fields().len(), 19);
         assert!(is_known("cbam") && is_known("additive") && is_known("attention") && !is_known("cbamm"));
     }
 }
