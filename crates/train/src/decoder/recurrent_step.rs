@@ -15,8 +15,6 @@ use std::collections::HashMap;
 pub(crate) struct RecurrentSession {
     spec: RecurrentSpec,
     encoded: Encoded,
-    /// What the first layer's gates get from each image, `[images, gates]`; empty where images are no words.
-    image_gates: Vec<f32>,
     word_gates: WordGates,
     /// Image of each row.
     images: Vec<usize>,
@@ -66,29 +64,22 @@ impl RecurrentSession {
         let encoded = Encoded::new(spec, params, memory, tokens, dim);
         let states = States::first(spec, &encoded, &images);
         let word_gates = WordGates::default();
-        let mut session = Self { spec: *spec, encoded, image_gates: Vec::new(), word_gates, images, states };
-        session.show(params);
+        let mut session = Self { spec: *spec, encoded, word_gates, images, states };
+        if spec.image == ImageMode::FirstToken {
+            let decoder = Recurrent { spec, params, dim };
+            let mut gates = decoder.rnn(0, "bias_ih").repeat(session.images.len());
+            session.add_images(decoder, 0, &mut gates);
+            session.advance(params, gates);
+        }
         session
     }
 
-    /// Prepares what images are as words.
-    fn show(&mut self, params: &Params) {
-        let decoder = Recurrent { spec: &self.spec, params, dim: self.encoded.dim };
-        let (embed, rows) = (self.spec.embed, self.images.len());
-        if self.encoded.word.is_empty() {
-            return;
-        }
-        let first = self.spec.image == ImageMode::FirstToken;
-        let from = if first { 0 } else { embed };
-        let mut gates = vec![0.0; rows * decoder.gates()];
-        let images = View::new(&self.encoded.word, embed);
-        gemm_packed(&mut gates, images, (decoder.packed(0, "weight_ih"), from), false);
-        if first {
-            math::add_bias(&mut gates, decoder.rnn(0, "bias_ih"));
-            self.advance(params, gates);
-        } else {
-            self.image_gates = gates;
-        }
+    /// Adds what the first layer's gates get from images that stand in their input from column `from` on.
+    fn add_images(&self, decoder: Recurrent<'_>, from: usize, gates: &mut [f32]) {
+        let embed = self.spec.embed;
+        let of_row = |image: &usize| &self.encoded.word[image * embed..][..embed];
+        let words: Vec<f32> = self.images.iter().flat_map(of_row).copied().collect();
+        gemm_packed(gates, View::new(&words, embed), (decoder.packed(0, "weight_ih"), from), true);
     }
 
     /// Keeps the given rows, in that order; a row may be repeated.
@@ -104,10 +95,8 @@ impl RecurrentSession {
         self.word_gates.read(decoder, words);
         let mut gates = Vec::with_capacity(words.len() * width);
         words.iter().for_each(|word| gates.extend_from_slice(self.word_gates.of(*word, width)));
-        if !self.image_gates.is_empty() {
-            for (gates, image) in gates.chunks_exact_mut(width).zip(&self.images) {
-                math::add_row(gates, &self.image_gates[image * width..][..width]);
-            }
+        if self.spec.image == ImageMode::EveryStep {
+            self.add_images(decoder, self.spec.embed, &mut gates);
         }
         self.advance(params, gates)
     }
