@@ -89,8 +89,8 @@ fn closed(schema: &Value) -> Value {
             let mut properties = Map::new();
             for (name, inner) in schema.get("properties").and_then(Value::as_object).into_iter().flatten() {
                 let optional = !needed.iter().any(|n| n.as_str() == Some(name));
-                let field =
-                    if optional { or_null(closed(inner), inner.get("default")) } else { closed(inner) };
+                let field = closed(inner);
+                let field = if optional { or_null(field, inner.get("default")) } else { field };
                 properties.insert(name.clone(), field);
             }
             let required: Vec<&String> = properties.keys().collect();

@@ -107,12 +107,6 @@ pub(crate) struct Plan {
 }
 
 impl Plan {
-    pub fn new(active: Vec<usize>, images: Vec<usize>, words: Vec<Option<u32>>) -> Self {
-        let mut offsets = vec![0];
-        active.iter().for_each(|n| offsets.push(offsets[offsets.len() - 1] + n));
-        Self { active, offsets, images, words }
-    }
-
     /// Teacher forcing over a batch.
     pub fn of_batch(spec: &RecurrentSpec, batch: &CaptionBatch) -> Self {
         let images: Vec<usize> = batch.rows.iter().map(|row| row.image).collect();
@@ -125,7 +119,9 @@ impl Plan {
             active.push(batch.active(t));
             words.extend((0..batch.active(t)).map(|row| Some(batch.input(row, t))));
         }
-        Self::new(active, images, words)
+        let mut offsets = vec![0];
+        active.iter().for_each(|n| offsets.push(offsets[offsets.len() - 1] + n));
+        Self { active, offsets, images, words }
     }
 
     /// Positions in all.
@@ -201,12 +197,13 @@ impl<'a> Recurrent<'a> {
         self.spec.gates() * self.spec.hidden
     }
 
-    /// Runs all steps of the plan from `states`, which become the last ones.
-    pub fn unroll(&self, encoded: &Encoded, plan: &Plan, states: &mut States, dropout: &mut Dropout) -> Tape {
+    /// Runs all steps of the plan.
+    pub fn unroll(&self, encoded: &Encoded, plan: &Plan, dropout: &mut Dropout) -> Tape {
+        let mut states = States::first(self.spec, encoded, &plan.images);
         let mut tape = self.start(encoded, plan, dropout);
         let mut from_input = self.project_words(plan, &mut tape);
         for step in 0..plan.active.len() {
-            self.step(encoded, plan, step, states, &mut tape, &mut from_input);
+            self.step(encoded, plan, step, &mut states, &mut tape, &mut from_input);
         }
         if let Some(mask) = &tape.out_mask {
             math::multiply(&mut tape.out, mask);

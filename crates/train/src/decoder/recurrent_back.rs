@@ -2,7 +2,7 @@
 
 use super::Target;
 use super::loss::{linear_back, vocabulary_loss};
-use super::recurrent::{Encoded, LayerTape, Plan, Recurrent, States, Tape};
+use super::recurrent::{Encoded, LayerTape, Plan, Recurrent, Tape};
 use super::{CaptionBatch, Outcome};
 use crate::math::{self, Dropout, Packed, View, gemm_packed, product};
 use crate::params::Grads;
@@ -41,8 +41,7 @@ impl Recurrent<'_> {
         dropout: &mut Dropout,
     ) -> Outcome {
         let plan = Plan::of_batch(self.spec, batch);
-        let mut states = States::first(self.spec, encoded, &plan.images);
-        let mut tape = self.unroll(encoded, &plan, &mut states, dropout);
+        let mut tape = self.unroll(encoded, &plan, dropout);
         let mut grads = Grads::new(self.params);
         let wide = self.spec.hidden + self.context();
         let skipped = plan.positions() - batch.words();

@@ -223,8 +223,8 @@ fn strip<const M: usize>(
         let mut sums = [[0.0; PANEL]; M];
         multiply(&rows, panel, &mut Block::new(sums.as_flattened_mut(), PANEL, false));
         for (out, sums) in out.chunks_mut(stride).zip(&sums) {
-            let old = |o: f32| if add { o } else { 0.0 };
-            out[..columns.len()].iter_mut().zip(sums).for_each(|(o, s)| *o = old(*o) + s);
+            let own = out[..columns.len()].iter_mut().zip(sums);
+            own.for_each(|(o, s)| *o = if add { *o + s } else { *s });
         }
     }
     M

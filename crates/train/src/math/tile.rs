@@ -128,31 +128,40 @@ mod x86 {
     pub unsafe fn half<const M: usize>(a: &Strided<'_, M>, panel: &[[f32; PANEL]], out: &mut Block<'_, M>) {
         let mut first = 0;
         while first < M {
-            for column in [0, 16] {
-                let at = (first, column);
-                // SAFETY: as for this function; there are as many rows from the first on, and 16 columns from 0 or 16 on.
-                unsafe {
-                    match M - first {
-                        6.. => six::<6, M>(a, panel, out, at),
-                        4 | 5 => six::<4, M>(a, panel, out, at),
-                        2 | 3 => six::<2, M>(a, panel, out, at),
-                        _ => six::<1, M>(a, panel, out, at),
-                    }
+            // SAFETY: as for this function; there are as many rows from the first on.
+            first += unsafe {
+                match M - first {
+                    6.. => both::<6, M>(a, panel, out, first),
+                    4.. => both::<4, M>(a, panel, out, first),
+                    2.. => both::<2, M>(a, panel, out, first),
+                    _ => both::<1, M>(a, panel, out, first),
                 }
-            }
-            first += match M - first {
-                6.. => 6,
-                4 | 5 => 4,
-                2 | 3 => 2,
-                _ => 1,
             };
         }
+    }
+
+    /// Both halves of the columns for `N` rows.
+    ///
+    /// # Safety
+    /// As [`half`]; there are `N` rows from `first` on.
+    #[target_feature(enable = "avx2,fma")]
+    unsafe fn both<const N: usize, const M: usize>(
+        a: &Strided<'_, M>,
+        panel: &[[f32; PANEL]],
+        out: &mut Block<'_, M>,
+        first: usize,
+    ) -> usize {
+        for column in [0, 16] {
+            // SAFETY: as for this function; 16 columns from 0 or 16 on are inside a panel's row.
+            unsafe { rows::<N, M>(a, panel, out, (first, column)) };
+        }
+        N
     }
 
     /// # Safety
     /// As [`half`]; there are `N` rows from `first` on, and `column` is at most 16.
     #[target_feature(enable = "avx2,fma")]
-    unsafe fn six<const N: usize, const M: usize>(
+    unsafe fn rows<const N: usize, const M: usize>(
         a: &Strided<'_, M>,
         panel: &[[f32; PANEL]],
         out: &mut Block<'_, M>,
