@@ -58,8 +58,8 @@ pub fn begin(
 ) -> Result<(), Failure> {
     let setup::Prepared { folder, contract, weights } = prepared;
     let opened = setup::opened(&contract, chosen, architect.name());
-    let mut store = SqliteStore::create(&folder.ledger()).map_err(Failure::input)?;
-    store.append(&Event::StudyOpened(Box::new(opened))).map_err(Failure::input)?;
+    let opened = Event::StudyOpened(Box::new(opened));
+    let mut store = SqliteStore::create(&folder.ledger(), &[opened]).map_err(Failure::input)?;
     drive(&folder, &mut store, architect, &contract, weights, machine, stop)
 }
 

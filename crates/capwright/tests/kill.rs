@@ -28,8 +28,8 @@ fn design(stem: u32, cell: &str, hidden: u32) -> String {
 fn record(folder: &Path) {
     use capwright_study::{Event, TrialStore, Verdict, conformance};
     std::fs::create_dir(folder).unwrap();
-    let mut store = capwright_store::SqliteStore::create(&folder.join("ledger.sqlite")).unwrap();
-    store.append(&conformance::opened()).unwrap();
+    let ledger = folder.join("ledger.sqlite");
+    let mut store = capwright_store::SqliteStore::create(&ledger, &[conformance::opened()]).unwrap();
     let designs = [(8, "gru", 64), (16, "gru", 96), (8, "lstm", 64), (16, "lstm", 96)];
     for (trial, (stem, cell, hidden)) in (1..).zip(designs) {
         let mut verdict = conformance::admitted(trial, "resnet18");

@@ -3,7 +3,6 @@
 use crate::lock::WriterLock;
 use capwright_study::{Event, Recorded, StoreError, TrialStore};
 use rusqlite::{Connection, ErrorCode, OpenFlags, TransactionBehavior};
-use std::fs::OpenOptions;
 use std::io::{ErrorKind, Read};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -43,23 +42,26 @@ pub struct SqliteStore {
 }
 
 impl SqliteStore {
-    /// Makes a new, empty study. The folder must exist.
+    /// Makes a new study that holds `first`: the file appears with all of these events or not at all, also where the process is
+    /// killed meanwhile. The folder must exist. An empty file of that name is nobody's study and is replaced.
     ///
     /// # Errors
     /// [`StoreError::Exists`] if there is such a file, [`StoreError::InUse`], [`StoreError::Backend`].
-    pub fn create(path: &Path) -> Result<Self, StoreError> {
+    pub fn create(path: &Path, first: &[Event]) -> Result<Self, StoreError> {
         let lock = WriterLock::take(path)?;
-        match OpenOptions::new().write(true).create_new(true).open(path) {
-            Ok(_) => {}
-            // A crash between this and the schema leaves an empty file, which is nobody's study.
-            Err(e) if e.kind() == ErrorKind::AlreadyExists && is_empty(path) => {}
-            Err(e) if e.kind() == ErrorKind::AlreadyExists => {
-                return Err(StoreError::Exists { path: path.to_owned() });
-            }
-            Err(e) => return Err(backend(path, "make the study", &e)),
+        if path.symlink_metadata().is_ok() && !is_empty(path) {
+            return Err(StoreError::Exists { path: path.to_owned() });
         }
-        let mut store = Self::connect(path, OpenFlags::SQLITE_OPEN_READ_WRITE, Some(lock))?;
-        store.prepare().map_err(|e| translate(path, "make the study", e))?;
+        let failed = |e: std::io::Error| backend(path, "make the study", &e);
+        let draft = capwright_files::temporary_in(capwright_files::folder_of(path)).map_err(failed)?;
+        let mut made = Self::connect(draft.path(), OpenFlags::SQLITE_OPEN_READ_WRITE, Some(lock))?;
+        made.prepare().map_err(|e| translate(path, "make the study", e))?;
+        first.iter().try_for_each(|event| made.append(event).map(drop))?;
+        let Self { connection, writer, .. } = made;
+        connection.close().map_err(|(_, e)| translate(path, "make the study", e))?;
+        capwright_files::keep(draft, path).map_err(failed)?;
+        let store = Self::connect(path, OpenFlags::SQLITE_OPEN_READ_WRITE, writer)?;
+        store.durable().map_err(|e| translate(path, "open the study", e))?;
         Ok(store)
     }
 
@@ -99,9 +101,8 @@ impl SqliteStore {
         Ok(Self { path: path.to_owned(), connection, writer })
     }
 
-    /// Writes the schema of a new study, all of it or nothing.
+    /// Writes the schema of a new study.
     fn prepare(&mut self) -> rusqlite::Result<()> {
-        self.durable()?;
         let schema = self.connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
         schema.execute_batch(SCHEMA)?;
         schema.pragma_update(None, "application_id", APPLICATION)?;

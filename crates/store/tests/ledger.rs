@@ -21,10 +21,7 @@ fn written(path: &Path) -> Vec<Event> {
 }
 
 fn fill(path: &Path) {
-    let mut store = SqliteStore::create(path).expect("created");
-    for event in samples() {
-        store.append(&event).expect("appended");
-    }
+    SqliteStore::create(path, &samples()).expect("created");
 }
 
 #[test]
@@ -33,21 +30,21 @@ fn it_conforms() {
     conformance::run(|| {
         let (dir, path) = folder();
         kept.push(dir);
-        SqliteStore::create(&path).expect("created")
+        SqliteStore::create(&path, &[]).expect("created")
     });
 }
 
 #[test]
 fn events_survive_reopening() {
     let (_dir, path) = folder();
-    drop(SqliteStore::create(&path).expect("created"));
+    drop(SqliteStore::create(&path, &[]).expect("created"));
     conformance::survives_reopen(|| SqliteStore::open(&path).expect("opened"));
 }
 
 #[test]
 fn one_writer_at_a_time_and_readers_beside_it() {
     let (_dir, path) = folder();
-    let mut writer = SqliteStore::create(&path).expect("created");
+    let mut writer = SqliteStore::create(&path, &[]).expect("created");
     let mut reader = SqliteStore::open_read_only(&path).expect("readable while written");
     let all = samples();
     for (i, event) in all.iter().enumerate() {
@@ -57,7 +54,7 @@ fn one_writer_at_a_time_and_readers_beside_it() {
     let refused = SqliteStore::open(&path).expect_err("a second writer");
     assert!(matches!(refused, StoreError::InUse { .. }), "{refused}");
     assert!(refused.to_string().contains("in use by another process"), "{refused}");
-    assert!(matches!(SqliteStore::create(&path), Err(StoreError::InUse { .. })));
+    assert!(matches!(SqliteStore::create(&path, &[]), Err(StoreError::InUse { .. })));
     let read_only = reader.append(&all[0]).expect_err("a reader cannot write");
     assert!(matches!(read_only, StoreError::ReadOnly { .. }), "{read_only}");
     drop(writer);
@@ -68,7 +65,7 @@ fn one_writer_at_a_time_and_readers_beside_it() {
 #[test]
 fn a_store_that_is_never_closed_loses_nothing() {
     let (dir, path) = folder();
-    let mut store = SqliteStore::create(&path).expect("created");
+    let mut store = SqliteStore::create(&path, &[]).expect("created");
     for event in samples() {
         store.append(&event).expect("appended");
     }
@@ -95,7 +92,7 @@ fn child_that_appends_until_it_is_killed() {
 #[test]
 fn acknowledged_events_survive_kill() {
     let (_dir, path) = folder();
-    drop(SqliteStore::create(&path).expect("created"));
+    drop(SqliteStore::create(&path, &[]).expect("created"));
     let mut floor = 0;
     for round in 1..=3 {
         let mut child = Command::new(std::env::current_exe().expect("this test"))
@@ -120,6 +117,40 @@ fn acknowledged_events_survive_kill() {
     }
 }
 
+/// Not a test of its own: the process that [`a_study_begins_with_its_first_events_or_not_at_all`] kills.
+#[test]
+fn child_that_makes_studies_until_it_is_killed() {
+    let Some(folder) = std::env::var_os("CAPWRIGHT_STORE_TEST_FOLDER") else { return };
+    for number in 1.. {
+        SqliteStore::create(&Path::new(&folder).join(format!("{number}.db")), &samples()).expect("created");
+        println!("\nmade {number}");
+    }
+}
+
+#[test]
+fn a_study_begins_with_its_first_events_or_not_at_all() {
+    for round in 0..8 {
+        let dir = tempfile::tempdir().expect("a folder");
+        let mut child = Command::new(std::env::current_exe().expect("this test"))
+            .args(["--exact", "child_that_makes_studies_until_it_is_killed", "--nocapture"])
+            .env("CAPWRIGHT_STORE_TEST_FOLDER", dir.path())
+            .stdout(Stdio::piped())
+            .spawn()
+            .expect("started");
+        let lines = BufReader::new(child.stdout.take().expect("piped")).lines();
+        let mut made = lines.map_while(Result::ok).filter(|line| line.starts_with("made "));
+        made.next().expect("the child makes studies");
+        std::thread::sleep(std::time::Duration::from_millis(3 * round));
+        child.kill().expect("killed");
+        child.wait().expect("gone");
+        let files = fs::read_dir(dir.path()).expect("readable").map(|entry| entry.expect("an entry").path());
+        let studies: Vec<PathBuf> =
+            files.filter(|path| path.extension().is_some_and(|e| e == "db")).collect();
+        assert!(!studies.is_empty());
+        studies.iter().for_each(|path| assert_eq!(written(path), samples(), "{}", path.display()));
+    }
+}
+
 #[test]
 fn files_that_are_no_study() {
     let (dir, path) = folder();
@@ -135,7 +166,7 @@ fn files_that_are_no_study() {
     not_a_study(dir.path());
     fs::write(&path, "[contract]\nversion = 1\n").expect("written");
     not_a_study(&path);
-    assert!(matches!(SqliteStore::create(&path), Err(StoreError::Exists { .. })));
+    assert!(matches!(SqliteStore::create(&path, &[]), Err(StoreError::Exists { .. })));
     assert_eq!(fs::read(&path).expect("still there"), b"[contract]\nversion = 1\n");
     fs::write(&path, b"SQLite format 3\0 and then nothing of the kind").expect("written");
     not_a_study(&path);
@@ -144,7 +175,7 @@ fn files_that_are_no_study() {
     not_a_study(&other);
     fs::write(&path, "").expect("written");
     not_a_study(&path);
-    let lost = SqliteStore::create(&dir.path().join("missing/study.db")).expect_err("no folder");
+    let lost = SqliteStore::create(&dir.path().join("missing/study.db"), &[]).expect_err("no folder");
     assert!(matches!(lost, StoreError::Backend { .. }), "{lost}");
 }
 
@@ -208,7 +239,7 @@ fn damage_is_reported_and_never_panics() {
 #[test]
 fn a_line_that_is_no_event_is_named() {
     let (_dir, path) = folder();
-    drop(SqliteStore::create(&path).expect("created"));
+    drop(SqliteStore::create(&path, &[]).expect("created"));
     let raw = rusqlite::Connection::open(&path).expect("opened");
     raw.execute("INSERT INTO events VALUES (1, 0, 'dance', '{\"event\":\"dance\"}')", ()).expect("inserted");
     drop(raw);
