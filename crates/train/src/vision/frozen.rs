@@ -1,6 +1,6 @@
 //! Inference of a frozen graph: batch norm folded into convolutions, non-linearities fused, maps reused.
 
-use super::kernels;
+use super::kernels::{self, Layer};
 use super::weights::{Weights, WeightsError};
 use burn::tensor::{Device, Tensor, TensorData};
 use capwright_blueprint::{Activation, Conv, Graph, NodeId, Op, Shape};
@@ -233,8 +233,7 @@ impl Step {
                 convolve(&mut out, conv, (weight, bias, *act), x, shapes, &mut scratch.columns);
             }
             Work::Linear { weight, bias } => {
-                kernels::pointwise(&mut out, weight, x, self.from.len(), 1);
-                kernels::bias_act(&mut out, bias, None);
+                kernels::pointwise(&mut out, (weight, bias, None), x, self.from.len(), 1);
             }
             Work::Plain(op) => self.gather(*op, &mut out, values),
             Work::Affine { .. } => {}
@@ -350,18 +349,16 @@ fn input(values: &[Option<Vec<f32>>], id: NodeId) -> &[f32] {
 fn convolve(
     out: &mut [f32],
     conv: &Conv,
-    (weight, bias, act): (&[f32], &[f32], Option<Activation>),
+    layer: Layer<'_>,
     x: &[f32],
     (from, to): (Shape, Shape),
     scratch: &mut Vec<f32>,
 ) {
     if conv.groups == conv.input && conv.groups == conv.output && conv.groups > 1 {
-        return kernels::depthwise(out, conv, (weight, bias, act), x, (from, to), scratch);
+        return kernels::depthwise(out, conv, layer, x, (from, to), scratch);
     }
     if conv.kernel == 1 && conv.groups == 1 && from == Shape::new(from.c, to.h, to.w) && conv.stride == 1 {
-        kernels::pointwise(out, weight, x, conv.input, to.h * to.w);
-    } else {
-        kernels::dense(out, conv, weight, x, (from, to), scratch);
+        return kernels::pointwise(out, layer, x, conv.input, to.h * to.w);
     }
-    kernels::bias_act(out, bias, act);
+    kernels::dense(out, conv, layer, x, (from, to), scratch);
 }

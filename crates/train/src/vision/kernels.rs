@@ -4,25 +4,26 @@
 //! a frozen pass spends its time on memory traffic between small operations; here bias and non-linearity are one
 //! pass over a map that is still in the cache, and maps are reused.
 
-use crate::math::{View, gemm};
+use crate::math::{View, gemm_columns};
 use capwright_blueprint::{Activation, Conv, Shape};
 
 /// Values that the depthwise kernel handles at once.
 const LANES: usize = 32;
+/// Values of input and output of a 1 × 1 convolution that are in work at once: they stay in the second cache.
+const CACHED: usize = 300_000;
 
-/// Adds each channel's bias and applies the non-linearity.
-pub(crate) fn bias_act(map: &mut [f32], bias: &[f32], act: Option<Activation>) {
-    let cells = map.len() / bias.len().max(1);
-    pulp::Arch::new().dispatch(|| {
-        for (row, b) in map.chunks_exact_mut(cells.max(1)).zip(bias) {
-            match act {
-                None => row.iter_mut().for_each(|x| *x += b),
-                Some(Activation::Relu) => row.iter_mut().for_each(|x| *x = (*x + b).max(0.0)),
-                Some(Activation::Relu6) => row.iter_mut().for_each(|x| *x = (*x + b).clamp(0.0, 6.0)),
-                Some(act) => row.iter_mut().for_each(|x| *x = activate(act, *x + b)),
-            }
-        }
-    });
+/// Weights of a layer, its bias for each output channel, and what follows it.
+pub(crate) type Layer<'a> = (&'a [f32], &'a [f32], Option<Activation>);
+
+/// Adds the bias of its channel to a row and applies the non-linearity.
+#[inline(always)]
+fn bias_act(row: &mut [f32], b: f32, act: Option<Activation>) {
+    match act {
+        None => row.iter_mut().for_each(|x| *x += b),
+        Some(Activation::Relu) => row.iter_mut().for_each(|x| *x = (*x + b).max(0.0)),
+        Some(Activation::Relu6) => row.iter_mut().for_each(|x| *x = (*x + b).clamp(0.0, 6.0)),
+        Some(act) => row.iter_mut().for_each(|x| *x = activate(act, *x + b)),
+    }
 }
 
 /// One value of a non-linearity.
@@ -38,16 +39,32 @@ pub(crate) fn activate(act: Activation, x: f32) -> f32 {
     }
 }
 
-/// A 1 × 1 convolution with stride 1: `out[o][p] = Σ weight[o][i] · x[i][p]`.
-pub(crate) fn pointwise(out: &mut [f32], weight: &[f32], x: &[f32], input: usize, cells: usize) {
-    gemm(out, View::new(weight, input), View::new(x, cells), false);
+/// A 1 × 1 convolution with stride 1: `out[o][p] = act(Σ weight[o][i] · x[i][p] + bias[o])`, so many cells at a time that
+/// bias and non-linearity find them in the cache.
+pub(crate) fn pointwise(
+    out: &mut [f32],
+    (weight, bias, act): Layer<'_>,
+    x: &[f32],
+    input: usize,
+    cells: usize,
+) {
+    let part = (CACHED / (input + bias.len())).next_multiple_of(LANES);
+    for first in (0..cells).step_by(part) {
+        let last = cells.min(first + part);
+        let columns = View::new(x, cells).columns(first, last);
+        gemm_columns(out, (cells, first), View::new(weight, input), columns);
+        pulp::Arch::new().dispatch(|| {
+            let rows = out.chunks_exact_mut(cells).zip(bias);
+            rows.for_each(|(row, b)| bias_act(&mut row[first..last], *b, act));
+        });
+    }
 }
 
 /// Any convolution: columns are gathered group by group, then multiplied.
 pub(crate) fn dense(
     out: &mut [f32],
     conv: &Conv,
-    weight: &[f32],
+    (weight, bias, act): Layer<'_>,
     x: &[f32],
     shapes: (Shape, Shape),
     scratch: &mut Vec<f32>,
@@ -64,8 +81,9 @@ pub(crate) fn dense(
             column(row, conv, &part[channel * from.h * from.w..][..from.h * from.w], shapes, (ky, kx));
         }
         let weight = &weight[group * outputs * taps..][..outputs * taps];
+        let bias = &bias[group * outputs..][..outputs];
         let out = &mut out[group * outputs * cells..][..outputs * cells];
-        gemm(out, View::new(weight, taps), View::new(scratch, cells), false);
+        pointwise(out, (weight, bias, act), scratch, taps, cells);
     }
 }
 
@@ -94,7 +112,7 @@ fn column(row: &mut [f32], conv: &Conv, plane: &[f32], (from, to): (Shape, Shape
 pub(crate) fn depthwise(
     out: &mut [f32],
     conv: &Conv,
-    (weight, bias, act): (&[f32], &[f32], Option<Activation>),
+    (weight, bias, act): Layer<'_>,
     x: &[f32],
     (from, to): (Shape, Shape),
     scratch: &mut Vec<f32>,
@@ -257,7 +275,8 @@ mod tests {
                 let bias = vec![0.0; channels];
                 depthwise(&mut out, &conv, (&weight, &bias, None), &x, (from, to), &mut vec![9.0; 7]);
             } else {
-                dense(&mut out, &conv, &weight, &x, (from, to), &mut Vec::new());
+                let bias = vec![0.0; channels];
+                dense(&mut out, &conv, (&weight, &bias, None), &x, (from, to), &mut Vec::new());
             }
             for (ours, expected) in out.iter().zip(&expected) {
                 assert!((ours - expected).abs() < 1e-4, "{conv:?}: {ours} and {expected}");
