@@ -4,10 +4,9 @@ use crate::error::TrainError;
 use crate::learner::Learner;
 use crate::network::Network;
 use crate::optim::Steps;
-use crate::params::Params;
+use crate::params::{Params, prefixed};
 use crate::store;
 use crate::vision::Stats;
-use capwright_blueprint::Param;
 use capwright_study::{Epoch, SampleCaption, TrialSpec};
 use serde::{Deserialize, Serialize};
 use std::path::{Path, PathBuf};
@@ -53,10 +52,6 @@ fn key(spec: &TrialSpec) -> String {
     let parts = (&spec.blueprint, &spec.data_fingerprint, weights, spec.seed, spec.epochs, spec.decoding);
     let choice = (spec.self_critical, spec.select);
     serde_json::to_string(&(parts, choice)).unwrap_or_default()
-}
-
-fn prefixed(prefix: &str, wanted: &[Param]) -> Vec<Param> {
-    wanted.iter().map(|p| Param::new(format!("{prefix}{}", p.name), &p.shape)).collect()
 }
 
 impl Checkpoint {
@@ -116,7 +111,7 @@ impl Checkpoint {
         let mut all = optimiser.tensors(&network.params);
         let average = average.as_ref().map(|average| ("average.", average));
         for (prefix, network) in [("", network), ("best.", &self.best)].into_iter().chain(average) {
-            let tensors = network.params.tensors().chain(network.stats.tensors());
+            let tensors = network.params.saved().chain(network.stats.tensors());
             all.extend(tensors.map(|(n, s, v)| (format!("{prefix}{n}"), s.to_vec(), v.to_vec())));
         }
         let path = path(out);
@@ -129,9 +124,8 @@ impl Checkpoint {
 fn read(path: &Path, prefix: &str, like: &Network) -> Result<Network, TrainError> {
     let design = like.design();
     let (wanted, buffers) = (design.trainable(), design.trunk.buffers());
-    let values = store::read(path, &prefixed(prefix, &wanted))?;
     let mut network = like.inner();
-    network.params = Params::from_values(&wanted, values, like.params.device());
+    network.params = Params::load(path, prefix, &wanted, like.params.device())?;
     network.stats = Stats::from_values(&buffers, store::read(path, &prefixed(prefix, &buffers))?);
     Ok(network)
 }

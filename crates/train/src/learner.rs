@@ -35,13 +35,14 @@ impl Learner {
         Self { network, optimiser, average, decay: recipe.ema.0 }
     }
 
-    /// Starts anew from the values of another network of the design, with fresh moments.
-    pub fn restart(&mut self, from: &Network, recipe: &Recipe) {
-        self.network.take(from);
-        self.optimiser = Optimizer::of_recipe(&self.network.params, recipe);
-        if let Some(average) = &mut self.average {
-            average.take(from);
+    /// Starts anew from the values of another network of the design, with fresh moments; words are said at `temperature`
+    /// from now on.
+    pub fn restart(&mut self, from: &Network, recipe: &Recipe, temperature: f32) {
+        for network in [Some(&mut self.network), self.average.as_mut()].into_iter().flatten() {
+            network.take(from);
+            network.params.set_temperature(temperature);
         }
+        self.optimiser = Optimizer::of_recipe(&self.network.params, recipe);
     }
 
     /// One step at learning rate `rate`; returns the gradients' norm before clipping. Where that norm is not finite,

@@ -80,7 +80,7 @@ impl Network {
     /// # Errors
     /// A missing file, or one of another design.
     pub fn load(path: &Path, design: &Design, device: &Device) -> Result<Self, TrainError> {
-        let params = Params::load(path, &design.trainable(), device)?;
+        let params = Params::load(path, "", &design.trainable(), device)?;
         let buffers: Vec<Param> = design.trunk.buffers();
         let stats = Stats::from_values(&buffers, store::read(path, &buffers)?);
         Ok(Self { design: design.clone(), params, stats })
@@ -91,7 +91,7 @@ impl Network {
     /// # Errors
     /// Where the file cannot be written.
     pub fn save(&self, path: &Path) -> Result<(), TrainError> {
-        store::write(path, self.params.tensors().chain(self.stats.tensors()))
+        store::write(path, self.params.saved().chain(self.stats.tensors()))
     }
 
     /// Gives the trained part of a backbone the values and statistics that it was pretrained with.
@@ -210,6 +210,7 @@ impl Network {
         for (id, (.., values)) in other.params.tensors().enumerate() {
             self.params.values_mut(id).copy_from_slice(values);
         }
+        self.params.set_temperature(other.params.temperature());
         self.stats = other.stats.clone();
     }
 

@@ -29,12 +29,21 @@ impl Entry {
     }
 }
 
+/// Names behind a prefix.
+pub(crate) fn prefixed(prefix: &str, wanted: &[Param]) -> Vec<Param> {
+    wanted.iter().map(|p| Param::new(format!("{prefix}{}", p.name), &p.shape)).collect()
+}
+
 /// Named learned values.
 pub struct Params {
     device: Device,
     entries: Vec<Entry>,
     index: HashMap<String, usize>,
+    temperature: f32,
 }
+
+/// What the temperature is called in a file; left out where it is 1.
+const TEMPERATURE: (&str, &[usize]) = ("decoder.temperature", &[1]);
 
 /// Gradients in the order of [`Params`]; `None` where nothing has flowed.
 pub struct Grads(pub(crate) Vec<Option<Vec<f32>>>);
@@ -60,15 +69,26 @@ impl Params {
             entries.push(Entry::new(param.name.clone(), param.shape.clone(), values));
         }
         let index = entries.iter().enumerate().map(|(i, e)| (e.name.clone(), i)).collect();
-        Self { device: device.clone(), entries, index }
+        Self { device: device.clone(), entries, index, temperature: 1.0 }
     }
 
-    /// The values of a safetensors file; names and shapes must be those of `wanted`, other tensors are ignored.
+    /// The values and the temperature of a safetensors file; names and shapes must be those of `wanted` behind `prefix`, other
+    /// tensors are ignored.
     ///
     /// # Errors
-    /// A missing file, or a tensor that is missing or has another shape or type.
-    pub fn load(path: &Path, wanted: &[Param], device: &Device) -> Result<Self, TrainError> {
-        Ok(Self::from_values(wanted, store::read(path, wanted)?, device))
+    /// A missing file, a tensor that is missing or has another shape or type, a temperature that is not above 0.
+    pub fn load(path: &Path, prefix: &str, wanted: &[Param], device: &Device) -> Result<Self, TrainError> {
+        let mut params = Self::from_values(wanted, store::read(path, &prefixed(prefix, wanted))?, device);
+        let (name, shape) = TEMPERATURE;
+        let temperature = Param::new(format!("{prefix}{name}"), shape);
+        if let Some(values) = store::find(path, &temperature)? {
+            params.temperature = values[0];
+            if !(values[0].is_finite() && values[0] > 0.0) {
+                let reason = format!("{}: {} is no temperature", temperature.name, values[0]);
+                return Err(TrainError::format(path, reason));
+            }
+        }
+        Ok(params)
     }
 
     /// Writes all values as safetensors, in PyTorch's layouts, with a sync to disk.
@@ -76,7 +96,25 @@ impl Params {
     /// # Errors
     /// Where the file cannot be written.
     pub fn save(&self, path: &Path) -> Result<(), TrainError> {
-        store::write(path, self.tensors())
+        store::write(path, self.saved())
+    }
+
+    /// What a file holds of them: [`Params::tensors`], and the temperature where it is not 1.
+    pub fn saved(&self) -> impl Iterator<Item = (&str, &[usize], &[f32])> {
+        let (name, shape) = TEMPERATURE;
+        let temperature =
+            (self.temperature != 1.0).then_some((name, shape, std::slice::from_ref(&self.temperature)));
+        self.tensors().chain(temperature)
+    }
+
+    /// Words are said with `softmax(logits / temperature)`: 1, or less in a network from self-critical training.
+    pub fn temperature(&self) -> f32 {
+        self.temperature
+    }
+
+    /// Another temperature.
+    pub(crate) fn set_temperature(&mut self, temperature: f32) {
+        self.temperature = temperature;
     }
 
     /// Name, shape and values of each parameter, in order.
@@ -109,7 +147,8 @@ impl Params {
         let device = self.device.clone().without_autodiff();
         let copy = |e: &Entry| Entry::new(e.name.clone(), e.shape.clone(), e.values.clone());
         let entries = self.entries.iter().map(copy);
-        Self { device, entries: entries.collect(), index: self.index.clone() }
+        let (index, temperature) = (self.index.clone(), self.temperature);
+        Self { device, entries: entries.collect(), index, temperature }
     }
 
     /// The parameter as a tensor in PyTorch's layout.
@@ -307,11 +346,21 @@ mod tests {
     fn a_file_gives_the_same_values_back_and_another_shape_is_refused() {
         let folder = tempfile::tempdir().unwrap();
         let (path, device) = (folder.path().join("w.safetensors"), Device::flex());
-        let params = Params::init(&wanted(), 1, &device);
+        let mut params = Params::init(&wanted(), 1, &device);
         params.save(&path).unwrap();
-        let back = Params::load(&path, &wanted(), &device).unwrap();
-        assert!(params.tensors().eq(back.tensors()));
-        let error = Params::load(&path, &[Param::new("encoder.bn.weight", &[9])], &device).err().unwrap();
+        let load = |wanted: &[Param]| Params::load(&path, "", wanted, &device);
+        let back = load(&wanted()).unwrap();
+        assert!(params.tensors().eq(back.tensors()) && back.temperature() == 1.0);
+        let error = load(&[Param::new("encoder.bn.weight", &[9])]).err().unwrap();
         assert!(error.to_string().contains("encoder.bn.weight"), "{error}");
+        params.set_temperature(0.5);
+        params.save(&path).unwrap();
+        assert_eq!(load(&wanted()).unwrap().temperature(), 0.5);
+        for bad in [0.0, -1.0, f32::NAN, f32::INFINITY] {
+            params.set_temperature(bad);
+            params.save(&path).unwrap();
+            let error = load(&wanted()).err().unwrap();
+            assert!(error.to_string().contains("decoder.temperature"), "{error}");
+        }
     }
 }

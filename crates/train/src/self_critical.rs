@@ -8,14 +8,15 @@
 //!
 //! Two things differ from the papers, because a few thousand images are soon known by heart (docs/results.md has the runs):
 //!
-//! - The policy is `softmax(logits / temperature)` at temperature 0.5, in sampling and in the gradient. At 1 most samples of a
-//!   network from teacher forcing are much worse than what it says greedily, and the first thing learned is to be brief and
-//!   general, which costs more than it brings.
+//! - The policy is `softmax(logits / temperature)` at temperature 0.5, in sampling, in the gradient, and from then on in all
+//!   that the network says: it is a part of its weights. At 1 most samples of a network from teacher forcing are much worse
+//!   than what it says greedily, and the first thing learned is to be brief and general, which costs more than it brings.
+//!   A beam search that ranked hypotheses at 1 would not go by the probabilities that were trained.
 //! - The whole decoder samples, and the gradient passes through its dropout; that of the bridge is the same for both.
 //!   The encoder keeps its running statistics.
 
 use crate::decode::sample;
-use crate::decoder::{self, CaptionBatch, TEMPERATURE};
+use crate::decoder::{self, CaptionBatch};
 use crate::error::TrainError;
 use crate::math::Dropout;
 use crate::network::{Input, Network, Step};
@@ -26,6 +27,9 @@ use std::time::{Duration, Instant};
 
 /// Factor on the recipe's learning rate, whose schedule begins anew: policies are spoilt by steps that cross entropy bears.
 pub const RATE: f64 = 0.1;
+
+/// Temperature of the policy.
+pub const TEMPERATURE: f32 = 0.5;
 
 /// Captions sampled for each image.
 const SAMPLES: usize = 5;
@@ -95,7 +99,7 @@ impl Network {
         let memory = self.recorded(input, false, dropout);
         let host = memory.values();
         let (spec, params) = (&self.design().decoder, &self.params);
-        let sampling = Sampling { seed, temperature: f64::from(TEMPERATURE), ..Sampling::default() };
+        let sampling = Sampling { seed, ..Sampling::default() };
         let streams: Vec<u64> = images.iter().map(|i| (u64::from(epoch) << 32) + *i as u64).collect();
         let start = Instant::now();
         let drawn = sample(spec, params, host.clone(), SAMPLES, sampling, critic.max_words, &streams);
@@ -137,7 +141,7 @@ mod tests {
             let mut session = Session::new(spec, params, memory.clone());
             let mut read = Vocabulary::BOS;
             for (t, said) in ended(words).into_iter().enumerate().take(MOST) {
-                let logits: Vec<f32> = session.step(&[read]).iter().map(|x| x / TEMPERATURE).collect();
+                let logits = session.step(&[read]);
                 let may = |w: usize| w > 3 || (w == Vocabulary::EOS as usize && t > 0);
                 let total: f64 = (0..VOCAB).filter(|w| may(*w)).map(|w| f64::from(logits[w]).exp()).sum();
                 sum -= f64::from(*advantage) * (f64::from(logits[said as usize]) - total.ln());
@@ -159,7 +163,9 @@ mod tests {
                     .iter()
                     .zip(direction)
                     .map(|(v, d)| v.iter().zip(d).map(|(x, d)| x + by * d).collect());
-                Params::from_values(&wanted, moved.collect(), &Device::flex().autodiff())
+                let mut params = Params::from_values(&wanted, moved.collect(), &Device::flex().autodiff());
+                params.set_temperature(TEMPERATURE);
+                params
             };
             let still: Vec<Vec<f32>> = values.iter().map(|v| vec![0.0; v.len()]).collect();
             let params = shifted(0.0, &still);
@@ -207,6 +213,7 @@ mod tests {
         let critic = Critic::new(&references, 5).unwrap();
         let device = Device::flex().autodiff();
         let mut learner = Learner::new(&testing::design(), &testing::recipe(), 1, &device);
+        learner.network.params.set_temperature(TEMPERATURE);
         let values: Vec<f32> =
             (0..2 * 3 * 32 * 32).map(|i| (i as f32 * 0.7 + (i / 3072) as f32).sin()).collect();
         let mut rewards = Vec::new();

@@ -92,6 +92,16 @@ pub fn read(path: &Path, wanted: &[Param]) -> Result<Vec<Vec<f32>>, TrainError> 
     wanted.iter().map(|param| one(&file, param)).collect()
 }
 
+/// A tensor of a safetensors file that may be left out.
+///
+/// # Errors
+/// A missing or damaged file, or a tensor of another shape or type.
+pub fn find(path: &Path, param: &Param) -> Result<Option<Vec<f32>>, TrainError> {
+    let bytes = std::fs::read(path).map_err(TrainError::io(path))?;
+    let file = SafeTensors::deserialize(&bytes).map_err(|e| TrainError::format(path, e))?;
+    file.names().contains(&param.name.as_str()).then(|| one(&file, param)).transpose()
+}
+
 fn one(file: &SafeTensors<'_>, param: &Param) -> Result<Vec<f32>, TrainError> {
     let wrong = |found: String| TrainError::Weight {
         name: param.name.clone(),

@@ -9,7 +9,7 @@ use crate::meters::{energy, energy_since, peak_memory};
 use crate::model_folder;
 use crate::network::Network;
 use crate::score::score;
-use crate::self_critical::Critic;
+use crate::self_critical::{Critic, TEMPERATURE};
 use crate::source::Source;
 use crate::store;
 use burn::tensor::Device;
@@ -164,7 +164,7 @@ impl<'a> Setting<'a> {
         if state.progress.taught.is_none() && (done >= spec.epochs || tired) && spec.self_critical > 0 {
             state.progress.taught = Some(done);
             let Checkpoint { learner, best, .. } = state;
-            learner.restart(best, &spec.blueprint.recipe);
+            learner.restart(best, &spec.blueprint.recipe, TEMPERATURE);
         } else if tired {
             return Ok(None);
         }

@@ -8,15 +8,12 @@ use capwright_caption_data::Vocabulary;
 /// Logit of what is never said: its probability is 0.
 const NEVER: f32 = -1e9;
 
-/// Temperature of the policy that rewarded samples are drawn from: it says words with `softmax(logits / TEMPERATURE)`.
-pub(crate) const TEMPERATURE: f32 = 0.5;
-
 /// Rows whose logits exist at once: they stay in the cache.
 const BLOCK: usize = 256;
 
 /// Sum of the cross entropy in nats over all rows of `x` (`[words, width]`), against `targets`; gradients are those
 /// of the mean over words. Where targets have advantages, each row counts by its own, and probabilities are those of a
-/// sampler at [`TEMPERATURE`]: padding, BEGIN and UNKNOWN are never said, nor END at first. Gradients of `decoder.out` are added
+/// sampler: padding, BEGIN and UNKNOWN are never said, nor END at first. Gradients of `decoder.out` are added
 /// to `grads`; the gradient of `x` is returned.
 pub(crate) fn vocabulary_loss(
     params: &Params,
@@ -41,11 +38,10 @@ pub(crate) fn vocabulary_loss(
         gemm_packed(logits, View::new(x, width), (packed, 0), true);
         for (row, target) in logits.chunks_exact_mut(vocab).zip(targets) {
             let weight = target.advantage.unwrap_or(1.0);
-            let mut slope = factor * weight;
+            let slope = factor * weight / params.temperature();
+            tempered(row, params);
             if target.advantage.is_some() {
-                row.iter_mut().for_each(|logit| *logit /= TEMPERATURE);
                 never_said(target.first).for_each(|word| row[word as usize] = NEVER);
-                slope /= TEMPERATURE;
             }
             let nats = math::cross_entropy(row, target.word as usize, smoothing, slope);
             loss += f64::from(weight * nats);
@@ -72,7 +68,16 @@ fn vocabulary_weight(params: &Params) -> &'static str {
 
 /// The logits of rows `x`, `[rows, vocabulary]`.
 pub(crate) fn logits(params: &Params, x: &[f32]) -> Vec<f32> {
-    affine(params.packed(vocabulary_weight(params)), params.values("decoder.out.bias"), x)
+    let mut all = affine(params.packed(vocabulary_weight(params)), params.values("decoder.out.bias"), x);
+    tempered(&mut all, params);
+    all
+}
+
+/// Logits at the network's temperature.
+fn tempered(logits: &mut [f32], params: &Params) {
+    if params.temperature() != 1.0 {
+        logits.iter_mut().for_each(|logit| *logit /= params.temperature());
+    }
 }
 
 /// `x Wᵀ + b` for the layer called `name`, row-major.

@@ -18,7 +18,7 @@ mod transformer_step;
 mod unrolled;
 
 pub use batch::{CaptionBatch, Row, Target};
-pub(crate) use loss::{TEMPERATURE, linear, weights_back};
+pub(crate) use loss::{linear, weights_back};
 pub(crate) use places::sinusoid;
 pub use session::Session;
 
