@@ -103,4 +103,21 @@ mod tests {
         assert_eq!(learner.learned().params.values("bridge.proj.bias"), seen[3]);
         assert_eq!(steps(0.999, 3).1, seen, "an average changes nothing of the training");
     }
+
+    #[test]
+    fn a_restart_takes_values_and_keeps_the_new_temperature() {
+        for decay in [0.0, 0.9] {
+            let mut recipe = testing::recipe();
+            recipe.ema = EmaDecay(decay);
+            let (mut learner, _) = steps(decay, 3);
+            let best = learner.learned();
+            let bias = learner.network.params.id("bridge.proj.bias");
+            learner.network.params.values_mut(bias)[0] += 1.0;
+            learner.restart(&best, &recipe, 0.5);
+            let learned = learner.learned();
+            assert!(learned.params.tensors().eq(best.params.tensors()));
+            let temperatures = [&best, &learner.network, &learned].map(|n| n.params.temperature());
+            assert_eq!(temperatures, [1.0, 0.5, 0.5]);
+        }
+    }
 }

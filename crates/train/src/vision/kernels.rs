@@ -269,17 +269,37 @@ mod tests {
             let from = Shape::new(channels, side, side);
             let to = Op::Conv(conv).shape(&[from]).unwrap();
             let (x, weight) = (wave(from.len()), wave(channels * channels / groups * kernel * kernel));
-            let expected = plain(&conv, &weight, &x, from, to);
+            let bias = wave(channels + 5)[5..].to_vec();
+            let mut expected = plain(&conv, &weight, &x, from, to);
+            for (row, b) in expected.chunks_exact_mut(to.h * to.w).zip(&bias) {
+                row.iter_mut().for_each(|x| *x = (*x + b).max(0.0));
+            }
+            let layer = (&weight[..], &bias[..], Some(Activation::Relu));
             let mut out = vec![f32::NAN; to.len()];
             if groups == channels {
-                let bias = vec![0.0; channels];
-                depthwise(&mut out, &conv, (&weight, &bias, None), &x, (from, to), &mut vec![9.0; 7]);
+                depthwise(&mut out, &conv, layer, &x, (from, to), &mut vec![9.0; 7]);
             } else {
-                let bias = vec![0.0; channels];
-                dense(&mut out, &conv, (&weight, &bias, None), &x, (from, to), &mut Vec::new());
+                dense(&mut out, &conv, layer, &x, (from, to), &mut Vec::new());
             }
             for (ours, expected) in out.iter().zip(&expected) {
                 assert!((ours - expected).abs() < 1e-4, "{conv:?}: {ours} and {expected}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_map_is_multiplied_part_by_part() {
+        let (input, output, cells) = (5, 3, 40_000);
+        assert!(cells > CACHED / (input + output), "more than one part");
+        let (weight, bias, x) = (wave(output * input), wave(output), wave(input * cells));
+        for act in [None, Some(Activation::Relu), Some(Activation::Relu6), Some(Activation::Silu)] {
+            let mut out = vec![f32::NAN; output * cells];
+            pointwise(&mut out, (&weight, &bias, act), &x, input, cells);
+            for (i, ours) in out.iter().enumerate() {
+                let (o, p) = (i / cells, i % cells);
+                let sum: f32 = (0..input).map(|c| weight[o * input + c] * x[c * cells + p]).sum();
+                let expected = act.map_or(sum + bias[o], |act| activate(act, sum + bias[o]));
+                assert!((ours - expected).abs() < 1e-4, "{act:?} {o} {p}: {ours} and {expected}");
             }
         }
     }
