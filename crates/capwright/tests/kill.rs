@@ -45,8 +45,16 @@ fn record(folder: &Path) {
 fn capwright(home: &Path) -> Command {
     let mut command = Command::new(cargo_bin("capwright"));
     command.env("CAPWRIGHT_CACHE", home.join("cache")).env("CAPWRIGHT_OFFLINE", "1").current_dir(home);
-    command.stdout(Stdio::null()).stderr(Stdio::null()).stdin(Stdio::null());
+    let said = std::fs::File::create(home.join("said.txt")).expect("the folder can be written");
+    command.stdout(Stdio::null()).stderr(said).stdin(Stdio::null());
     command
+}
+
+/// A driver that ended by itself has done its work; otherwise what it said tells why.
+fn assert_done(child: &mut Child, home: &Path) {
+    let status = child.wait().expect("the process can be asked");
+    let said = std::fs::read_to_string(home.join("said.txt")).unwrap_or_default();
+    assert!(status.success(), "{status}: {said}");
 }
 
 fn kill(pid: u32) {
@@ -112,6 +120,7 @@ fn nothing_is_lost_and_nothing_is_trained_twice() {
         match (over, round % 2, worker_of(child.id())) {
             (true, ..) => {
                 // The study is done: the rest of the kills go to a new one.
+                assert_done(&mut child, home.path());
                 check_study(home.path(), &acknowledged);
                 std::fs::remove_dir_all(home.path().join("s")).unwrap();
                 acknowledged.clear();
@@ -139,7 +148,7 @@ fn nothing_is_lost_and_nothing_is_trained_twice() {
     } else {
         last.args(search.split_whitespace());
     }
-    assert!(last.status().unwrap().success());
+    assert_done(&mut last.spawn().unwrap(), home.path());
     check_study(home.path(), &acknowledged);
     println!("{drivers} drivers and {workers} workers killed, {rounds} studies finished in between");
 }

@@ -320,6 +320,8 @@ impl Driver<'_> {
                 (self.watch)(Progress::Step { trial, epoch, done, total, loss });
                 Ok(())
             }
+            // A worker that goes on tells its earlier epochs again, for a driver that was ended before it heard of them.
+            Report::Event(TrialEvent::Epoch(epoch)) if state.study.has_epoch(trial, &epoch) => Ok(()),
             Report::Event(TrialEvent::Epoch(epoch)) => {
                 (self.watch)(Progress::Epoch { trial, epoch: &epoch });
                 self.record(state, &Event::TrialEpoch { trial, epoch })

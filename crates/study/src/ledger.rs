@@ -363,6 +363,12 @@ impl Study {
         &self.opened.contract
     }
 
+    /// Whether this very epoch of a trial is told already.
+    pub fn has_epoch(&self, trial: u64, epoch: &Epoch) -> bool {
+        let known = self.trials.get(&trial).into_iter().flat_map(|trial| &trial.epochs);
+        known.into_iter().any(|known| known == epoch)
+    }
+
     /// Number of the next trial, from 1.
     pub fn next_trial(&self) -> u64 {
         self.trials.len() as u64 + 1

@@ -54,6 +54,32 @@ fn key(spec: &TrialSpec) -> String {
     serde_json::to_string(&(parts, choice)).unwrap_or_default()
 }
 
+/// What an earlier run of this very specification has left, if there is something.
+///
+/// # Errors
+/// A damaged file: it is reported and not silently trained over.
+fn progress(spec: &TrialSpec) -> Result<Option<Progress>, TrainError> {
+    let path = path(&spec.out);
+    if !path.exists() {
+        return Ok(None);
+    }
+    let progress: Progress =
+        serde_json::from_str(&store::note(&path)?).map_err(|e| TrainError::format(&path, e))?;
+    if progress.key != key(spec) {
+        let reason = "it belongs to another trial; give this trial a folder of its own, or delete the file";
+        return Err(TrainError::format(&path, reason));
+    }
+    Ok(Some(progress))
+}
+
+/// Epochs of earlier runs of a trial.
+///
+/// # Errors
+/// As [`Checkpoint::resume`].
+pub(crate) fn history(spec: &TrialSpec) -> Result<Vec<Epoch>, TrainError> {
+    Ok(progress(spec)?.map(|progress| progress.history).unwrap_or_default())
+}
+
 impl Checkpoint {
     /// The start of a trial.
     pub fn new(spec: &TrialSpec, learner: Learner) -> Self {
@@ -76,17 +102,8 @@ impl Checkpoint {
     /// # Errors
     /// A damaged file: it is reported and not silently trained over.
     pub fn resume(&mut self, spec: &TrialSpec) -> Result<(), TrainError> {
+        let Some(progress) = progress(spec)? else { return Ok(()) };
         let path = path(&spec.out);
-        if !path.exists() {
-            return Ok(());
-        }
-        let note = store::note(&path)?;
-        let progress: Progress = serde_json::from_str(&note).map_err(|e| TrainError::format(&path, e))?;
-        if progress.key != key(spec) {
-            let reason =
-                "it belongs to another trial; give this trial a folder of its own, or delete the file";
-            return Err(TrainError::format(&path, reason));
-        }
         let learner = &mut self.learner;
         learner.network = read(&path, "", &learner.network)?;
         self.best = read(&path, "best.", &self.best)?;

@@ -1,6 +1,6 @@
 //! One trial from specification to result: load, train, validate, keep the best, write the model folder.
 
-use crate::checkpoint::{Checkpoint, Progress};
+use crate::checkpoint::{self, Checkpoint, Progress};
 use crate::error::TrainError;
 use crate::extractor::{BackboneWeights, open_weights, weights_of};
 use crate::fit::{self, Lesson};
@@ -44,6 +44,8 @@ struct Setting<'a> {
 /// Runs a trial, or goes on with it: a finished one is returned at once, an interrupted one continues after its last
 /// epoch with the same result as without interruption. `design` is `spec.blueprint`, lowered.
 ///
+/// Epochs of earlier runs are told again: whoever listened then may have ended before hearing of them.
+///
 /// Uses rayon's global pool, and sets it to `spec.threads` where nothing has used it before: meant for a process of
 /// its own. `spec.patience` 0 means no early stopping.
 ///
@@ -60,6 +62,7 @@ pub fn run_trial(
     std::fs::create_dir_all(&spec.out).map_err(TrainError::io(&spec.out))?;
     let finished = spec.out.join("result.json");
     if finished.exists() {
+        checkpoint::history(spec)?.into_iter().for_each(|epoch| emit(TrialEvent::Epoch(epoch)));
         return store::read_json(&finished);
     }
     let start = Instant::now();
@@ -75,6 +78,7 @@ pub fn run_trial(
     assert_eq!(built, spec.cost.params_trainable, "the built network and its cost differ in parameters");
     let mut state = Checkpoint::new(spec, learner);
     state.resume(spec)?;
+    state.progress.history.iter().for_each(|epoch| emit(TrialEvent::Epoch(epoch.clone())));
     setting.train(&mut state, start, emit)?;
     let result = setting.finish(&state, start, built)?;
     store::write_json(&finished, &result)?;
