@@ -172,6 +172,8 @@ fn a_worker_that_dies_is_started_again_and_given_up_after_three_deaths() {
     let status = &outcome.study.trials[&3].status;
     assert!(matches!(status, TrialStatus::Failed(why) if why.contains("out of memory")), "{status:?}");
     assert_eq!(case.finished(), [1, 2, 4, 5, 6, 7]);
+    let told = case.events().into_iter().filter(|e| matches!(e, Event::TrialEpoch { trial: 2 | 3, .. }));
+    assert_eq!(told.count(), 2, "what a worker tells again is in the ledger once");
 }
 
 #[test]

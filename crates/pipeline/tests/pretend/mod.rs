@@ -12,7 +12,7 @@ use std::time::Duration;
 pub struct Pretend {
     workers: usize,
     running: BTreeMap<u64, VecDeque<Report>>,
-    /// How often the worker of a trial dies before it does its work.
+    /// How often the worker of a trial dies after its epoch; the next one tells that again.
     pub deaths: BTreeMap<u64, u32>,
     /// Trials in the order of their starts.
     pub started: Vec<u64>,
@@ -85,7 +85,8 @@ impl Executor for Pretend {
         let deaths = self.deaths.entry(spec.trial).or_default();
         let reports = if *deaths > 0 {
             *deaths -= 1;
-            vec![Report::Lost { reason: "out of memory".into() }]
+            let [epoch, _] = trained(spec);
+            vec![Report::Event(epoch), Report::Lost { reason: "out of memory".into() }]
         } else {
             std::fs::create_dir_all(spec.out.join("model"))?;
             std::fs::write(spec.out.join("model/weights.safetensors"), spec.trial.to_string())?;
