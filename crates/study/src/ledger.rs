@@ -365,8 +365,7 @@ impl Study {
 
     /// Whether this very epoch of a trial is told already.
     pub fn has_epoch(&self, trial: u64, epoch: &Epoch) -> bool {
-        let known = self.trials.get(&trial).into_iter().flat_map(|trial| &trial.epochs);
-        known.into_iter().any(|known| known == epoch)
+        self.trials.get(&trial).is_some_and(|trial| trial.epochs.contains(epoch))
     }
 
     /// Number of the next trial, from 1.

@@ -78,10 +78,11 @@ impl Params {
     /// # Errors
     /// A missing file, a tensor that is missing or has another shape or type, a temperature that is not above 0.
     pub fn load(path: &Path, prefix: &str, wanted: &[Param], device: &Device) -> Result<Self, TrainError> {
-        let mut params = Self::from_values(wanted, store::read(path, &prefixed(prefix, wanted))?, device);
         let (name, shape) = TEMPERATURE;
         let temperature = Param::new(format!("{prefix}{name}"), shape);
-        if let Some(values) = store::find(path, &temperature)? {
+        let (values, found) = store::read_and_find(path, &prefixed(prefix, wanted), &temperature)?;
+        let mut params = Self::from_values(wanted, values, device);
+        if let Some(values) = found {
             params.temperature = values[0];
             if !(values[0].is_finite() && values[0] > 0.0) {
                 let reason = format!("{}: {} is no temperature", temperature.name, values[0]);

@@ -9,6 +9,9 @@ use sha2::{Digest, Sha256};
 use std::collections::HashMap;
 use std::path::Path;
 
+/// Values of one tensor, row-major.
+pub type Values = Vec<f32>;
+
 /// Key of the note in the header's metadata.
 const NOTE: &str = "capwright";
 
@@ -86,23 +89,35 @@ pub fn note(path: &Path) -> Result<String, TrainError> {
 ///
 /// # Errors
 /// A missing or damaged file, or a tensor that is missing or has another shape or type.
-pub fn read(path: &Path, wanted: &[Param]) -> Result<Vec<Vec<f32>>, TrainError> {
-    let bytes = std::fs::read(path).map_err(TrainError::io(path))?;
-    let file = SafeTensors::deserialize(&bytes).map_err(|e| TrainError::format(path, e))?;
-    wanted.iter().map(|param| one(&file, param)).collect()
+pub fn read(path: &Path, wanted: &[Param]) -> Result<Vec<Values>, TrainError> {
+    parsed(path, |file| wanted.iter().map(|param| one(file, param)).collect())
 }
 
-/// A tensor of a safetensors file that may be left out.
+/// [`read`], and a tensor that may be left out.
 ///
 /// # Errors
-/// A missing or damaged file, or a tensor of another shape or type.
-pub fn find(path: &Path, param: &Param) -> Result<Option<Vec<f32>>, TrainError> {
-    let bytes = std::fs::read(path).map_err(TrainError::io(path))?;
-    let file = SafeTensors::deserialize(&bytes).map_err(|e| TrainError::format(path, e))?;
-    file.names().contains(&param.name.as_str()).then(|| one(&file, param)).transpose()
+/// As there, and for that tensor of another shape or type.
+pub fn read_and_find(
+    path: &Path,
+    wanted: &[Param],
+    more: &Param,
+) -> Result<(Vec<Values>, Option<Values>), TrainError> {
+    parsed(path, |file| {
+        let values = wanted.iter().map(|param| one(file, param)).collect::<Result<_, _>>()?;
+        let found = file.names().contains(&more.name.as_str()).then(|| one(file, more)).transpose()?;
+        Ok((values, found))
+    })
 }
 
-fn one(file: &SafeTensors<'_>, param: &Param) -> Result<Vec<f32>, TrainError> {
+fn parsed<T>(
+    path: &Path,
+    read: impl FnOnce(&SafeTensors<'_>) -> Result<T, TrainError>,
+) -> Result<T, TrainError> {
+    let bytes = std::fs::read(path).map_err(TrainError::io(path))?;
+    read(&SafeTensors::deserialize(&bytes).map_err(|e| TrainError::format(path, e))?)
+}
+
+fn one(file: &SafeTensors<'_>, param: &Param) -> Result<Values, TrainError> {
     let wrong = |found: String| TrainError::Weight {
         name: param.name.clone(),
         expected: format!("F32 {:?}", param.shape),

@@ -36,10 +36,10 @@ pub(crate) fn vocabulary_loss(
         let logits = &mut logits[..targets.len() * vocab];
         logits.chunks_exact_mut(vocab).for_each(|row| row.copy_from_slice(bias));
         gemm_packed(logits, View::new(x, width), (packed, 0), true);
+        tempered(logits, params);
         for (row, target) in logits.chunks_exact_mut(vocab).zip(targets) {
             let weight = target.advantage.unwrap_or(1.0);
             let slope = factor * weight / params.temperature();
-            tempered(row, params);
             if target.advantage.is_some() {
                 never_said(target.first).for_each(|word| row[word as usize] = NEVER);
             }
