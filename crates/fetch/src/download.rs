@@ -10,7 +10,7 @@ use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use capwright_files::{folder_of, sync_folder};
+use capwright_files::{Locked, folder_of, sync_folder};
 
 use crate::cache::told_offline;
 use crate::copy::{CopyError, Hashed};
@@ -245,7 +245,7 @@ impl Downloader {
         }
         part.joined |= body.start > 0;
         let told = |bytes| watch(&DownloadNews::Receiving(bytes));
-        match part.hashed.copy(body.reader, &part.file, file.bytes, told) {
+        match part.hashed.copy(body.reader, part.file.file(), file.bytes, told) {
             Ok(()) => Ok(()),
             Err(CopyError::Read(error)) => Err(Cut::Passing(error.to_string())),
             Err(CopyError::Write(source)) => Err(Cut::Final(part.failed(source))),
@@ -291,7 +291,7 @@ fn verify(file: &LargeFile<'_>, path: &Path, watch: Watch<'_>) -> Result<(), Dow
 /// What has arrived, locked against other processes.
 struct Part {
     path: PathBuf,
-    file: File,
+    file: Locked,
     hashed: Hashed,
     /// Whether the bytes came over more than one connection.
     joined: bool,
@@ -306,14 +306,14 @@ impl Part {
         let failed = |source| DownloadError::File { path: path.clone(), source };
         let options = OpenOptions::new().read(true).write(true).create(true).truncate(false).open(&path);
         let file = options.map_err(failed)?;
-        match file.try_lock() {
-            Ok(()) => {}
+        let file = match Locked::take(file) {
+            Ok(locked) => locked,
             Err(TryLockError::WouldBlock) => return Err(DownloadError::Busy { part: path }),
             Err(TryLockError::Error(source)) => return Err(failed(source)),
-        }
+        };
         let mut hashed = Hashed::default();
         let told = |bytes| watch(&DownloadNews::Checking(bytes));
-        let read = hashed.copy(&file, io::sink(), u64::MAX, told);
+        let read = hashed.copy(file.file(), io::sink(), u64::MAX, told);
         let joined = hashed.bytes() > 0;
         let part = Part { path, file, hashed, joined };
         match read {
@@ -335,12 +335,12 @@ impl Part {
     fn restart(&mut self) -> Result<(), DownloadError> {
         self.hashed = Hashed::default();
         self.joined = false;
-        self.file.set_len(0).and_then(|()| self.file.rewind()).map_err(|e| self.failed(e))
+        self.file.file().set_len(0).and_then(|()| self.file.file().rewind()).map_err(|e| self.failed(e))
     }
 
     /// Gives the file its name: content first, then the name.
     fn finish(self, path: &Path) -> Result<(), DownloadError> {
-        let done = self.file.sync_all().and_then(|()| fs::rename(&self.path, path));
+        let done = self.file.file().sync_all().and_then(|()| fs::rename(&self.path, path));
         done.map_err(|e| self.failed(e))?;
         sync_folder(folder_of(path));
         Ok(())

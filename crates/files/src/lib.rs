@@ -4,7 +4,7 @@
 //! The content goes to a temporary file in the same folder and to the disk, then the file gets its name, then the name
 //! goes to the disk.
 
-use std::fs::File;
+use std::fs::{File, TryLockError};
 use std::io::{self, Write};
 use std::path::Path;
 
@@ -61,6 +61,34 @@ pub fn folder_of(path: &Path) -> &Path {
     path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."))
 }
 
+/// A file under an exclusive advisory lock, given up when this is dropped or the process ends in any way.
+#[derive(Debug)]
+pub struct Locked(File);
+
+impl Locked {
+    /// Takes the lock, or says that somebody else has it. Never waits.
+    ///
+    /// # Errors
+    /// [`TryLockError::WouldBlock`] where somebody else has it; those of the file system.
+    pub fn take(file: File) -> Result<Self, TryLockError> {
+        file.try_lock()?;
+        Ok(Self(file))
+    }
+
+    /// The file, to read and to write.
+    pub fn file(&self) -> &File {
+        &self.0
+    }
+}
+
+impl Drop for Locked {
+    fn drop(&mut self) {
+        // Closing is not enough: a child process that another thread starts at this moment has the file too, until it runs
+        // its program, and the lock lasts as long as anybody has it. The lock goes with the process at the latest.
+        let _ = self.0.unlock();
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -100,6 +128,20 @@ mod tests {
         write_atomic(&dir.path().join("atomic"), b"x").unwrap();
         fs::write(dir.path().join("plain"), b"x").unwrap();
         assert_eq!(mode("atomic"), mode("plain"));
+    }
+
+    #[test]
+    fn a_lock_ends_when_it_is_dropped_even_where_a_child_still_has_the_file() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("lock");
+        let open = || File::options().create(true).append(true).open(&path).unwrap();
+        let first = Locked::take(open()).unwrap();
+        assert!(matches!(Locked::take(open()), Err(TryLockError::WouldBlock)));
+        // What a forked process has until it runs its program.
+        let of_the_child = first.file().try_clone().unwrap();
+        drop(first);
+        Locked::take(open()).unwrap();
+        drop(of_the_child);
     }
 
     #[test]

@@ -1,12 +1,13 @@
 //! One writer at a time: an advisory lock on an empty file beside the study.
 
+use capwright_files::Locked;
 use capwright_study::StoreError;
-use std::fs::{File, OpenOptions, TryLockError};
+use std::fs::{OpenOptions, TryLockError};
 use std::path::{Path, PathBuf};
 
 /// The lock; the system gives it up when this is dropped or the process ends in any way.
 #[derive(Debug)]
-pub(crate) struct WriterLock(#[expect(dead_code, reason = "held for its lock")] File);
+pub(crate) struct WriterLock(#[expect(dead_code, reason = "held for its lock")] Locked);
 
 impl WriterLock {
     /// Takes the lock of the study at `path`, or says that another process has it. Never waits.
@@ -20,8 +21,8 @@ impl WriterLock {
         // The file stays: removing it would let two processes lock two files of one name.
         let file = OpenOptions::new().create(true).append(true).open(&beside);
         let file = file.map_err(|e| backend("make the lock file beside the study", e))?;
-        match file.try_lock() {
-            Ok(()) => Ok(Self(file)),
+        match Locked::take(file) {
+            Ok(locked) => Ok(Self(locked)),
             Err(TryLockError::WouldBlock) => Err(StoreError::InUse { path: path.to_owned() }),
             Err(TryLockError::Error(e)) => Err(backend("lock the study", e)),
         }

@@ -9,6 +9,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use capwright_fetch::{DownloadNews, Downloader, LargeFile, Sha, UnpackLimits, unpack};
+use capwright_files::Locked;
 
 use super::{Archive, Download};
 use crate::{DataError, staging};
@@ -72,12 +73,12 @@ impl Download {
         let store = dir.join(STORE);
         fs::create_dir_all(&store).map_err(|e| DataError::write(&store, e))?;
         let lock = store.join("lock");
-        let locked = File::create(&lock).map_err(|e| DataError::write(&lock, e))?;
-        match locked.try_lock() {
-            Ok(()) => {}
+        let file = File::create(&lock).map_err(|e| DataError::write(&lock, e))?;
+        let _locked = match Locked::take(file) {
+            Ok(locked) => locked,
             Err(TryLockError::WouldBlock) => return Err(DataError::Busy(dir.to_owned())),
             Err(TryLockError::Error(error)) => return Err(DataError::write(&lock, error)),
-        }
+        };
         self.files.iter().try_for_each(|archive| archive.obtain(dir, &store, watch))
     }
 }

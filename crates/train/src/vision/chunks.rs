@@ -6,6 +6,7 @@
 //! computed again.
 
 use super::eviction::{self, Held};
+use capwright_files::Locked;
 use memmap2::Mmap;
 use sha2::{Digest, Sha256};
 use std::fs::{File, TryLockError};
@@ -143,13 +144,13 @@ impl ChunkStore {
             for chunk in missing {
                 let lock_path = self.dir.join(format!("{chunk:05}.lock"));
                 let lock = File::create(&lock_path).map_err(CacheError::io(&lock_path))?;
-                match lock.try_lock() {
-                    Ok(()) => {}
+                let _locked = match Locked::take(lock) {
+                    Ok(locked) => locked,
                     Err(TryLockError::WouldBlock) => continue,
                     Err(TryLockError::Error(source)) => {
                         return Err(CacheError::Io { path: lock_path, source });
                     }
-                }
+                };
                 worked = true;
                 if !self.is_whole(chunk) {
                     let mut bytes = self.header(chunk).to_vec();

@@ -5,6 +5,7 @@
 //! lock then holds the file that everybody else asks for.
 
 use super::chunks::CacheError;
+use capwright_files::Locked;
 use std::fs::{File, FileTimes};
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
@@ -87,9 +88,10 @@ fn set(folder: PathBuf) -> Option<Set> {
 }
 
 fn remove(folder: &Path) -> bool {
-    let Ok(lock) = File::open(folder.join(IN_USE)) else { return false };
+    let Ok(file) = File::open(folder.join(IN_USE)) else { return false };
     let rest = || entries(folder).filter(|file| file.file_name() != IN_USE);
-    lock.try_lock().is_ok() && rest().all(|file| std::fs::remove_file(file.path()).is_ok())
+    let locked = Locked::take(file);
+    locked.is_ok() && rest().all(|file| std::fs::remove_file(file.path()).is_ok())
 }
 
 #[cfg(test)]
