@@ -54,13 +54,13 @@ impl SqliteStore {
         }
         let failed = |e: std::io::Error| backend(path, "make the study", &e);
         let draft = capwright_files::temporary_in(capwright_files::folder_of(path)).map_err(failed)?;
-        let mut made = Self::connect(draft.path(), OpenFlags::SQLITE_OPEN_READ_WRITE, Some(lock))?;
+        let mut made = Self::connect(draft.path(), Some(lock))?;
         made.prepare().map_err(|e| translate(path, "make the study", e))?;
         first.iter().try_for_each(|event| made.append(event).map(drop))?;
         let Self { connection, writer, .. } = made;
         connection.close().map_err(|(_, e)| translate(path, "make the study", e))?;
         capwright_files::keep(draft, path).map_err(failed)?;
-        let store = Self::connect(path, OpenFlags::SQLITE_OPEN_READ_WRITE, writer)?;
+        let store = Self::connect(path, writer)?;
         store.durable().map_err(|e| translate(path, "open the study", e))?;
         Ok(store)
     }
@@ -73,7 +73,7 @@ impl SqliteStore {
     pub fn open(path: &Path) -> Result<Self, StoreError> {
         recognise(path)?;
         let lock = WriterLock::take(path)?;
-        let store = Self::connect(path, OpenFlags::SQLITE_OPEN_READ_WRITE, Some(lock))?;
+        let store = Self::connect(path, Some(lock))?;
         store.check()?;
         store.durable().map_err(|e| translate(path, "open the study", e))?;
         Ok(store)
@@ -85,13 +85,17 @@ impl SqliteStore {
     /// As [`SqliteStore::open`], but never [`StoreError::InUse`].
     pub fn open_read_only(path: &Path) -> Result<Self, StoreError> {
         recognise(path)?;
-        let store = Self::connect(path, OpenFlags::SQLITE_OPEN_READ_ONLY, None)?;
+        // What a killed writer left half done is for the next to open the file to settle, a reader as well. SQLite itself turns
+        // to reading only where the file cannot be written.
+        let store = Self::connect(path, None)?;
+        let only = store.connection.pragma_update(None, "query_only", true);
+        only.map_err(|e| translate(path, "open the study", e))?;
         store.check()?;
         Ok(store)
     }
 
-    fn connect(path: &Path, mode: OpenFlags, writer: Option<WriterLock>) -> Result<Self, StoreError> {
-        let flags = mode | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    fn connect(path: &Path, writer: Option<WriterLock>) -> Result<Self, StoreError> {
+        let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
         let open = || {
             let connection = Connection::open_with_flags(path, flags)?;
             connection.busy_timeout(PATIENCE)?;
