@@ -31,6 +31,7 @@ mod read_toml;
 pub mod schema;
 mod sink;
 mod strict;
+pub mod vary;
 
 pub use bridge::{BridgeSpec, PYRAMID_SIDE};
 pub use canonical::canonical;
