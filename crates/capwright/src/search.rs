@@ -9,7 +9,7 @@ use capwright_contract::{Contract, Family};
 use capwright_llm::{Embedded, LlmError, OpenAi, Options, TextModel, Timeouts, default_model};
 use capwright_pipeline::{Driver, LocalProcesses, Outcome, SearchError, StudyFolder};
 use capwright_search::{
-    Alternating, Architect, Judge, LlmArchitect, LlmOptions, RandomArchitect, Replay, Space,
+    Architect, Evolution, Hybrid, Judge, LlmArchitect, LlmOptions, RandomArchitect, Replay, Space,
 };
 use capwright_store::SqliteStore;
 use capwright_study::{Event, Study, TrialStatus, TrialStore, WeightsFile};
@@ -42,7 +42,7 @@ pub fn search(args: &SearchArgs) -> Result<(), Failure> {
         timeout: args.llm_timeout,
     };
     let chosen = args.architect.clone().unwrap_or_else(|| {
-        if llm.gguf.is_some() || llm.url.is_some() { "llm".into() } else { "alternate".into() }
+        if llm.gguf.is_some() || llm.url.is_some() { "llm".into() } else { "hybrid".into() }
     });
     let mut architect = architect(&chosen, &prepared.contract, &llm, args.architect.is_none())?;
     begin(prepared, &chosen, architect.as_mut(), &args.machine, stop)
@@ -119,6 +119,7 @@ fn architect(
     let space = Space::new(contract);
     let judge = Judge::new(Arc::new(Library::default()), contract.clone());
     let random = || Box::new(RandomArchitect::new(space.clone(), judge.clone())) as Box<dyn Architect>;
+    let evolution = || Box::new(Evolution::new(space.clone(), judge.clone())) as Box<dyn Architect>;
     if let Some(path) = chosen.strip_prefix("replay:") {
         return Ok(Box::new(Replay::new(&study::events(Path::new(path))?)));
     }
@@ -127,17 +128,22 @@ fn architect(
     }
     match chosen {
         "random" => Ok(random()),
+        "evolution" => Ok(evolution()),
         "llm" => Ok(Box::new(language_model(contract, llm, space)?)),
-        "alternate" => match language_model(contract, llm, space.clone()) {
-            Ok(model) => Ok(Box::new(Alternating(vec![Box::new(model), random()]))),
-            Err(failure) if fall_back => {
-                eprintln!("no language model: {failure}\ngoing on with the random architect alone");
-                Ok(random())
+        "hybrid" => {
+            let mut architects = vec![evolution(), random()];
+            match language_model(contract, llm, space.clone()) {
+                Ok(model) => architects.insert(0, Box::new(model)),
+                Err(failure) if fall_back => {
+                    eprintln!("no language model: {failure}\ngoing on with evolution and random designs");
+                }
+                Err(failure) => return Err(failure),
             }
-            Err(failure) => Err(failure),
-        },
-        other => Err(Failure::input(format!("there is no architect \"{other}\""))
-            .help("choose llm, random, alternate or replay:STUDY; for designs of your own: capwright train")),
+            Ok(Box::new(Hybrid::new(architects)))
+        }
+        other => Err(Failure::input(format!("there is no architect \"{other}\"")).help(
+            "choose llm, evolution, random, hybrid or replay:STUDY; for designs of your own: capwright train",
+        )),
     }
 }
 

@@ -253,7 +253,10 @@ impl Driver<'_> {
         };
         let draft = match draft {
             Ok(draft) => draft,
-            Err(error) => return self.architect_failed(state, proposal, &error),
+            Err(error) => {
+                let author = self.architect.author(&brief);
+                return self.architect_failed(state, proposal, author, &error);
+            }
         };
         state.failures = 0;
         let judgement = self.judge.judge(&draft.text, &state.study);
@@ -270,11 +273,12 @@ impl Driver<'_> {
         &mut self,
         state: &mut Running,
         proposal: u64,
+        author: String,
         error: &ArchitectError,
     ) -> Result<(), SearchError> {
         state.failures += 1;
         state.last_failure = error.to_string();
-        let (author, reason) = (self.architect.name(), state.last_failure.clone());
+        let reason = state.last_failure.clone();
         (self.watch)(Progress::ArchitectFailed { proposal, reason: &reason });
         self.record(state, &Event::ArchitectFailed { proposal, author, reason })
     }
@@ -292,6 +296,7 @@ impl Driver<'_> {
             attempt,
             author: draft.author,
             text: draft.text,
+            parents: draft.parents,
             prompt_sha256: draft.prompt_sha256,
             prompt_tokens: draft.prompt_tokens,
             completion_tokens: draft.completion_tokens,

@@ -136,6 +136,7 @@ fn one(
             attempt,
             author: draft.author,
             text: draft.text.clone(),
+            parents: draft.parents,
             prompt_sha256: draft.prompt_sha256,
             prompt_tokens: draft.prompt_tokens,
             completion_tokens: draft.completion_tokens,

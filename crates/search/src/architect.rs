@@ -1,4 +1,4 @@
-//! The port of architects, and the one that alternates between others.
+//! The port of architects.
 
 use capwright_contract::Contract;
 use capwright_llm::LlmError;
@@ -32,6 +32,8 @@ pub struct Draft {
     pub author: String,
     /// The text.
     pub text: String,
+    /// Trials whose designs it was made from.
+    pub parents: Vec<u64>,
     /// sha256 of the prompt in hex, where there was one.
     pub prompt_sha256: Option<String>,
     /// Tokens read.
@@ -45,7 +47,15 @@ pub struct Draft {
 impl Draft {
     /// A text that no language model wrote.
     pub fn without_model(author: String, text: String, seconds: f64) -> Self {
-        Self { author, text, prompt_sha256: None, prompt_tokens: 0, completion_tokens: 0, seconds }
+        Self {
+            author,
+            text,
+            parents: Vec::new(),
+            prompt_sha256: None,
+            prompt_tokens: 0,
+            completion_tokens: 0,
+            seconds,
+        }
     }
 }
 
@@ -78,6 +88,12 @@ pub trait Architect {
     /// Name as the ledger shows it.
     fn name(&self) -> String;
 
+    /// Who would answer this brief: another name than its own where one architect asks others.
+    fn author(&self, brief: &Brief) -> String {
+        let _ = brief;
+        self.name()
+    }
+
     /// Writes a first draft.
     ///
     /// # Errors
@@ -89,28 +105,4 @@ pub trait Architect {
     /// # Errors
     /// [`ArchitectError`] where nothing could be written.
     fn repair(&mut self, brief: &Brief, draft: &str, problems: &[String]) -> Result<Draft, ArchitectError>;
-}
-
-/// Takes turns between architects by the number of the proposal.
-pub struct Alternating(pub Vec<Box<dyn Architect>>);
-
-impl Alternating {
-    fn turn(&mut self, proposal: u64) -> &mut dyn Architect {
-        let turn = (proposal.saturating_sub(1) % self.0.len() as u64) as usize;
-        self.0[turn].as_mut()
-    }
-}
-
-impl Architect for Alternating {
-    fn name(&self) -> String {
-        self.0.iter().map(|architect| architect.name()).collect::<Vec<_>>().join(" + ")
-    }
-
-    fn propose(&mut self, brief: &Brief) -> Result<Draft, ArchitectError> {
-        self.turn(brief.proposal).propose(brief)
-    }
-
-    fn repair(&mut self, brief: &Brief, draft: &str, problems: &[String]) -> Result<Draft, ArchitectError> {
-        self.turn(brief.proposal).repair(brief, draft, problems)
-    }
 }

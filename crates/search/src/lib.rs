@@ -5,7 +5,9 @@
 
 mod architect;
 mod clause_of;
+mod evolution;
 mod given;
+mod hybrid;
 mod judge;
 mod llm;
 mod prompt;
@@ -13,9 +15,11 @@ mod random;
 mod replay;
 mod space;
 
-pub use architect::{Alternating, Architect, ArchitectError, Brief, Draft};
+pub use architect::{Architect, ArchitectError, Brief, Draft};
 pub use clause_of::clause_of;
+pub use evolution::Evolution;
 pub use given::Given;
+pub use hybrid::Hybrid;
 pub use judge::{Judge, Judgement, problems};
 pub use llm::{LlmArchitect, LlmOptions};
 pub use prompt::{Prompt, design_prompt, repair_prompt};

@@ -71,6 +71,7 @@ impl LlmArchitect {
         Ok(Draft {
             author: self.name(),
             text: answer.text,
+            parents: Vec::new(),
             prompt_sha256,
             prompt_tokens: answer.prompt_tokens,
             completion_tokens: answer.completion_tokens + answer.thinking_tokens,

@@ -18,6 +18,7 @@ impl Replay {
                 Draft {
                     author: p.author.clone(),
                     text: p.text.clone(),
+                    parents: p.parents.clone(),
                     prompt_sha256: p.prompt_sha256.clone(),
                     prompt_tokens: p.prompt_tokens,
                     completion_tokens: p.completion_tokens,

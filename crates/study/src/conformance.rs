@@ -117,6 +117,7 @@ pub fn draft(proposal: u64, attempt: u32, verdict: Verdict) -> Proposal {
         attempt,
         author: "random".to_owned(),
         text: "{\"encoder\": \"…\"}\u{0}".to_owned(),
+        parents: if proposal > 4 { vec![1, 2] } else { Vec::new() },
         prompt_sha256: (attempt > 0).then(|| "ab".repeat(32)),
         prompt_tokens: 100,
         completion_tokens: 10,

@@ -80,6 +80,9 @@ pub struct Proposal {
     pub author: String,
     /// As written.
     pub text: String,
+    /// Trials whose designs it was made from, the chief one first.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub parents: Vec<u64>,
     /// sha256 of the prompt in hex; `None` where there was none.
     pub prompt_sha256: Option<String>,
     /// Tokens read.

@@ -44,6 +44,8 @@ pub struct Trial {
     pub proposal: u64,
     /// At which attempt: 0 without repair.
     pub attempt: u32,
+    /// Trials whose designs it was made from, the chief one first.
+    pub parents: Vec<u64>,
     /// The design.
     pub blueprint: Blueprint,
     /// Its canonical hash.
@@ -242,6 +244,9 @@ impl Study {
         let attempts = self.open_proposal(p.proposal)?;
         expect("attempt", u64::from(p.attempt), u64::from(attempts))?;
         self.check_verdict(&p.verdict)?;
+        if let Some(unknown) = p.parents.iter().find(|parent| !self.trials.contains_key(parent)) {
+            return Err(LedgerError::UnknownTrial(*unknown));
+        }
         let settled = matches!(p.verdict, Verdict::Admitted { .. });
         let author = p.author.clone();
         let state = ProposalState { author, attempts: attempts.saturating_add(1), settled };
@@ -253,6 +258,7 @@ impl Study {
                 author: p.author.clone(),
                 proposal: p.proposal,
                 attempt: p.attempt,
+                parents: p.parents.clone(),
                 blueprint: blueprint.as_ref().clone(),
                 hash: hash.clone(),
                 cost: *cost,

@@ -190,8 +190,8 @@ pub struct SearchArgs {
     /// Multiply-accumulates per image, at most [default on scenes: 60 million].
     #[arg(long, value_name = "N")]
     pub max_macs: Option<u64>,
-    /// Who proposes: llm, random, alternate, or replay:STUDY
-    /// [default: llm with --llm-gguf or --llm-url, else alternate].
+    /// Who proposes: llm, evolution, random, hybrid (whichever of these delivers), or replay:STUDY
+    /// [default: llm with --llm-gguf or --llm-url, else hybrid].
     #[arg(long, value_name = "WHO")]
     pub architect: Option<String>,
     /// A language model file (GGUF) to run in this process.

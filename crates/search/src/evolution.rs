@@ -1,0 +1,129 @@
+//! Regularised evolution (Real et al., "Regularized Evolution for Image Classifier Architecture Search", AAAI 2019) over the
+//! same grammar: the parent is the best of a few drawn from the youngest designs, the child differs in one choice or takes
+//! parts of two.
+
+use crate::architect::{Architect, ArchitectError, Brief, Draft};
+use crate::judge::Judge;
+use crate::random::RandomArchitect;
+use crate::space::Space;
+use capwright_blueprint::vary;
+use capwright_study::{Leaderboard, Study, TrialStatus};
+use rand::seq::IndexedRandom;
+use rand::{Rng, SeedableRng};
+use rand_chacha::ChaCha8Rng;
+use serde_json::Value;
+use std::collections::BTreeMap;
+use std::time::Instant;
+
+/// Designs that are old enough to have a score and young enough to be parents.
+const POPULATION: usize = 32;
+
+/// Of which that many are drawn; the best of them is the parent. Half of the population is more than the paper draws: it
+/// trained twenty thousand designs, and a study of a hundred cannot wait that long.
+const TOURNAMENT: usize = 16;
+
+/// Designs with a rank that there must be before any is a parent; until then designs are drawn at random.
+const FOUNDERS: usize = 8;
+
+/// How often a child has two parents.
+const CROSSED: f64 = 0.5;
+
+/// How often a child has one edit more.
+const ANOTHER: f64 = 0.5;
+
+/// Children of one parent in a row that may be refused before the next has one edit more: what lies one edit away may all
+/// have been tried.
+const PATIENCE: usize = 20;
+
+/// Children for one proposal, at most.
+const CHILDREN: usize = 400;
+
+/// Proposes children of the designs that did well. Every one fits the contract and is new to the study.
+pub struct Evolution {
+    space: Space,
+    judge: Judge,
+    random: RandomArchitect,
+}
+
+/// A design of the population.
+struct Member {
+    trial: u64,
+    /// Place on the leaderboard; what has none comes last.
+    rank: usize,
+    design: Value,
+}
+
+impl Evolution {
+    /// An architect over a space; the judge tells which children fit.
+    pub fn new(space: Space, judge: Judge) -> Self {
+        let random = RandomArchitect::new(space.clone(), judge.clone());
+        Self { space, judge, random }
+    }
+
+    /// The first child that is admitted, and its parents.
+    fn child(&self, brief: &Brief, rng: &mut ChaCha8Rng) -> Option<(String, Vec<u64>)> {
+        let members = population(brief.study)?;
+        (0..CHILDREN).find_map(|tried| {
+            let parent = tournament(&members, rng)?;
+            let mut parents = vec![parent.trial];
+            let mut design = parent.design.clone();
+            if rng.random_bool(CROSSED) {
+                let second = tournament(&members, rng)?;
+                design = vary::cross(&design, &second.design, self.space.schema(), rng);
+                parents.extend((second.trial != parent.trial).then_some(second.trial));
+            }
+            let first = usize::from(parents.len() == 1);
+            let edits = first + usize::from(rng.random_bool(ANOTHER)) + tried / PATIENCE;
+            for _ in 0..edits {
+                design = vary::mutate(&design, self.space.schema(), rng)?;
+            }
+            let text = design.to_string();
+            self.judge.judge(&text, brief.study).admitted.map(|_| (text, parents))
+        })
+    }
+}
+
+/// The youngest designs that are over, best first; `None` before there are enough with a rank.
+fn population(study: &Study) -> Option<Vec<Member>> {
+    let board = Leaderboard::of(study);
+    let ranks: BTreeMap<u64, usize> = board.rows.iter().map(|row| (row.trial, row.rank)).collect();
+    if ranks.len() < FOUNDERS {
+        return None;
+    }
+    let over = study.trials.iter().rev().filter(|(_, trial)| {
+        // A design that could not be trained or says one thing of everything ages like any other, and wins no tournament.
+        matches!(trial.status, TrialStatus::Finished(_) | TrialStatus::Failed(_))
+    });
+    let member = |(number, trial): (&u64, &capwright_study::Trial)| {
+        let rank = ranks.get(number).copied().unwrap_or(usize::MAX);
+        Some(Member { trial: *number, rank, design: serde_json::to_value(&trial.blueprint).ok()? })
+    };
+    Some(over.take(POPULATION).filter_map(member).collect())
+}
+
+fn tournament<'a>(members: &'a [Member], rng: &mut ChaCha8Rng) -> Option<&'a Member> {
+    members.choose_multiple(rng, TOURNAMENT).min_by_key(|member| (member.rank, member.trial))
+}
+
+impl Architect for Evolution {
+    fn name(&self) -> String {
+        "evolution".into()
+    }
+
+    /// A child; as long as there are no parents, a random design under the name of the random architect.
+    fn propose(&mut self, brief: &Brief) -> Result<Draft, ArchitectError> {
+        let start = Instant::now();
+        let mut rng = ChaCha8Rng::seed_from_u64(brief.seed());
+        match self.child(brief, &mut rng) {
+            Some((text, parents)) => {
+                let draft = Draft::without_model(self.name(), text, start.elapsed().as_secs_f64());
+                Ok(Draft { parents, ..draft })
+            }
+            None => self.random.propose(brief),
+        }
+    }
+
+    fn repair(&mut self, brief: &Brief, _: &str, _: &[String]) -> Result<Draft, ArchitectError> {
+        self.propose(brief)
+    }
+}

@@ -1,0 +1,283 @@
+//! One suite for every architect, on studies whose results are made up; and what the searching ones must be better at.
+
+use capwright_backbones::Library;
+use capwright_blueprint::Blueprint;
+use capwright_contract::Contract;
+use capwright_llm::{Completion, Finish, LlmError, Request, TextModel};
+use capwright_search::{
+    Architect, ArchitectError, Brief, Draft, Evolution, Hybrid, Judge, LlmArchitect, LlmOptions,
+    RandomArchitect, Space,
+};
+use capwright_study::{
+    Event, Leaderboard, Opened, Proposal, Scores, Study, TrialResult, Verdict, conformance::result,
+};
+use rand::SeedableRng;
+use rand_chacha::ChaCha8Rng;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+const CONTRACT: &str = r#"
+version = 1
+request = "a light captioner"
+[budgets]
+params_trainable = 6000000
+[components]
+backbones = ["efficientnet_lite0", "efficientnet_lite2", "mobilenet_v2"]
+scratch = true
+families = ["lstm", "gru", "transformer"]
+image_sizes = [224]
+[training]
+seed = 1
+[search]
+trials = 1000
+max_proposals = 5000
+repairs = 2
+snippets = 5
+[data]
+dir = "."
+vocab = 2542
+"#;
+
+fn contract(seed: u64) -> Contract {
+    let mut contract = Contract::from_toml(CONTRACT).expect("a contract");
+    contract.training.seed = seed;
+    contract
+}
+
+fn judge(contract: &Contract) -> Judge {
+    Judge::new(Arc::new(Library::default()), contract.clone())
+}
+
+fn random(contract: &Contract) -> Box<dyn Architect> {
+    Box::new(RandomArchitect::new(Space::new(contract), judge(contract)))
+}
+
+fn evolution(contract: &Contract) -> Box<dyn Architect> {
+    Box::new(Evolution::new(Space::new(contract), judge(contract)))
+}
+
+/// A model that says what the grammar allows and has no idea.
+struct Chance(Space);
+
+impl TextModel for Chance {
+    fn name(&self) -> String {
+        "chance".into()
+    }
+
+    fn generate(&mut self, request: &Request) -> Result<Completion, LlmError> {
+        let text = self.0.sample(&mut ChaCha8Rng::seed_from_u64(request.seed));
+        let (prompt_tokens, completion_tokens) = (request.user.len() / 4, text.len() / 4);
+        Ok(Completion {
+            text,
+            prompt_tokens,
+            completion_tokens,
+            thinking_tokens: 0,
+            seconds: 0.0,
+            finish: Finish::Stop,
+        })
+    }
+}
+
+fn llm(contract: &Contract) -> Box<dyn Architect> {
+    let space = Space::new(contract);
+    let model = Box::new(Chance(space.clone()));
+    Box::new(LlmArchitect::new(model, space, Vec::new(), LlmOptions::default()))
+}
+
+fn hybrid(contract: &Contract) -> Box<dyn Architect> {
+    Box::new(Hybrid::new(vec![llm(contract), evolution(contract), random(contract)]))
+}
+
+/// An architect that never says anything of use.
+struct Useless;
+
+impl Architect for Useless {
+    fn name(&self) -> String {
+        "useless".into()
+    }
+
+    fn propose(&mut self, _: &Brief) -> Result<Draft, ArchitectError> {
+        Ok(Draft::without_model(self.name(), "no".into(), 0.0))
+    }
+
+    fn repair(&mut self, brief: &Brief, _: &str, _: &[String]) -> Result<Draft, ArchitectError> {
+        self.propose(brief)
+    }
+}
+
+fn opened(contract: &Contract) -> Study {
+    let opened = Opened {
+        contract: contract.clone(),
+        seed: contract.training.seed,
+        architect: "under test".into(),
+        versions: BTreeMap::new(),
+    };
+    Study::fold([Event::StudyOpened(Box::new(opened))]).expect("a study")
+}
+
+/// A made-up quality in 0..1 that rewards a few choices independently of each other, as real designs mostly do.
+fn quality(blueprint: &Blueprint) -> f64 {
+    let json = serde_json::to_value(blueprint).expect("designs are JSON");
+    let near = |at: &str, best: f64| {
+        let found = json.pointer(at).and_then(serde_json::Value::as_f64);
+        found.map_or(0.0, |x| 1.0 - ((x.max(1e-6) / best).ln().abs() / 3.0).min(1.0))
+    };
+    let is = |at: &str, word: &str| f64::from(u8::from(json.pointer(at).is_some_and(|found| found == word)));
+    let terms = [
+        is("/encoder/source/backbone", "efficientnet_lite2"),
+        is("/encoder/source/cut", "s32"),
+        near("/bridge/dim", 256.0),
+        is("/decoder/family", "recurrent"),
+        is("/decoder/attention", "additive"),
+        near("/decoder/hidden", 512.0),
+        near("/decoder/dropout_pct", 40.0),
+        near("/recipe/lr", 0.001),
+        is("/recipe/schedule", "cosine"),
+        near("/recipe/batch", 24.0),
+    ];
+    terms.iter().sum::<f64>() / terms.len() as f64
+}
+
+/// What came of a design of that quality: a few collapse and a few fail.
+fn ending(trial: u64, quality: f64) -> Event {
+    if trial % 11 == 5 {
+        return Event::TrialFailed { trial, reason: "the loss is not finite".into() };
+    }
+    let collapsed = trial % 13 == 6;
+    let scores = Scores {
+        bleu: [0.6, 0.4, 0.3, 0.3 * quality],
+        cider_d: quality,
+        images: 100,
+        distinct: if collapsed { 1 } else { 80 },
+        top_share: 0.1,
+        collapsed,
+    };
+    Event::TrialFinished { trial, result: Box::new(TrialResult { seconds: 1.0, ..result(scores) }) }
+}
+
+/// One proposal with its repairs, and what came of it.
+fn proposed(study: &mut Study, architect: &mut dyn Architect) -> Vec<Draft> {
+    let contract = study.contract().clone();
+    let judge = judge(&contract);
+    let proposal = study.next_proposal();
+    let mut drafts: Vec<Draft> = Vec::new();
+    for attempt in 0..=contract.search.repairs {
+        let (draft, problems, verdict) = {
+            let brief = Brief { contract: &contract, study, proposal, attempt };
+            let draft = match drafts.last() {
+                None => architect.propose(&brief),
+                Some(last) => {
+                    architect.repair(&brief, &last.text, &judge.judge(&last.text, study).problems())
+                }
+            };
+            let draft = draft.expect("a draft");
+            let judgement = judge.judge(&draft.text, study);
+            (draft, judgement.problems(), judgement.verdict)
+        };
+        let trial = if let Verdict::Admitted { trial, .. } = &verdict { Some(*trial) } else { None };
+        let event = Event::Proposed(Box::new(Proposal {
+            proposal,
+            attempt,
+            author: draft.author.clone(),
+            text: draft.text.clone(),
+            parents: draft.parents.clone(),
+            prompt_sha256: None,
+            prompt_tokens: 0,
+            completion_tokens: 0,
+            seconds: 0.0,
+            verdict,
+        }));
+        study.apply(&event).expect("it follows");
+        drafts.push(draft);
+        if let Some(trial) = trial {
+            let quality = quality(&study.trials[&trial].blueprint);
+            study.apply(&Event::TrialStarted { trial }).expect("it follows");
+            study.apply(&ending(trial, quality)).expect("it follows");
+        }
+        if problems.is_empty() {
+            break;
+        }
+    }
+    drafts
+}
+
+/// What any architect must keep to. `make` gives one that has seen nothing.
+fn conforms(make: &dyn Fn(&Contract) -> Box<dyn Architect>) {
+    let contract = contract(3);
+    let (mut study, mut first) = (opened(&contract), make(&contract));
+    let mut texts = BTreeSet::new();
+    for proposal in 1..=40 {
+        // Whoever resumes a study has seen nothing but the study.
+        let mut second = make(&contract);
+        let brief = Brief { contract: &contract, study: &study, proposal, attempt: 0 };
+        let (author, again) = (second.author(&brief), second.propose(&brief).expect("a draft"));
+        let drafts = proposed(&mut study, first.as_mut());
+        assert_eq!(drafts[0].text, again.text, "proposal {proposal}");
+        assert_eq!(drafts[0].parents, again.parents);
+        assert!(author == drafts[0].author || drafts[0].author == "random", "{author}");
+        let authors: BTreeSet<&String> = drafts.iter().map(|draft| &draft.author).collect();
+        assert_eq!(authors.len(), 1, "a repair is of the same author: {authors:?}");
+        assert!(
+            drafts.iter().flat_map(|draft| &draft.parents).all(|parent| study.trials.contains_key(parent))
+        );
+        texts.extend(drafts.into_iter().map(|draft| draft.text));
+    }
+    assert!(texts.len() >= 40, "{} different texts", texts.len());
+}
+
+#[test]
+fn every_architect_conforms() {
+    conforms(&random);
+    conforms(&evolution);
+    conforms(&llm);
+    conforms(&hybrid);
+}
+
+#[test]
+fn children_fit_the_contract_are_new_and_name_their_parents() {
+    let contract = contract(5);
+    let (mut study, mut architect) = (opened(&contract), evolution(&contract));
+    for _ in 0..80 {
+        assert_eq!(proposed(&mut study, architect.as_mut()).len(), 1, "no draft needs a repair");
+    }
+    let children: Vec<_> = study.trials.values().filter(|trial| trial.author == "evolution").collect();
+    assert!(children.len() >= 65, "{}", children.len());
+    let parents: Vec<usize> = children.iter().map(|trial| trial.parents.len()).collect();
+    assert!(parents.iter().all(|n| (1..=2).contains(n)));
+    let crossed = parents.iter().filter(|n| **n == 2).count();
+    assert!((8..40).contains(&crossed), "{crossed}");
+    // The old ones are no parents any more.
+    let old = children.iter().filter(|child| child.parents.iter().any(|p| child.proposal - p > 33));
+    assert_eq!(old.count(), 0);
+}
+
+/// The best quality after that many proposals.
+fn best(make: &dyn Fn(&Contract) -> Box<dyn Architect>, seed: u64, proposals: u64) -> (f64, Study) {
+    let contract = contract(seed);
+    let (mut study, mut architect) = (opened(&contract), make(&contract));
+    (0..proposals).for_each(|_| drop(proposed(&mut study, architect.as_mut())));
+    let board = Leaderboard::of(&study);
+    (board.rows.first().map_or(0.0, |row| row.cider_d), study)
+}
+
+#[test]
+fn evolution_and_the_hybrid_beat_chance_where_choices_matter() {
+    const SEEDS: u64 = 12;
+    let mean = |make: &dyn Fn(&Contract) -> Box<dyn Architect>| {
+        (0..SEEDS).map(|seed| best(make, seed, 96).0).sum::<f64>() / SEEDS as f64
+    };
+    let [by_chance, evolved, mixed] = [mean(&random), mean(&evolution), mean(&hybrid)];
+    assert!(evolved > by_chance + 0.03, "evolution {evolved}, random {by_chance}");
+    assert!(mixed > by_chance + 0.03, "hybrid {mixed}, random {by_chance}");
+}
+
+#[test]
+fn the_hybrid_asks_whom_it_pays_to_ask() {
+    let make = |contract: &Contract| -> Box<dyn Architect> {
+        Box::new(Hybrid::new(vec![Box::new(Useless), random(contract), evolution(contract)]))
+    };
+    let (_, study) = best(&make, 2, 80);
+    let asked = |author: &str| study.authors.get(author).map_or(0, |stats| stats.proposals);
+    assert!(asked("useless") <= 10, "{:?}", study.authors);
+    assert!(asked("evolution") > asked("random"), "{:?}", study.authors);
+}
