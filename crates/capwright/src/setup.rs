@@ -19,6 +19,9 @@ const SCENES: SceneOptions = SceneOptions { train: 600, val: 120, test: 120, siz
 /// Multiply-accumulates per image that the small scenes are worth.
 const SCENES_MACS: u64 = 60_000_000;
 
+/// Multiply-accumulates per word, likewise: an LSTM of 512 with attention has 3 million.
+const SCENES_MACS_TOKEN: u64 = 4_000_000;
+
 /// Epochs of a trial on the small scenes.
 const SCENES_EPOCHS: u32 = 10;
 
@@ -36,8 +39,9 @@ pub struct Prepared {
 pub fn prepare_search(args: &SearchArgs) -> Result<Prepared, Failure> {
     let mut contract = wanted(args)?;
     let names = backbone_names(&args.backbone, contract.components.backbones.take())?;
-    if args.run.data.is_none() && contract.budgets.macs_image.is_none() {
-        contract.budgets.macs_image = Some(SCENES_MACS);
+    if args.run.data.is_none() {
+        contract.budgets.macs_image.get_or_insert(SCENES_MACS);
+        contract.budgets.macs_token.get_or_insert(SCENES_MACS_TOKEN);
     }
     prepare(contract, names, &args.run)
 }
@@ -107,6 +111,7 @@ fn wanted(args: &SearchArgs) -> Result<Contract, Failure> {
         contract.components.image_sizes.clone_from(&args.image_size);
     }
     contract.budgets.macs_image = args.max_macs.or(contract.budgets.macs_image);
+    contract.search.halving = args.halving.or(contract.search.halving);
     contract.search.snippets = args.snippets.unwrap_or(contract.search.snippets);
     contract.search.token_budget = args.token_budget.or(contract.search.token_budget);
     contract.search.usd_per_million_tokens = args.llm_price.or(contract.search.usd_per_million_tokens);

@@ -191,6 +191,10 @@ impl Watch {
                     result.scores.bleu[3], result.scores.cider_d, result.best_epoch, result.epochs
                 ));
             }
+            Progress::Promoted { trial, epochs } => {
+                self.estimate.done = self.estimate.done.saturating_sub(1);
+                self.line(format!("trial {trial} did well and may train for {epochs} epochs"));
+            }
             Progress::Failed { trial, reason } => {
                 self.end(trial);
                 self.estimate.done += 1;

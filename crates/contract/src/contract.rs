@@ -202,6 +202,10 @@ pub struct Search {
     pub max_proposals: u32,
     /// Repair rounds for one proposal.
     pub repairs: u32,
+    /// Train each design for that many epochs first, and only the best on: successive halving. Without it every trial trains to
+    /// its end.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub halving: Option<u32>,
     /// Zoo snippets shown to a language model as inspiration.
     pub snippets: u32,
     /// Stop proposing once the architect has read and written that many tokens.
@@ -221,6 +225,7 @@ impl Default for Search {
             trials: 6,
             max_proposals: 30,
             repairs: 2,
+            halving: None,
             snippets: 5,
             token_budget: None,
             money_usd: None,

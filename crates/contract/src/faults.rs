@@ -30,6 +30,7 @@ fn settings(contract: &Contract) -> Vec<Rule> {
             "decoding.sample: a study compares the likeliest captions; draw captions of the finished model",
         ),
         (contract.training.epochs > 0, "training.epochs is 0; train at least one epoch"),
+        (search.halving != Some(0), "search.halving is 0; train each design for at least one epoch first"),
         (search.trials > 0, "search.trials is 0; train at least one design"),
         (search.max_proposals > 0, "search.max_proposals is 0; allow at least one proposal"),
         (

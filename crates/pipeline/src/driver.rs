@@ -119,6 +119,7 @@ impl Driver<'_> {
                 return Err(SearchError::Interrupted);
             }
             self.start_waiting(&mut state)?;
+            self.promote(&mut state)?;
             if self.wants_proposal(&state) {
                 self.propose(&mut state)?;
             } else if let Some((trial, report)) = self.executor.next(Duration::from_millis(200)) {
@@ -171,13 +172,32 @@ impl Driver<'_> {
     }
 
     fn over(&self, state: &Running) -> bool {
-        self.asked_enough(state) && state.waiting.is_empty() && state.study.unfinished().is_empty()
+        self.asked_enough(state)
+            && state.waiting.is_empty()
+            && state.study.unfinished().is_empty()
+            && state.study.promotions(true).is_empty()
     }
 
     /// The number of the first trial of the round to which the next trial belongs.
     fn round_start(state: &Running) -> u64 {
         let next = state.study.next_trial() - 1;
         next - next % ROUND + 1
+    }
+
+    /// Between rounds, when all trials wait or are over, lets those go on that did well. The next round waits for them, so that
+    /// neither promotions nor proposals depend on which worker was faster.
+    fn promote(&mut self, state: &mut Running) -> Result<(), SearchError> {
+        let ending = self.asked_enough(state);
+        let between = ending || Self::round_start(state) == state.study.next_trial();
+        if !between || !state.study.unfinished().is_empty() {
+            return Ok(());
+        }
+        for (trial, epochs) in state.study.promotions(ending) {
+            (self.watch)(Progress::Promoted { trial, epochs });
+            self.record(state, &Event::TrialPromoted { trial, epochs })?;
+            state.waiting.insert(0, trial);
+        }
+        Ok(())
     }
 
     fn wants_proposal(&self, state: &Running) -> bool {
@@ -218,6 +238,7 @@ impl Driver<'_> {
             out: self.folder.trial(trial),
             seed: contract.training.seed.wrapping_mul(1_000_003).wrapping_add(trial),
             epochs: contract.training.epochs,
+            stop_after: study.stop_after(trial),
             self_critical: contract.training.self_critical,
             patience: contract.training.patience,
             select: contract.score(),

@@ -64,6 +64,13 @@ pub enum Progress<'a> {
         /// What came of it.
         result: &'a TrialResult,
     },
+    /// A trial that waited goes on.
+    Promoted {
+        /// The trial.
+        trial: u64,
+        /// Epochs that it may train in all.
+        epochs: u32,
+    },
     /// A trial cannot be finished.
     Failed {
         /// The trial.

@@ -70,8 +70,8 @@ impl Architect for Says {
         let text = self.0.get(self.1).or(self.0.last());
         let text = text.ok_or(ArchitectError::RecordingOver { proposal, attempt })?;
         self.1 += 1;
-        let (author, text, prompt_sha256) = (self.name(), text.to_string(), None);
-        Ok(Draft { author, text, prompt_sha256, prompt_tokens: 3, completion_tokens: 2, seconds: 0.0 })
+        let (author, text) = (self.name(), text.to_string());
+        Ok(Draft { prompt_tokens: 3, completion_tokens: 2, ..Draft::without_model(author, text, 0.0) })
     }
 
     fn repair(&mut self, brief: &Brief, _: &str, _: &[String]) -> Result<Draft, ArchitectError> {
@@ -87,9 +87,12 @@ struct Case {
 
 impl Case {
     fn new() -> Self {
+        Self::of(contract())
+    }
+
+    fn of(contract: Contract) -> Self {
         let (home, mut store) = (tempfile::tempdir().unwrap(), MemoryStore::default());
-        let opened =
-            Opened { contract: contract(), seed: 11, architect: "test".into(), versions: BTreeMap::new() };
+        let opened = Opened { contract, seed: 11, architect: "test".into(), versions: BTreeMap::new() };
         store.append(&Event::StudyOpened(Box::new(opened))).unwrap();
         std::fs::write(home.path().join("contract.toml"), CONTRACT).unwrap();
         Self { home, store }
@@ -229,4 +232,57 @@ fn the_best_folder_names_every_file_by_its_hash() {
 fn an_architect_that_fails_again_and_again_ends_the_study() {
     let error = Case::new().run(&mut Says(Vec::new(), 0), &mut Pretend::new(1)).unwrap_err();
     assert!(matches!(error, SearchError::Architect { failures: 3, .. }), "{error}");
+}
+
+/// Six epochs, the first two on trial.
+fn halved() -> Case {
+    let mut contract = contract();
+    (contract.search.halving, contract.training.epochs) = (Some(2), 6);
+    (contract.search.trials, contract.search.max_proposals) = (10, 20);
+    Case::of(contract)
+}
+
+/// What the ledger says of promotions and results, without the order in which workers ended within a round.
+fn fates(outcome: &Outcome) -> Vec<(u64, Option<u32>, u32)> {
+    let fate = |(n, trial): (&u64, &Trial)| (*n, trial.granted, trial.result().map_or(0, |r| r.epochs));
+    outcome.study.trials.iter().map(fate).collect()
+}
+
+#[test]
+fn the_best_third_trains_on_whatever_the_number_of_workers() {
+    let mut all = Vec::new();
+    for workers in [1, 4] {
+        let mut case = halved();
+        let outcome = case.run(&mut random(), &mut Pretend::new(workers)).unwrap();
+        let promoted: Vec<(u64, u32)> = case
+            .events()
+            .iter()
+            .filter_map(|event| match event {
+                Event::TrialPromoted { trial, epochs } => Some((*trial, *epochs)),
+                _ => None,
+            })
+            .collect();
+        assert!((3..=4).contains(&promoted.len()), "{promoted:?}");
+        let best = outcome.best.expect("a best trial");
+        assert_eq!(outcome.study.stop_after(best), None, "the winner has trained to its end");
+        assert_eq!(outcome.study.trials.len(), 10);
+        all.push((promoted, fates(&outcome), case.verdicts(), best));
+    }
+    assert_eq!(all[0], all[1]);
+}
+
+#[test]
+fn a_search_that_is_stopped_goes_on_to_the_same_promotions() {
+    let mut unbroken = halved();
+    let wanted = fates(&unbroken.run(&mut random(), &mut Pretend::new(1)).unwrap());
+    for stops_after in [3, 11, 14, 20, 27, 33] {
+        let mut case = halved();
+        let mut executor = Pretend::new(2);
+        executor.stops_after = Some(stops_after);
+        let stopped = case.run(&mut random(), &mut executor);
+        assert!(matches!(stopped, Err(SearchError::Interrupted)), "after {stops_after}: {stopped:?}");
+        executor.stops_after = None;
+        executor.stop.store(false, std::sync::atomic::Ordering::SeqCst);
+        assert_eq!(fates(&case.run(&mut random(), &mut executor).unwrap()), wanted, "after {stops_after}");
+    }
 }

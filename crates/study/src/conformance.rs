@@ -93,6 +93,12 @@ pub fn samples() -> Vec<Event> {
         Event::TrialStarted { trial: 2 },
         Event::TrialFailed { trial: 2, reason: "the loss is not finite".to_owned() },
         Event::TrialStarted { trial: 3 },
+        Event::TrialFinished {
+            trial: 3,
+            result: Box::new(TrialResult { paused: true, ..result(scores(0.2, 9)) }),
+        },
+        Event::TrialPromoted { trial: 3, epochs: 4 },
+        Event::TrialStarted { trial: 3 },
         Event::TrialFinished { trial: 3, result: Box::new(result(scores(0.9, 1))) },
         Event::StudyFinished { best: Some(1) },
     ]
@@ -184,6 +190,7 @@ pub fn result(scores: Scores) -> TrialResult {
     TrialResult {
         best_epoch: 1,
         epochs: 1,
+        paused: false,
         scores,
         built_trainable: 1_000_000,
         model: "model".into(),

@@ -42,6 +42,13 @@ pub enum Event {
         /// What came of it.
         result: Box<TrialResult>,
     },
+    /// A trial that did well waits no longer.
+    TrialPromoted {
+        /// Number of the trial.
+        trial: u64,
+        /// Epochs that it may train in all.
+        epochs: u32,
+    },
     /// A trial is over and has none.
     TrialFailed {
         /// Number of the trial.
@@ -144,6 +151,7 @@ impl Event {
             Self::TrialStarted { .. } => "trial_started",
             Self::TrialEpoch { .. } => "trial_epoch",
             Self::TrialFinished { .. } => "trial_finished",
+            Self::TrialPromoted { .. } => "trial_promoted",
             Self::TrialFailed { .. } => "trial_failed",
             Self::StudyFinished { .. } => "study_finished",
         }

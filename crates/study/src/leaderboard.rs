@@ -73,16 +73,16 @@ impl Leaderboard {
                 design: describe(&trial.blueprint),
                 reason,
             };
-            match &trial.status {
-                TrialStatus::Finished(result) if result.scores.collapsed => {
+            match (trial.result(), &trial.status) {
+                (Some(result), _) if result.scores.collapsed => {
                     board.collapsed.push(apart(collapse(result)));
                 }
-                TrialStatus::Finished(result) => board.rows.push(row(*number, trial, result)),
-                TrialStatus::Failed(reason) => board.failed.push(apart(reason.clone())),
-                TrialStatus::Running => {
+                (Some(result), _) => board.rows.push(row(*number, trial, result)),
+                (None, TrialStatus::Failed(reason)) => board.failed.push(apart(reason.clone())),
+                (None, TrialStatus::Running) => {
                     board.unfinished.push(apart(format!("{} epochs so far", trial.epochs.len())));
                 }
-                TrialStatus::Admitted => board.unfinished.push(apart("not started".to_owned())),
+                (None, _) => board.unfinished.push(apart("not started".to_owned())),
             }
         }
         board.rows.sort_by(|a, b| {

@@ -56,6 +56,10 @@ pub struct Trial {
     pub epochs: Vec<Epoch>,
     /// How many times a worker has started on it.
     pub runs: u32,
+    /// Epochs that it may train, once it was promoted.
+    pub granted: Option<u32>,
+    /// What had come of it when it was promoted.
+    pub earlier: Option<Box<TrialResult>>,
     /// How far it is.
     pub status: TrialStatus,
     /// Whether a worker has started again and said nothing yet.
@@ -65,7 +69,7 @@ pub struct Trial {
 /// How far a trial is.
 #[derive(Debug, Clone, PartialEq)]
 pub enum TrialStatus {
-    /// No worker has started.
+    /// No worker has started, or none again since it was promoted.
     Admitted,
     /// A worker has started, and may have died since.
     Running,
@@ -163,6 +167,9 @@ pub enum LedgerError {
         /// The event.
         kind: &'static str,
     },
+    /// A trial that is under way already.
+    #[error("trial {0} is promoted and does not wait")]
+    NotWaiting(u64),
     /// A trial that is over.
     #[error("trial {trial} is over and gets {kind}")]
     Over {
@@ -233,6 +240,7 @@ impl Study {
             Event::TrialFinished { trial, result } => {
                 self.end(*trial, event.kind(), TrialStatus::Finished(result.clone()))
             }
+            Event::TrialPromoted { trial, epochs } => self.promote(*trial, *epochs),
             Event::TrialFailed { trial, reason } => {
                 self.end(*trial, event.kind(), TrialStatus::Failed(reason.clone()))
             }
@@ -264,6 +272,8 @@ impl Study {
                 cost: *cost,
                 epochs: Vec::new(),
                 runs: 0,
+                granted: None,
+                earlier: None,
                 status: TrialStatus::Admitted,
                 resumed: false,
             };
@@ -352,6 +362,22 @@ impl Study {
         Ok(())
     }
 
+    fn promote(&mut self, number: u64, epochs: u32) -> Result<(), LedgerError> {
+        let trial = self.trials.get_mut(&number).ok_or(LedgerError::UnknownTrial(number))?;
+        match &trial.status {
+            TrialStatus::Finished(result) if result.paused && result.epochs < epochs => {
+                trial.earlier = Some(result.clone());
+                trial.status = TrialStatus::Admitted;
+                trial.granted = Some(epochs);
+                Ok(())
+            }
+            TrialStatus::Finished(_) | TrialStatus::Failed(_) => {
+                Err(LedgerError::Over { trial: number, kind: "trial_promoted" })
+            }
+            _ => Err(LedgerError::NotWaiting(number)),
+        }
+    }
+
     fn finish(&mut self, best: Option<u64>) -> Result<(), LedgerError> {
         if let Some(number) = best {
             let trial = self.trials.get(&number).ok_or(LedgerError::UnknownTrial(number))?;
@@ -396,6 +422,18 @@ impl Study {
     pub fn unfinished(&self) -> Vec<u64> {
         let open = |t: &Trial| matches!(t.status, TrialStatus::Admitted | TrialStatus::Running);
         self.trials.iter().filter(|(_, t)| open(t)).map(|(n, _)| *n).collect()
+    }
+}
+
+impl Trial {
+    /// What has come of it: its result, or that before it was promoted while it is under way again. None for a trial that
+    /// failed, whatever it was before.
+    pub fn result(&self) -> Option<&TrialResult> {
+        match &self.status {
+            TrialStatus::Finished(result) => Some(result),
+            TrialStatus::Failed(_) => None,
+            TrialStatus::Admitted | TrialStatus::Running => self.earlier.as_deref(),
+        }
     }
 }
 

@@ -6,6 +6,7 @@
 pub mod conformance;
 mod describe;
 mod event;
+mod halving;
 mod leaderboard;
 mod ledger;
 mod memory;

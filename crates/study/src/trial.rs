@@ -39,6 +39,9 @@ pub struct TrialSpec {
     pub seed: u64,
     /// At most that many epochs of teacher forcing.
     pub epochs: u32,
+    /// End this run once that many epochs are done, with a result of what there is; a later run may go on.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub stop_after: Option<u32>,
     /// At most that many epochs of self-critical training after them, from the best weights.
     #[serde(default)]
     pub self_critical: u32,
@@ -142,6 +145,9 @@ pub struct TrialResult {
     pub best_epoch: u32,
     /// Epochs trained.
     pub epochs: u32,
+    /// Whether it was told to stop there and could go on.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub paused: bool,
     /// Validation scores of the kept weights.
     pub scores: Scores,
     /// Parameters of the built network, counted on its tensors.

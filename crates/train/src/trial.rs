@@ -44,6 +44,9 @@ struct Setting<'a> {
 /// Runs a trial, or goes on with it: a finished one is returned at once, an interrupted one continues after its last
 /// epoch with the same result as without interruption. `design` is `spec.blueprint`, lowered.
 ///
+/// With `spec.stop_after` it ends there with a result of what there is, and a later call with more, or without, goes on as if it
+/// had not.
+///
 /// Epochs of earlier runs are told again: whoever listened then may have ended before hearing of them.
 ///
 /// Uses rayon's global pool, and sets it to `spec.threads` where nothing has used it before: meant for a process of
@@ -62,8 +65,11 @@ pub fn run_trial(
     std::fs::create_dir_all(&spec.out).map_err(TrainError::io(&spec.out))?;
     let finished = spec.out.join("result.json");
     if finished.exists() {
-        checkpoint::history(spec)?.into_iter().for_each(|epoch| emit(TrialEvent::Epoch(epoch)));
-        return store::read_json(&finished);
+        let result: TrialResult = store::read_json(&finished)?;
+        if !result.paused || spec.stop_after.is_some_and(|stop| stop <= result.epochs) {
+            checkpoint::history(spec)?.into_iter().for_each(|epoch| emit(TrialEvent::Epoch(epoch)));
+            return Ok(result);
+        }
     }
     let start = Instant::now();
     // Fails only where the pool is already in use; it then keeps its size.
@@ -79,8 +85,8 @@ pub fn run_trial(
     let mut state = Checkpoint::new(spec, learner);
     state.resume(spec)?;
     state.progress.history.iter().for_each(|epoch| emit(TrialEvent::Epoch(epoch.clone())));
-    setting.train(&mut state, start, emit)?;
-    let result = setting.finish(&state, start, built)?;
+    let paused = setting.train(&mut state, start, emit)?;
+    let result = setting.finish(&state, start, built, paused)?;
     store::write_json(&finished, &result)?;
     Ok(result)
 }
@@ -136,15 +142,19 @@ impl<'a> Setting<'a> {
         Ok(Self { spec, vocabulary, weights, source, references, sides, validation, places })
     }
 
+    /// Trains to the end of the trial or of this run; whether it could go on.
     fn train(
         &self,
         state: &mut Checkpoint,
         start: Instant,
         emit: &mut dyn FnMut(TrialEvent),
-    ) -> Result<(), TrainError> {
+    ) -> Result<bool, TrainError> {
         let earlier = state.progress.seconds;
         let mut critic = None;
         while let Some(number) = self.next(state, &mut critic)? {
+            if self.spec.stop_after.is_some_and(|stop| number > stop) {
+                return Ok(true);
+            }
             let (epoch, captions) = self.epoch(state, number, critic.as_ref(), emit)?;
             let best = state.progress.history.get((state.progress.best_epoch as usize).wrapping_sub(1));
             if better(self.spec.select, &epoch, best) {
@@ -157,7 +167,7 @@ impl<'a> Setting<'a> {
             state.save(&self.spec.out)?;
             emit(TrialEvent::Epoch(epoch));
         }
-        Ok(())
+        Ok(false)
     }
 
     /// The number of the next epoch, none where training is over. After teacher forcing comes self-critical training
@@ -247,7 +257,13 @@ impl<'a> Setting<'a> {
     }
 
     /// Writes the model folder and sums up.
-    fn finish(&self, state: &Checkpoint, start: Instant, built: u64) -> Result<TrialResult, TrainError> {
+    fn finish(
+        &self,
+        state: &Checkpoint,
+        start: Instant,
+        built: u64,
+        paused: bool,
+    ) -> Result<TrialResult, TrainError> {
         let progress = &state.progress;
         let best = progress.history.get((progress.best_epoch as usize).wrapping_sub(1));
         let Some(best) = best else {
@@ -260,6 +276,7 @@ impl<'a> Setting<'a> {
         Ok(TrialResult {
             best_epoch: progress.best_epoch,
             epochs: progress.history.len() as u32,
+            paused,
             scores: best.scores.clone(),
             built_trainable: built,
             model: Path::new(MODEL).to_path_buf(),

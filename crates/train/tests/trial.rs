@@ -132,6 +132,35 @@ fn a_trial_with_everything_in_its_recipe_goes_on_to_the_same_bits() {
 }
 
 #[test]
+fn a_trial_that_is_told_to_stop_has_a_result_and_goes_on_to_the_same_bits() {
+    let root = tempfile::tempdir().unwrap();
+    let text = full_recipe("0.003", "adamw");
+    let (whole, wanted) = trained(&text, root.path(), "whole", false);
+    let (mut spec, design) = spec_of(&text, root.path(), "rungs", 3);
+    for stop in [1, 2] {
+        spec.stop_after = Some(stop);
+        let first = run_trial(&spec, &design, &mut |_| ()).unwrap();
+        assert!(first.paused && first.epochs == stop, "{first:?}");
+        assert!(spec.out.join("model/weights.safetensors").exists());
+        // A worker that ended unheard is started again, and has nothing to do.
+        let again = run_trial(&spec, &design, &mut |event| assert!(matches!(event, TrialEvent::Epoch(_))));
+        assert_eq!(again.unwrap(), first);
+    }
+    spec.stop_after = None;
+    let mut told = Vec::new();
+    let mut hear = |event| {
+        if let TrialEvent::Epoch(epoch) = event {
+            told.push(epoch.epoch);
+        }
+    };
+    let result = run_trial(&spec, &design, &mut hear).unwrap();
+    assert_eq!(told, [1, 2, 3]);
+    assert!(!result.paused);
+    assert!(whole == std::fs::read(spec.out.join("model/weights.safetensors")).unwrap(), "weights differ");
+    assert_eq!((&result.scores, &result.samples), (&wanted.scores, &wanted.samples));
+}
+
+#[test]
 fn self_critical_epochs_follow_and_go_on_to_the_same_bits() {
     let root = tempfile::tempdir().unwrap();
     let text = BLUEPRINT.replace(r#""lr": 0.003,"#, r#""lr": 0.003, "ema": 0.99,"#);

@@ -206,6 +206,9 @@ pub struct SearchArgs {
     /// Seconds for one answer of the language model, at most.
     #[arg(long, default_value_t = 120)]
     pub llm_timeout: u64,
+    /// Train each design for EPOCHS first, the best third threefold, and so on: more designs in the same time.
+    #[arg(long, value_name = "EPOCHS", num_args = 0..=1, default_missing_value = "1")]
+    pub halving: Option<u32>,
     /// Zoo snippets shown as inspiration in each prompt [default: 5].
     #[arg(long)]
     pub snippets: Option<u32>,

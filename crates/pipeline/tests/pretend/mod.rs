@@ -16,6 +16,8 @@ pub struct Pretend {
     pub deaths: BTreeMap<u64, u32>,
     /// Trials in the order of their starts.
     pub started: Vec<u64>,
+    /// Epochs that trials have behind them.
+    trained: BTreeMap<u64, u32>,
     /// Reports after which `stop` is set.
     pub stops_after: Option<u32>,
     /// What Ctrl-C would set.
@@ -29,6 +31,7 @@ impl Pretend {
             running: BTreeMap::new(),
             deaths: BTreeMap::new(),
             started: Vec::new(),
+            trained: BTreeMap::new(),
             stops_after: None,
             stop: Arc::default(),
         }
@@ -40,9 +43,10 @@ fn scores(spec: &TrialSpec) -> Scores {
     Scores { bleu, cider_d: 0.0, images: 10, distinct: 9, top_share: 0.2, collapsed: false }
 }
 
-fn trained(spec: &TrialSpec) -> [TrialEvent; 2] {
-    let epoch = Epoch {
-        epoch: 1,
+/// That epoch of a trial.
+fn epoch(spec: &TrialSpec, number: u32) -> TrialEvent {
+    TrialEvent::Epoch(Epoch {
+        epoch: number,
         loss: 3.0,
         grad_norm: 1.0,
         scores: scores(spec),
@@ -57,10 +61,15 @@ fn trained(spec: &TrialSpec) -> [TrialEvent; 2] {
         score_seconds: 0.1,
         reward: None,
         words_per_second: 100.0,
-    };
+    })
+}
+
+/// All epochs up to `until`, and the result.
+fn trained(spec: &TrialSpec, until: u32) -> Vec<TrialEvent> {
     let result = TrialResult {
         best_epoch: 1,
-        epochs: 1,
+        epochs: until,
+        paused: spec.stop_after.is_some(),
         scores: scores(spec),
         built_trainable: spec.cost.params_trainable,
         model: "model".into(),
@@ -68,7 +77,8 @@ fn trained(spec: &TrialSpec) -> [TrialEvent; 2] {
         seconds: 1.0,
         peak_memory_bytes: None,
     };
-    [TrialEvent::Epoch(epoch), TrialEvent::Finished(Box::new(result))]
+    let epochs = (1..=until).map(|number| epoch(spec, number));
+    epochs.chain([TrialEvent::Finished(Box::new(result))]).collect()
 }
 
 impl Executor for Pretend {
@@ -85,12 +95,13 @@ impl Executor for Pretend {
         let deaths = self.deaths.entry(spec.trial).or_default();
         let reports = if *deaths > 0 {
             *deaths -= 1;
-            let [epoch, _] = trained(spec);
-            vec![Report::Event(epoch), Report::Lost { reason: "out of memory".into() }]
+            vec![Report::Event(epoch(spec, 1)), Report::Lost { reason: "out of memory".into() }]
         } else {
             std::fs::create_dir_all(spec.out.join("model"))?;
             std::fs::write(spec.out.join("model/weights.safetensors"), spec.trial.to_string())?;
-            trained(spec).map(Report::Event).to_vec()
+            let so_far = self.trained.entry(spec.trial).or_default();
+            *so_far = spec.stop_after.unwrap_or(*so_far + 1);
+            trained(spec, *so_far).into_iter().map(Report::Event).collect()
         };
         self.running.insert(spec.trial, reports.into());
         Ok(())

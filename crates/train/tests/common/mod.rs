@@ -38,6 +38,7 @@ pub fn spec_of(
         out: root.join(out),
         seed: 7,
         self_critical: 0,
+        stop_after: None,
         select: Default::default(),
         epochs,
         patience: 0,

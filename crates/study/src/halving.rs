@@ -1,0 +1,168 @@
+//! Successive halving: every design is trained for a few epochs, the best third of them for three times as many, and so on
+//! (Jamieson and Talwalkar, AISTATS 2016; promotion against all that reached a rung so far as in Li et al., "A System for
+//! Massively Parallel Hyperparameter Tuning", MLSys 2020).
+
+use crate::{Leaderboard, Study, TrialStatus};
+
+/// One of so many is promoted, and trains so many times as long.
+const FACTOR: u32 = 3;
+
+/// Epochs after which a trial of at most `epochs` waits, and at last those themselves. A rung that is more than half of the
+/// whole is left out.
+fn rungs(first: u32, epochs: u32) -> Vec<u32> {
+    let steps = std::iter::successors(Some(first.max(1)), |rung| rung.checked_mul(FACTOR));
+    let below = steps.take_while(|rung| rung.saturating_mul(2) <= epochs);
+    below.chain([epochs]).collect()
+}
+
+impl Study {
+    /// Epochs after which a run of the trial ends for now; none where it may train to its end.
+    pub fn stop_after(&self, trial: u64) -> Option<u32> {
+        let (first, epochs) = (self.contract().search.halving?, self.contract().training.epochs);
+        let granted = self.trials.get(&trial)?.granted;
+        let granted = granted.unwrap_or_else(|| rungs(first, epochs)[0]);
+        (granted < epochs).then_some(granted)
+    }
+
+    /// Trials to go on with, and up to how many epochs, once no trial is under way: of each rung those in the best third of all
+    /// that reached it. With `ending`, when no design will follow, at least the best of all is trained to its end.
+    ///
+    /// The same events give the same promotions, whoever was faster.
+    pub fn promotions(&self, ending: bool) -> Vec<(u64, u32)> {
+        let Some(first) = self.contract().search.halving else { return Vec::new() };
+        let rungs = rungs(first, self.contract().training.epochs);
+        let mut all: Vec<(u64, u32)> =
+            rungs.windows(2).flat_map(|pair| self.promoted_from(pair[0], pair[1])).collect();
+        if all.is_empty() && ending {
+            let best = Leaderboard::of(self).best();
+            all.extend(best.and_then(|trial| Some((trial, self.next_rung(trial, &rungs)?))));
+        }
+        all
+    }
+
+    fn promoted_from(&self, rung: u32, next: u32) -> Vec<(u64, u32)> {
+        let mut reached: Vec<(f64, u64, bool)> = self
+            .trials
+            .iter()
+            .filter_map(|(number, trial)| {
+                let TrialStatus::Finished(result) = &trial.status else { return None };
+                let waits = result.paused && result.epochs == rung;
+                (waits || result.epochs > rung || !result.paused).then(|| {
+                    let kept = trial.epochs.iter().take(rung as usize).filter(|e| !e.scores.collapsed);
+                    let scores = kept.map(|epoch| epoch.scores.of(self.contract().score()));
+                    (scores.fold(-1.0, f64::max), *number, waits)
+                })
+            })
+            .collect();
+        reached.sort_by(|a, b| b.0.total_cmp(&a.0).then(a.1.cmp(&b.1)));
+        let best = reached.len() / FACTOR as usize;
+        let chosen = reached.into_iter().take(best).filter(|(score, _, waits)| *waits && *score >= 0.0);
+        chosen.map(|(_, trial, _)| (trial, next)).collect()
+    }
+
+    fn next_rung(&self, trial: u64, rungs: &[u32]) -> Option<u32> {
+        match &self.trials.get(&trial)?.status {
+            TrialStatus::Finished(result) if result.paused => {
+                rungs.iter().copied().find(|rung| *rung > result.epochs)
+            }
+            _ => None,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::conformance::{admitted, draft, epoch, opened, result};
+    use crate::{Event, Opened, TrialResult};
+
+    fn study(halving: Option<u32>, epochs: u32) -> Study {
+        let Event::StudyOpened(opened) = opened() else { unreachable!() };
+        let mut contract = opened.contract.clone();
+        (contract.search.halving, contract.training.epochs) = (halving, epochs);
+        Study::fold([Event::StudyOpened(Box::new(Opened { contract, ..*opened }))]).expect("a study")
+    }
+
+    /// A new trial, or one that goes on, with that score after each of its epochs up to where it may train.
+    fn train(study: &mut Study, trial: u64, score: f64) {
+        let apply = |study: &mut Study, event| study.apply(&event).expect("it follows");
+        if !study.trials.contains_key(&trial) {
+            apply(study, Event::Proposed(Box::new(draft(trial, 0, admitted(trial, &format!("b{trial}"))))));
+        }
+        apply(study, Event::TrialStarted { trial });
+        let stop = study.stop_after(trial);
+        let until = stop.unwrap_or(study.contract().training.epochs);
+        for number in study.trials[&trial].epochs.len() as u32 + 1..=until {
+            apply(study, Event::TrialEpoch { trial, epoch: epoch(number, score) });
+        }
+        let scores = epoch(until, score).scores;
+        let result = TrialResult { epochs: until, paused: stop.is_some(), ..result(scores) };
+        apply(study, Event::TrialFinished { trial, result: Box::new(result) });
+    }
+
+    fn promote(study: &mut Study, ending: bool) -> Vec<(u64, u32)> {
+        let all = study.promotions(ending);
+        for (trial, epochs) in &all {
+            let event = Event::TrialPromoted { trial: *trial, epochs: *epochs };
+            study.apply(&event).expect("it follows");
+        }
+        all
+    }
+
+    #[test]
+    fn rungs_grow_threefold_and_leave_out_what_is_nearly_all() {
+        assert_eq!(rungs(1, 10), [1, 3, 10]);
+        assert_eq!(rungs(1, 30), [1, 3, 9, 30]);
+        assert_eq!(rungs(2, 12), [2, 6, 12]);
+        assert_eq!(rungs(5, 6), [6]);
+        assert_eq!(rungs(1, 1), [1]);
+        assert_eq!(rungs(0, 2), [1, 2]);
+    }
+
+    #[test]
+    fn without_halving_trials_train_to_their_end() {
+        let mut study = study(None, 4);
+        train(&mut study, 1, 0.1);
+        assert_eq!((study.stop_after(1), study.promotions(true)), (None, Vec::new()));
+    }
+
+    #[test]
+    fn the_best_third_goes_on_and_the_best_of_all_to_its_end() {
+        let mut study = study(Some(1), 10);
+        for (trial, score) in (1..).zip([0.10, 0.30, 0.20, 0.15, 0.05, 0.25]) {
+            train(&mut study, trial, score);
+            assert_eq!(study.stop_after(trial), Some(1));
+        }
+        assert_eq!(promote(&mut study, false), [(2, 3), (6, 3)]);
+        assert_eq!(study.promotions(false), [], "nobody is promoted twice");
+        assert_eq!(study.unfinished(), [2, 6]);
+        assert_eq!(Leaderboard::of(&study).best(), Some(2), "a promoted trial keeps its place");
+        train(&mut study, 2, 0.22);
+        train(&mut study, 6, 0.26);
+        assert_eq!(study.promotions(false), [], "two are too few for a third");
+        // The rung is judged by the scores that the trials had there.
+        train(&mut study, 7, 0.24);
+        assert_eq!(study.promotions(false), [], "two of seven went on");
+        assert_eq!(promote(&mut study, true), [(2, 10)], "the best so far is that of epoch 1 still");
+        train(&mut study, 2, 0.31);
+        assert_eq!((study.stop_after(2), study.promotions(true)), (None, Vec::new()));
+    }
+
+    #[test]
+    fn what_collapsed_or_failed_is_not_promoted() {
+        let mut study = study(Some(1), 10);
+        for trial in 1..=3 {
+            train(&mut study, trial, 0.1 * trial as f64);
+        }
+        let collapsed = |study: &mut Study, trial| {
+            if let TrialStatus::Finished(result) = &mut study.trials.get_mut(&trial).unwrap().status {
+                result.scores.collapsed = true;
+            }
+            study.trials.get_mut(&trial).unwrap().epochs[0].scores.collapsed = true;
+        };
+        collapsed(&mut study, 3);
+        assert_eq!(study.promotions(false), [(2, 3)]);
+        (1..=2).for_each(|trial| collapsed(&mut study, trial));
+        assert_eq!(study.promotions(true), []);
+    }
+}
