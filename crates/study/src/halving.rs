@@ -45,9 +45,10 @@ impl Study {
             .trials
             .iter()
             .filter_map(|(number, trial)| {
-                let TrialStatus::Finished(result) = &trial.status else { return None };
-                let waits = result.paused && result.epochs == rung;
-                (waits || result.epochs > rung || !result.paused).then(|| {
+                let result = trial.result()?;
+                let over = matches!(trial.status, TrialStatus::Finished(_));
+                let waits = over && result.paused && result.epochs == rung;
+                (result.epochs >= rung || !result.paused).then(|| {
                     let kept = trial.epochs.iter().take(rung as usize).filter(|e| !e.scores.collapsed);
                     let scores = kept.map(|epoch| epoch.scores.of(self.contract().score()));
                     (scores.fold(-1.0, f64::max), *number, waits)
