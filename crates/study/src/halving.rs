@@ -15,6 +15,17 @@ fn rungs(first: u32, epochs: u32) -> Vec<u32> {
     below.chain([epochs]).collect()
 }
 
+/// A trial at a rung.
+struct Reached {
+    trial: u64,
+    /// Whether it had more to say than one thing.
+    varied: bool,
+    /// Its best score up to there.
+    score: f64,
+    /// Whether it waits there.
+    waits: bool,
+}
+
 impl Study {
     /// Epochs after which a run of the trial ends for now; none where it may train to its end.
     pub fn stop_after(&self, trial: u64) -> Option<u32> {
@@ -34,31 +45,44 @@ impl Study {
         let mut all: Vec<(u64, u32)> =
             rungs.windows(2).flat_map(|pair| self.promoted_from(pair[0], pair[1])).collect();
         if all.is_empty() && ending {
-            let best = Leaderboard::of(self).best();
+            let likely = || self.reached(rungs[0]).first().map(|reached| reached.trial);
+            let best = Leaderboard::of(self).best().or_else(likely);
             all.extend(best.and_then(|trial| Some((trial, self.next_rung(trial, &rungs)?))));
         }
         all
     }
 
     fn promoted_from(&self, rung: u32, next: u32) -> Vec<(u64, u32)> {
-        let mut reached: Vec<(f64, u64, bool)> = self
-            .trials
-            .iter()
-            .filter_map(|(number, trial)| {
-                let result = trial.result()?;
-                let over = matches!(trial.status, TrialStatus::Finished(_));
-                let waits = over && result.paused && result.epochs == rung;
-                (result.epochs >= rung || !result.paused).then(|| {
-                    let kept = trial.epochs.iter().take(rung as usize).filter(|e| !e.scores.collapsed);
-                    let scores = kept.map(|epoch| epoch.scores.of(self.contract().score()));
-                    (scores.fold(-1.0, f64::max), *number, waits)
-                })
-            })
-            .collect();
-        reached.sort_by(|a, b| b.0.total_cmp(&a.0).then(a.1.cmp(&b.1)));
+        let reached = self.reached(rung);
         let best = reached.len() / FACTOR as usize;
-        let chosen = reached.into_iter().take(best).filter(|(score, _, waits)| *waits && *score >= 0.0);
-        chosen.map(|(_, trial, _)| (trial, next)).collect()
+        reached
+            .iter()
+            .take(best)
+            .filter(|reached| reached.waits)
+            .map(|reached| (reached.trial, next))
+            .collect()
+    }
+
+    /// Trials that reached a rung, best first, by the scores they had there. Those that said one thing of everything come last: most
+    /// designs do so in their first steps.
+    fn reached(&self, rung: u32) -> Vec<Reached> {
+        let score = self.contract().score();
+        let trials = self.trials.iter().filter_map(|(number, trial)| {
+            let result = trial.result()?;
+            let epochs = trial.epochs.iter().take(rung as usize).map(|epoch| &epoch.scores);
+            let over = matches!(trial.status, TrialStatus::Finished(_));
+            (result.epochs >= rung || !result.paused).then(|| Reached {
+                trial: *number,
+                varied: epochs.clone().any(|scores| !scores.collapsed),
+                score: epochs.map(|scores| scores.of(score)).fold(0.0, f64::max),
+                waits: over && result.paused && result.epochs == rung,
+            })
+        });
+        let mut all: Vec<Reached> = trials.collect();
+        all.sort_by(|a, b| {
+            b.varied.cmp(&a.varied).then(b.score.total_cmp(&a.score)).then(a.trial.cmp(&b.trial))
+        });
+        all
     }
 
     fn next_rung(&self, trial: u64, rungs: &[u32]) -> Option<u32> {
@@ -144,26 +168,30 @@ mod tests {
         // The rung is judged by the scores that the trials had there.
         train(&mut study, 7, 0.24);
         assert_eq!(study.promotions(false), [], "two of seven went on");
-        assert_eq!(promote(&mut study, true), [(2, 10)], "the best so far is that of epoch 1 still");
-        train(&mut study, 2, 0.31);
-        assert_eq!((study.stop_after(2), study.promotions(true)), (None, Vec::new()));
+        assert_eq!(promote(&mut study, true), [(6, 10)], "the best of all, whatever its rung has");
+        train(&mut study, 6, 0.31);
+        assert_eq!((study.stop_after(6), study.promotions(true)), (None, Vec::new()));
     }
 
     #[test]
-    fn what_collapsed_or_failed_is_not_promoted() {
+    fn what_collapsed_comes_last_and_what_failed_not_at_all() {
         let mut study = study(Some(1), 10);
-        for trial in 1..=3 {
+        for trial in 1..=4 {
             train(&mut study, trial, 0.1 * trial as f64);
         }
         let collapsed = |study: &mut Study, trial| {
-            if let TrialStatus::Finished(result) = &mut study.trials.get_mut(&trial).unwrap().status {
+            let trial = study.trials.get_mut(&trial).expect("a trial");
+            trial.epochs[0].scores.collapsed = true;
+            if let TrialStatus::Finished(result) = &mut trial.status {
                 result.scores.collapsed = true;
             }
-            study.trials.get_mut(&trial).unwrap().epochs[0].scores.collapsed = true;
         };
+        study.trials.get_mut(&4).expect("a trial").status = TrialStatus::Failed("not finite".into());
         collapsed(&mut study, 3);
         assert_eq!(study.promotions(false), [(2, 3)]);
         (1..=2).for_each(|trial| collapsed(&mut study, trial));
-        assert_eq!(study.promotions(true), []);
+        assert_eq!(study.promotions(false), [(3, 3)], "nobody has more to say yet");
+        study.trials.remove(&1);
+        assert_eq!((study.promotions(false), study.promotions(true)), (vec![], vec![(3, 3)]));
     }
 }
