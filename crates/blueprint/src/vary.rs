@@ -145,14 +145,20 @@ impl Edit<'_> {
             Kind::Switch => switch(place, alternatives(self.rule).map_or(&[], |all| all), rng),
             Kind::Add(name) => place[name] = sample(&self.rule["properties"][name], rng),
             Kind::Remove(name) => {
-                place.as_object_mut().map(|object| object.remove(name));
+                if let Some(object) = place.as_object_mut() {
+                    object.remove(name);
+                }
             }
             Kind::Insert => {
                 let item = sample(&self.rule["items"], rng);
-                place.as_array_mut().map(|items| items.insert(rng.random_range(0..=items.len()), item));
+                if let Some(items) = place.as_array_mut() {
+                    items.insert(rng.random_range(0..=items.len()), item);
+                }
             }
             Kind::Drop => {
-                place.as_array_mut().map(|items| items.remove(rng.random_range(0..items.len())));
+                if let Some(items) = place.as_array_mut() {
+                    items.remove(rng.random_range(0..items.len()));
+                }
             }
         }
     }

@@ -22,7 +22,7 @@ mod worker;
 mod zoo;
 
 use clap::{CommandFactory, Parser};
-use cli::{Cli, Command, DeviceCommand, WeightsCommand, ZooCommand};
+use cli::{Cli, Command, DeviceCommand, StudyCommand, WeightsCommand, ZooCommand};
 use failure::Failure;
 use std::process::ExitCode;
 
@@ -58,6 +58,7 @@ fn run(command: Command) -> Result<(), Failure> {
         Command::Check(args) => check::check(&args),
         Command::Explain(args) => check::explain(&args),
         Command::Leaderboard(args) => study::leaderboard(&args),
+        Command::Study(StudyCommand::Report { study, out }) => study::report(&study, out),
         Command::Zoo(ZooCommand::List { json }) => zoo::list(json),
         Command::Weights(WeightsCommand::Fetch { name, file }) => zoo::fetch(&name, file.as_deref()),
         Command::Data(command) => data::run(&command),

@@ -265,6 +265,7 @@ fn conclude(folder: &StudyFolder, outcome: &Outcome, json: bool) -> Result<(), F
     }
     let path = folder.best();
     say(format!("\nbest model: {}\ntry: capwright caption {} PHOTO", path.display(), path.display()));
+    say(format!("all that was tried: capwright study report {}", folder.root().display()));
     let contract = outcome.study.contract();
     if !contract.limits.is_empty() || !contract.floors.is_empty() {
         say(format!("its limits and floors are not measured yet: capwright verify {}", path.display()));

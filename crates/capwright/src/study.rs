@@ -1,12 +1,14 @@
-//! `capwright leaderboard`, and opening studies.
+//! `capwright leaderboard`, `capwright study`, and opening studies.
 
 use crate::cli::LeaderboardArgs;
 use crate::failure::Failure;
 use crate::{say, say_json};
+use capwright_files::write_atomic;
 use capwright_pipeline::StudyFolder;
+use capwright_report::render_study;
 use capwright_store::SqliteStore;
 use capwright_study::{Event, Leaderboard, Study, TrialStore};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 /// All events of a study.
 pub fn events(folder: &Path) -> Result<Vec<Event>, Failure> {
@@ -19,6 +21,15 @@ pub fn events(folder: &Path) -> Result<Vec<Event>, Failure> {
 pub fn leaderboard(args: &LeaderboardArgs) -> Result<(), Failure> {
     let study = Study::fold(events(&args.study)?).map_err(Failure::input)?;
     print(&study, args.json)
+}
+
+/// Writes the page of a study.
+pub fn report(folder: &Path, out: Option<PathBuf>) -> Result<(), Failure> {
+    let page = render_study(&events(folder)?).map_err(Failure::input)?;
+    let out = out.unwrap_or_else(|| folder.join("report.html"));
+    write_atomic(&out, page.as_bytes()).map_err(|error| Failure::file(&out, error))?;
+    say(out.display());
+    Ok(())
 }
 
 /// Prints a ranking.

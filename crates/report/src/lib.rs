@@ -21,9 +21,11 @@ mod page;
 mod picture;
 mod plot;
 mod sections;
+mod study;
 
 pub use error::{Problem, ReportError};
 pub use file::write;
 pub use input::{Image, Licence, MAX_MODELS, Model, Report, ReportOptions};
 pub use page::render;
 pub use picture::{MAX_FILE_BYTES, MAX_PICTURES_BYTES, PICTURE_SIDE};
+pub use study::render_study;

@@ -4,7 +4,8 @@ use crate::analysis::Analysis;
 use crate::html::{Html, count};
 use crate::{Report, ReportError, sections};
 
-const HEAD: &str = concat!(
+/// What every page begins with.
+pub(crate) const HEAD: &str = concat!(
     "<!DOCTYPE html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n",
     "<meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n",
     "<meta name=\"color-scheme\" content=\"light dark\">\n<meta name=\"referrer\" content=\"no-referrer\">\n",
@@ -15,6 +16,9 @@ const HEAD: &str = concat!(
     include_str!("style.css"),
     "</style>\n",
 );
+
+/// What stands before the version in the last line.
+pub(crate) const FOOT: &str = "<footer>Made by capwright-report ";
 
 /// Makes the page. Equal reports, with equal picture files, give equal pages.
 ///
@@ -49,7 +53,7 @@ pub fn render(report: &Report) -> Result<String, ReportError> {
     sections::examples(&mut html, &analysis);
     sections::responsible(&mut html, &analysis);
     sections::provenance(&mut html, &analysis);
-    html.raw("</main>\n<footer>Made by capwright-report ").text(env!("CARGO_PKG_VERSION"));
+    html.raw("</main>\n").raw(FOOT).text(env!("CARGO_PKG_VERSION"));
     html.raw(". This page has no scripts and loads nothing.</footer>\n</body>\n</html>\n");
     Ok(html.finish())
 }

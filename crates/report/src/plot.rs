@@ -7,7 +7,7 @@ use capwright_caption_metrics::Interval;
 use crate::html::{Html, shorten, shorten_inside};
 
 /// Width of every plot in its own units, which are about pixels.
-const WIDTH: f64 = 320.0;
+pub(crate) const WIDTH: f64 = 320.0;
 /// Colours in the style sheet, `c0` to `c7`, one for each model.
 pub(crate) const COLOURS: [&str; 8] = ["c0", "c1", "c2", "c3", "c4", "c5", "c6", "c7"];
 
@@ -103,7 +103,7 @@ pub(crate) fn whiskers(html: &mut Html, title: String, rows: &[Whisker]) {
     html.raw("</svg>\n");
 }
 
-fn open(html: &mut Html, height: f64, title: &str) {
+pub(crate) fn open(html: &mut Html, height: f64, title: &str) {
     html.raw("<svg role=\"img\" viewBox=\"0 0 320 ")
         .text(one(height))
         .raw("\"")
@@ -111,18 +111,18 @@ fn open(html: &mut Html, height: f64, title: &str) {
         .raw(">");
 }
 
-fn line(html: &mut Html, class: &'static str, from: (f64, f64), to: (f64, f64)) {
+pub(crate) fn line(html: &mut Html, class: &'static str, from: (f64, f64), to: (f64, f64)) {
     html.raw("<line").attr("class", class).attr("x1", one(from.0)).attr("y1", one(from.1));
     html.attr("x2", one(to.0)).attr("y2", one(to.1)).raw("/>");
 }
 
-fn label(html: &mut Html, anchor: &'static str, at: (f64, f64), text: impl Display) {
+pub(crate) fn label(html: &mut Html, anchor: &'static str, at: (f64, f64), text: impl Display) {
     html.raw("<text").attr("text-anchor", anchor).attr("x", one(at.0)).attr("y", one(at.1)).raw(">");
     html.text(text).raw("</text>");
 }
 
 /// A coordinate with one decimal.
-fn one(value: f64) -> String {
+pub(crate) fn one(value: f64) -> String {
     format!("{value:.1}")
 }
 

@@ -6,6 +6,7 @@
 pub mod conformance;
 mod describe;
 mod event;
+mod front;
 mod halving;
 mod leaderboard;
 mod ledger;
@@ -15,6 +16,7 @@ mod trial;
 
 pub use describe::describe;
 pub use event::{Event, Opened, Proposal, Verdict};
+pub use front::front;
 pub use leaderboard::{Leaderboard, Row, Unranked};
 pub use ledger::{AuthorStats, LedgerError, ProposalState, Study, Tokens, Trial, TrialStatus};
 pub use memory::MemoryStore;

@@ -60,6 +60,9 @@ pub enum Command {
     /// Show the ranking of a study.
     #[command(after_help = "Example:\n  capwright leaderboard capwright-studies/001 --json")]
     Leaderboard(LeaderboardArgs),
+    /// What a study tried and found.
+    #[command(subcommand)]
+    Study(StudyCommand),
     /// The zoo of pretrained backbones.
     #[command(subcommand)]
     Zoo(ZooCommand),
@@ -358,6 +361,20 @@ pub struct LeaderboardArgs {
     /// Print JSON.
     #[arg(long)]
     pub json: bool,
+}
+
+/// Commands of `study`.
+#[derive(Debug, Subcommand)]
+pub enum StudyCommand {
+    /// Write one HTML page: history, quality against cost, learning curves, ranking, what each architect brought, what was refused.
+    #[command(after_help = "Example:\n  capwright study report capwright-studies/001")]
+    Report {
+        /// The study; it may still be running.
+        study: PathBuf,
+        /// The page [default: report.html in the study].
+        #[arg(long, value_name = "FILE")]
+        out: Option<PathBuf>,
+    },
 }
 
 /// Commands of `zoo`.

@@ -29,7 +29,7 @@ pub(crate) fn swatch(html: &mut Html, place: usize) {
 }
 
 /// Begins a table of texts that scrolls by itself where it is too wide; `first` heads the column of names.
-fn table(html: &mut Html, first: &'static str, columns: impl IntoIterator<Item = &'static str>) {
+pub(crate) fn table(html: &mut Html, first: &'static str, columns: impl IntoIterator<Item = &'static str>) {
     html.raw("<div class=\"wide\"><table>\n<thead><tr>").element("<th scope=\"col\">", first, "</th>");
     for column in columns {
         html.element("<th scope=\"col\" class=\"text\">", column, "</th>");
@@ -57,7 +57,8 @@ fn table_of_models(
     html.raw("</tr></thead>\n<tbody>\n");
 }
 
-fn end_table(html: &mut Html) {
+/// Ends it.
+pub(crate) fn end_table(html: &mut Html) {
     html.raw("</tbody></table></div>\n");
 }
 

@@ -1,0 +1,35 @@
+//! What no other trial is better than in everything.
+
+/// Places of the points `(cost, score)` that no other point dominates: none has at most that cost and at least that score with
+/// one of the two better. By cost, low first; of equal points the first.
+pub fn front(points: &[(f64, f64)]) -> Vec<usize> {
+    let mut order: Vec<usize> = (0..points.len()).collect();
+    order.sort_by(|a, b| {
+        let ((cost_a, score_a), (cost_b, score_b)) = (points[*a], points[*b]);
+        cost_a.total_cmp(&cost_b).then(score_b.total_cmp(&score_a)).then(a.cmp(b))
+    });
+    let mut best = f64::NEG_INFINITY;
+    order.retain(|place| {
+        let better = points[*place].1 > best;
+        best = best.max(points[*place].1);
+        better
+    });
+    order
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_what_is_better_in_something_stays() {
+        let points = [(3.0, 0.3), (1.0, 0.1), (2.0, 0.05), (3.0, 0.2), (1.0, 0.1), (5.0, 0.4), (4.0, 0.3)];
+        assert_eq!(front(&points), [1, 0, 5]);
+        assert_eq!(front(&[]), [0usize; 0]);
+        let dominated = |a: (f64, f64), b: (f64, f64)| b.0 <= a.0 && b.1 >= a.1 && b != a;
+        for (place, point) in points.iter().enumerate() {
+            let beaten = points.iter().any(|other| dominated(*point, *other));
+            assert_eq!(front(&points).contains(&place), !beaten && place != 4, "{point:?}");
+        }
+    }
+}
