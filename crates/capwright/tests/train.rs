@@ -45,6 +45,10 @@ fn own_designs_are_trained_and_ranked() {
     let (again, _) = run(home, &["resume", "s", "--json"], 0);
     assert_eq!(serde_json::from_str::<Value>(&again).unwrap(), board);
 
+    let (said, _) = run(home, &["study", "report", "s"], 0);
+    let page = std::fs::read_to_string(home.join(said.trim())).unwrap();
+    assert!(page.contains("→ gru 64 mean") && page.contains("Learning curves"), "{page}");
+
     std::fs::write(home.join("wrong.json"), DESIGN.replace("\"dim\": 64", "\"dim\": 63")).unwrap();
     let (_, log) = run(home, &["train", "gru.json", "wrong.json", "--data", "d"], 2);
     assert!(log.contains("wrong.json:3:") && log.contains("/bridge/dim"), "{log}");

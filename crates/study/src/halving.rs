@@ -2,7 +2,8 @@
 //! (Jamieson and Talwalkar, AISTATS 2016; promotion against all that reached a rung so far as in Li et al., "A System for
 //! Massively Parallel Hyperparameter Tuning", MLSys 2020).
 
-use crate::{Leaderboard, Study, TrialStatus};
+use crate::{Leaderboard, Scores, Study, TrialStatus};
+use capwright_contract::Score;
 
 /// One of so many is promoted, and trains so many times as long.
 const FACTOR: u32 = 3;
@@ -20,8 +21,8 @@ struct Reached {
     trial: u64,
     /// Whether it had more to say than one thing.
     varied: bool,
-    /// Its best score up to there.
-    score: f64,
+    /// Its best score up to there, and its best BLEU-1: after few epochs many have a BLEU-4 of 0.
+    score: [f64; 2],
     /// Whether it waits there.
     waits: bool,
 }
@@ -70,17 +71,20 @@ impl Study {
         let trials = self.trials.iter().filter_map(|(number, trial)| {
             let result = trial.result()?;
             let epochs = trial.epochs.iter().take(rung as usize).map(|epoch| &epoch.scores);
+            let best =
+                |of: fn(&Scores, Score) -> f64| epochs.clone().map(|s| of(s, score)).fold(0.0, f64::max);
             let over = matches!(trial.status, TrialStatus::Finished(_));
             (result.epochs >= rung || !result.paused).then(|| Reached {
                 trial: *number,
                 varied: epochs.clone().any(|scores| !scores.collapsed),
-                score: epochs.map(|scores| scores.of(score)).fold(0.0, f64::max),
+                score: [best(Scores::of), best(|scores, _| scores.bleu[0])],
                 waits: over && result.paused && result.epochs == rung,
             })
         });
         let mut all: Vec<Reached> = trials.collect();
         all.sort_by(|a, b| {
-            b.varied.cmp(&a.varied).then(b.score.total_cmp(&a.score)).then(a.trial.cmp(&b.trial))
+            let by = |at: usize| b.score[at].total_cmp(&a.score[at]);
+            b.varied.cmp(&a.varied).then(by(0)).then(by(1)).then(a.trial.cmp(&b.trial))
         });
         all
     }
