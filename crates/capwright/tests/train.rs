@@ -47,7 +47,7 @@ fn own_designs_are_trained_and_ranked() {
 
     let (said, _) = run(home, &["study", "report", "s"], 0);
     let page = std::fs::read_to_string(home.join(said.trim())).unwrap();
-    assert!(page.contains("→ gru 64 mean") && page.contains("Learning curves"), "{page}");
+    assert!(page.contains("→ gru 64") && page.contains("Learning curves"), "{page}");
 
     std::fs::write(home.join("wrong.json"), DESIGN.replace("\"dim\": 64", "\"dim\": 63")).unwrap();
     let (_, log) = run(home, &["train", "gru.json", "wrong.json", "--data", "d"], 2);

@@ -22,7 +22,7 @@ const POPULATION: usize = 32;
 /// trained twenty thousand designs, and a study of a hundred cannot wait that long.
 const TOURNAMENT: usize = 16;
 
-/// Designs with a rank that there must be before any is a parent; until then designs are drawn at random.
+/// Trials that must be over before any is a parent, one of them with a rank; until then designs are drawn at random.
 const FOUNDERS: usize = 8;
 
 /// How often a child has two parents.
@@ -83,22 +83,22 @@ impl Evolution {
     }
 }
 
-/// The youngest designs that are over, best first; `None` before there are enough with a rank.
+/// The youngest designs that are over; `None` before there are enough.
 fn population(study: &Study) -> Option<Vec<Member>> {
     let board = Leaderboard::of(study);
     let ranks: BTreeMap<u64, usize> = board.rows.iter().map(|row| (row.trial, row.rank)).collect();
-    if ranks.len() < FOUNDERS {
-        return None;
-    }
-    let over = study.trials.iter().rev().filter(|(_, trial)| {
-        // A design that could not be trained or says one thing of everything ages like any other, and wins no tournament.
-        matches!(trial.status, TrialStatus::Finished(_) | TrialStatus::Failed(_))
-    });
+    let over = || {
+        study.trials.iter().rev().filter(|(_, trial)| {
+            // A design that could not be trained or says one thing of everything ages like any other, and wins no tournament.
+            matches!(trial.status, TrialStatus::Finished(_) | TrialStatus::Failed(_))
+        })
+    };
     let member = |(number, trial): (&u64, &capwright_study::Trial)| {
         let rank = ranks.get(number).copied().unwrap_or(usize::MAX);
         Some(Member { trial: *number, rank, design: serde_json::to_value(&trial.blueprint).ok()? })
     };
-    Some(over.take(POPULATION).filter_map(member).collect())
+    let ready = !ranks.is_empty() && over().count() >= FOUNDERS;
+    ready.then(|| over().take(POPULATION).filter_map(member).collect())
 }
 
 fn tournament<'a>(members: &'a [Member], rng: &mut ChaCha8Rng) -> Option<&'a Member> {
