@@ -208,16 +208,25 @@ fn walk_tagged(value: &Value, options: &[Value], at: &str, problems: &mut Vec<Di
     }
 }
 
+/// The fields of an object and their rules.
+pub(crate) fn fields(schema: &Value) -> impl Iterator<Item = (&String, &Value)> {
+    schema.get("properties").and_then(Value::as_object).into_iter().flatten()
+}
+
+/// Whether a field must be written.
+pub(crate) fn is_needed(schema: &Value, name: &str) -> bool {
+    let required = schema.get("required").and_then(Value::as_array);
+    required.is_none_or(|names| names.iter().any(|n| n.as_str() == Some(name)))
+}
+
 fn walk_object(value: &Value, schema: &Value, at: &str, problems: &mut Vec<Diagnostic>) {
     let Some(object) = value.as_object() else { return wrong_type(value, "an object", at, problems) };
     let empty = Map::new();
     let properties = schema.get("properties").and_then(Value::as_object).unwrap_or(&empty);
-    let required = schema.get("required").and_then(Value::as_array);
-    let needed = |name: &str| required.is_none_or(|names| names.iter().any(|n| n.as_str() == Some(name)));
     for (name, inner) in properties {
         match object.get(name) {
             Some(found) => walk(found, inner, &format!("{at}/{name}"), problems),
-            None if needed(name) => {
+            None if is_needed(schema, name) => {
                 let message = format!("field \"{name}\" is missing");
                 let hint = choices(inner)
                     .map_or("the field is required".to_string(), |menu| format!("one of: {}", listed(&menu)));
@@ -349,12 +358,9 @@ pub fn sample(schema: &Value, rng: &mut impl Rng) -> Value {
     }
     match schema.get("type").and_then(Value::as_str) {
         Some("object") => {
-            let fields = schema.get("properties").and_then(Value::as_object).into_iter().flatten();
-            let required = schema.get("required").and_then(Value::as_array);
-            let needed = |name: &str| required.is_none_or(|r| r.iter().any(|n| n.as_str() == Some(name)));
             let mut object = Map::new();
-            for (name, inner) in fields {
-                if needed(name) || rng.random_bool(OPTIONAL) {
+            for (name, inner) in fields(schema) {
+                if is_needed(schema, name) || rng.random_bool(OPTIONAL) {
                     object.insert(name.clone(), sample(inner, rng));
                 }
             }

@@ -1,7 +1,9 @@
 //! Variation of designs along the schema of the language: one choice made anew, or parts of two designs put together. What
 //! comes out is always of the schema; whether its parts fit together is for the checker to say.
 
-use crate::schema::{alternatives, bound, choices, flatten, same, sample, tag_of};
+use crate::schema::{
+    alternatives, bound, choices, fields, flatten, is_needed, same, sample, tag_of, validate,
+};
 use rand::Rng;
 use rand::seq::IndexedRandom;
 use serde_json::{Map, Value};
@@ -69,15 +71,6 @@ pub fn cross(a: &Value, b: &Value, schema: &Value, rng: &mut impl Rng) -> Value 
         }
     }
     crossed
-}
-
-fn fields(schema: &Value) -> impl Iterator<Item = (&String, &Value)> {
-    schema.get("properties").and_then(Value::as_object).into_iter().flatten()
-}
-
-fn is_needed(schema: &Value, name: &str) -> bool {
-    let required = schema.get("required").and_then(Value::as_array);
-    required.is_none_or(|names| names.iter().any(|n| n.as_str() == Some(name)))
 }
 
 /// The alternative that an object is.
@@ -190,7 +183,7 @@ fn switch(value: &mut Value, options: &[Value], rng: &mut impl Rng) {
     let tag = tag_of(option).map(|(tag, _)| tag);
     let kept = |name: &str, rule: &Value| {
         let old = value.get(name).filter(|_| Some(name) != tag)?;
-        crate::schema::validate(old, rule).is_empty().then(|| old.clone())
+        validate(old, rule).is_empty().then(|| old.clone())
     };
     let kept: Map<String, Value> =
         fields(option).filter_map(|(name, rule)| Some((name.clone(), kept(name, rule)?))).collect();
@@ -203,7 +196,7 @@ fn switch(value: &mut Value, options: &[Value], rng: &mut impl Rng) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::schema::{Narrowing, validate};
+    use crate::schema::Narrowing;
     use rand::SeedableRng;
     use rand_chacha::ChaCha8Rng;
     use std::collections::BTreeSet;

@@ -1,11 +1,10 @@
 //! The page as a whole: head, sections, foot.
 
 use crate::analysis::Analysis;
-use crate::html::{Html, count};
+use crate::html::{Html, count, shorten};
 use crate::{Report, ReportError, sections};
 
-/// What every page begins with.
-pub(crate) const HEAD: &str = concat!(
+const HEAD: &str = concat!(
     "<!DOCTYPE html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n",
     "<meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n",
     "<meta name=\"color-scheme\" content=\"light dark\">\n<meta name=\"referrer\" content=\"no-referrer\">\n",
@@ -16,9 +15,6 @@ pub(crate) const HEAD: &str = concat!(
     include_str!("style.css"),
     "</style>\n",
 );
-
-/// What stands before the version in the last line.
-pub(crate) const FOOT: &str = "<footer>Made by capwright-report ";
 
 /// Makes the page. Equal reports, with equal picture files, give equal pages.
 ///
@@ -40,22 +36,27 @@ pub(crate) const FOOT: &str = "<footer>Made by capwright-report ";
 pub fn render(report: &Report) -> Result<String, ReportError> {
     report.check()?;
     let analysis = Analysis::new(report)?;
+    Ok(page(&report.title, |html| {
+        header(html, &analysis);
+        html.raw("<main>\n");
+        sections::scores(html, &analysis);
+        sections::comparison(html, &analysis);
+        sections::captions(html, &analysis);
+        sections::examples(html, &analysis);
+        sections::responsible(html, &analysis);
+        sections::provenance(html, &analysis);
+        html.raw("</main>\n");
+    }))
+}
+
+/// A whole page with that title around what `body` writes.
+pub(crate) fn page(title: &str, body: impl FnOnce(&mut Html)) -> String {
     let mut html = Html::default();
-    html.raw(HEAD)
-        .raw("<title>")
-        .text(crate::html::shorten(&report.title, 200))
-        .raw("</title>\n</head>\n<body>\n");
-    header(&mut html, &analysis);
-    html.raw("<main>\n");
-    sections::scores(&mut html, &analysis);
-    sections::comparison(&mut html, &analysis);
-    sections::captions(&mut html, &analysis);
-    sections::examples(&mut html, &analysis);
-    sections::responsible(&mut html, &analysis);
-    sections::provenance(&mut html, &analysis);
-    html.raw("</main>\n").raw(FOOT).text(env!("CARGO_PKG_VERSION"));
+    html.raw(HEAD).element("<title>", shorten(title, 200), "</title>\n</head>\n<body>\n");
+    body(&mut html);
+    html.raw("<footer>Made by capwright-report ").text(env!("CARGO_PKG_VERSION"));
     html.raw(". This page has no scripts and loads nothing.</footer>\n</body>\n</html>\n");
-    Ok(html.finish())
+    html.finish()
 }
 
 fn header(html: &mut Html, analysis: &Analysis) {

@@ -4,7 +4,7 @@ mod plane;
 mod tables;
 
 use crate::html::{Html, count, thousands};
-use crate::page::{FOOT, HEAD};
+use crate::page::page;
 use crate::plot::COLOURS;
 use crate::sections::swatch;
 use capwright_contract::Score;
@@ -58,21 +58,19 @@ pub fn render_study(events: &[Event]) -> Result<String, LedgerError> {
     }
     let board = Leaderboard::of(&study);
     let told = Told { events, score: study.contract().score(), board, authors, study };
-    let mut html = Html::default();
-    html.raw(HEAD).raw("<title>Study</title>\n</head>\n<body>\n");
-    header(&mut html, &told);
-    html.raw("<main>\n");
-    history(&mut html, &told);
-    costs(&mut html, &told);
-    curves(&mut html, &told);
-    tables::ranking(&mut html, &told);
-    tables::lineage(&mut html, &told);
-    tables::architects(&mut html, &told);
-    tables::refused(&mut html, &told);
-    tables::contract(&mut html, &told);
-    html.raw("</main>\n").raw(FOOT).text(env!("CARGO_PKG_VERSION"));
-    html.raw(". This page has no scripts and loads nothing.</footer>\n</body>\n</html>\n");
-    Ok(html.finish())
+    Ok(page("Study", |html| {
+        header(html, &told);
+        html.raw("<main>\n");
+        history(html, &told);
+        costs(html, &told);
+        curves(html, &told);
+        tables::ranking(html, &told);
+        tables::lineage(html, &told);
+        tables::architects(html, &told);
+        tables::refused(html, &told);
+        tables::contract(html, &told);
+        html.raw("</main>\n");
+    }))
 }
 
 fn header(html: &mut Html, told: &Told) {
