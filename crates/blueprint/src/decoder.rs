@@ -136,12 +136,6 @@ impl RecurrentSpec {
         (memory / 32).max(1)
     }
 
-    /// Whether no more than plain cells with additive, dot or no attention is asked for.
-    pub fn is_plain(&self) -> bool {
-        let attention = matches!(self.attention, Attention::None | Attention::Additive | Attention::Dot);
-        attention && self.rnn_norm == RnnNorm::None && self.between == Between::Plain
-    }
-
     /// Gates of the cell: rows of its weights in units of `hidden`.
     pub fn gates(&self) -> usize {
         match self.cell {

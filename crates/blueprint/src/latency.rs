@@ -7,10 +7,10 @@
 //! row by row with cached keys and values. Reading and decoding the photo's file are not counted: they depend on the
 //! photo. Everything is for one image.
 
+mod convolution;
 mod decoder;
 mod frozen;
 mod trunk;
-mod unrolled;
 
 pub use decoder::{decode_work, setup_work};
 pub use frozen::frozen_work;

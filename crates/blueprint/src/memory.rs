@@ -8,9 +8,10 @@
 //! backward passes for recurrences, and a count of the saved tensors of each layer for Transformers.
 
 use crate::decoder::{DecoderSpec, RecurrentSpec, TransformerSpec};
+use crate::decoder_more::TopDownSpec;
 use crate::design::Design;
 use crate::graph::{Graph, Param};
-use crate::language::{Attention, Cell, FeedForwardKind};
+use crate::language::{Attention, Between, Cell, FeedForwardKind, RnnNorm};
 use serde::{Deserialize, Serialize};
 
 /// References of an image that training is counted with: what Flickr8k and COCO have.
@@ -156,18 +157,8 @@ fn training(design: &Design, images: u64) -> u64 {
     let rows = images * REFERENCES as u64;
     let positions = design.target.positions() as u64;
     let decoder = match &design.decoder {
-        DecoderSpec::Recurrent(s) if s.is_plain() => rows * positions * recurrent(design, s),
-        DecoderSpec::Recurrent(s) => {
-            // On autodiff every row has the memory by its side, and every score its tanh.
-            let scores = if s.attention == Attention::None { 0 } else { memory_values(design) };
-            let layers = s.layers * 24 * s.hidden;
-            rows * (2 * scores + positions * (recurrent(design, s) + layers as u64 + scores))
-        }
-        DecoderSpec::TopDown(s) => {
-            let read: usize = s.inputs(design.bridge.dim).iter().sum();
-            let scores = memory_values(design);
-            rows * (2 * scores + positions * ((2 * read + 40 * s.hidden) as u64 + 2 * scores))
-        }
+        DecoderSpec::Recurrent(s) => rows * positions * recurrent(design, s),
+        DecoderSpec::TopDown(s) => rows * positions * top_down(design, s),
         DecoderSpec::Convolution(s) => {
             let attention = s.attending() * (3 * s.dim + 2 * design.bridge.tokens());
             let layers = s.layers * (s.kernel + 8) * s.dim + attention;
@@ -187,12 +178,32 @@ fn training(design: &Design, images: u64) -> u64 {
 /// Values that a position of a recurrence keeps, and the gradients beside them.
 fn recurrent(design: &Design, spec: &RecurrentSpec) -> u64 {
     let (dim, hidden, gates) = (design.bridge.dim, spec.hidden, spec.gates() * spec.hidden);
-    // LSTM: gates, old state, old and new cell. GRU: gates, the state's part of them, old state.
-    let cell = if spec.cell == Cell::Lstm { gates + 3 * hidden } else { 2 * gates + hidden };
+    // LSTM: gates, old state, old and new cell. GRU: gates, the state's part of them, old state. Norms keep what they have normed.
+    let cell = match (spec.cell, spec.rnn_norm) {
+        (Cell::Lstm, RnnNorm::None) => gates + 3 * hidden,
+        (Cell::Lstm, RnnNorm::Layer) => 4 * gates + 4 * hidden,
+        (Cell::Gru, RnnNorm::None) => 2 * gates + hidden,
+        (Cell::Gru, RnnNorm::Layer) => 4 * gates + hidden,
+    };
     let inputs = spec.input(dim) + (spec.layers - 1) * hidden;
-    let attention = if spec.attention == Attention::None { 0 } else { design.bridge.tokens() + dim };
+    let highways = if spec.between == Between::Highway { 2 * (spec.layers - 1) * hidden } else { 0 };
+    let tokens = design.bridge.tokens();
+    // Probabilities, queries and their gradients; several heads keep what they found, sentinels what they are made of.
+    let attention = match spec.attention {
+        Attention::None => 0,
+        Attention::Dot | Attention::Additive => tokens + 2 * dim,
+        Attention::MultiHead => RecurrentSpec::heads(dim) * tokens + 4 * dim,
+        Attention::Adaptive => tokens + 1 + 6 * dim + 4 * hidden,
+    };
     let out = hidden + spec.context(dim);
-    (inputs + spec.layers * cell + attention + out + inputs + out) as u64
+    (inputs + spec.layers * cell + highways + attention + out + inputs + out) as u64
+}
+
+/// The same of the top-down decoder: two LSTMs, and the state of the first that asks.
+fn top_down(design: &Design, spec: &TopDownSpec) -> u64 {
+    let (dim, hidden) = (design.bridge.dim, spec.hidden);
+    let inputs: usize = spec.inputs(dim).iter().sum();
+    (2 * inputs + 15 * hidden + design.bridge.tokens() + 2 * dim + 2 * hidden) as u64
 }
 
 /// Values that a position of a Transformer keeps, and the gradients beside them.
@@ -210,7 +221,7 @@ mod tests {
     use crate::bridge::BridgeSpec;
     use crate::design::Target;
     use crate::graph::{Conv, Op, Shape};
-    use crate::language::{Between, Embeddings, ImageMode, Memory, RnnNorm};
+    use crate::language::{Embeddings, ImageMode, Memory};
 
     fn design(trunk: Graph) -> Design {
         let input = trunk.output_shape();

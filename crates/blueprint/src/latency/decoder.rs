@@ -1,9 +1,10 @@
 //! Work of the decoder: once an image, then word by word for all hypotheses of a beam.
 
-use super::{Kernel, NEAR, SHARED, Work, unrolled};
+use super::{Kernel, NEAR, SHARED, Work, convolution};
 use crate::bridge::BridgeSpec;
 use crate::decoder::{DecoderSpec, RecurrentSpec, TransformerSpec};
-use crate::language::{Attention, Cell, FeedForwardKind, ImageMode};
+use crate::decoder_more::TopDownSpec;
+use crate::language::{Attention, Between, Cell, FeedForwardKind, ImageMode, RnnNorm};
 
 /// What is computed once an image before the first word: keys, values, first states.
 pub fn setup_work(spec: &DecoderSpec, bridge: &BridgeSpec) -> Work {
@@ -58,15 +59,15 @@ pub fn decode_work(spec: &DecoderSpec, bridge: &BridgeSpec, vocab: usize, words:
         let mut there = 0;
         let width = match spec {
             DecoderSpec::Recurrent(spec) => {
-                there = recurrent(&mut work, spec, (bridge.tokens(), bridge.dim), rows);
+                recurrent(&mut work, spec, (bridge.tokens(), bridge.dim), rows);
                 spec.hidden + spec.context(bridge.dim)
             }
             DecoderSpec::TopDown(spec) => {
-                there = unrolled::top_down(&mut work, spec, (bridge.tokens(), bridge.dim), rows);
+                top_down(&mut work, spec, (bridge.tokens(), bridge.dim), rows);
                 spec.hidden
             }
             DecoderSpec::Convolution(spec) => {
-                there = unrolled::convolution(&mut work, spec, bridge.tokens(), rows);
+                there = convolution::step(&mut work, spec, bridge.tokens(), rows);
                 spec.dim
             }
             DecoderSpec::Transformer(spec) => {
@@ -97,32 +98,67 @@ fn linear(work: &mut Work, rows: usize, input: usize, output: usize) {
     }
 }
 
-/// Returns the weights that the tensor engine reads.
-fn recurrent(work: &mut Work, spec: &RecurrentSpec, (tokens, dim): (usize, usize), rows: usize) -> usize {
-    if !spec.is_plain() {
-        return unrolled::recurrent(work, spec, (tokens, dim), rows);
-    }
-    let (gates, hidden) = (spec.gates() * spec.hidden, spec.hidden);
-    if spec.attention != Attention::None {
-        linear(work, rows, hidden, dim);
-        work.put(Kernel::Score, rows * tokens);
-        match spec.attention {
-            Attention::Additive => {
-                work.put(Kernel::Additive, rows * tokens * dim);
-                work.put(Kernel::Attend, rows * tokens * dim);
-            }
-            _ => work.put(Kernel::Attend, 2 * rows * tokens * dim),
+/// A query of each row, its scores and what they sum.
+fn attend(work: &mut Work, kind: Attention, (tokens, dim): (usize, usize), hidden: usize, rows: usize) {
+    linear(work, rows, hidden, dim);
+    let heads = if kind == Attention::MultiHead { RecurrentSpec::heads(dim) } else { 1 };
+    work.put(Kernel::Score, rows * heads * tokens);
+    match kind {
+        Attention::Additive | Attention::Adaptive => {
+            work.put(Kernel::Additive, rows * tokens * dim);
+            work.put(Kernel::Attend, rows * tokens * dim);
         }
-        linear(work, rows, dim, gates);
+        _ => work.put(Kernel::Attend, 2 * rows * tokens * dim),
     }
+    if kind == Attention::MultiHead {
+        linear(work, rows, dim, dim);
+    }
+}
+
+fn cell(work: &mut Work, rows: usize, gates: usize, hidden: usize) {
+    linear(work, rows, hidden, gates);
+    work.put(Kernel::Cell, rows * gates);
+    work.put(Kernel::Keep, rows * 2 * hidden);
+}
+
+fn recurrent(work: &mut Work, spec: &RecurrentSpec, (tokens, dim): (usize, usize), rows: usize) {
+    let (gates, hidden) = (spec.gates() * spec.hidden, spec.hidden);
+    match spec.attention {
+        Attention::None => {}
+        Attention::Adaptive => {
+            linear(work, rows, spec.top_input(dim), hidden);
+            linear(work, rows, hidden, hidden);
+            linear(work, rows, hidden, dim);
+            linear(work, rows, dim, dim);
+            work.put(Kernel::Cell, rows * 2 * hidden);
+            attend(work, spec.attention, (tokens + 1, dim), hidden, rows);
+        }
+        kind => {
+            attend(work, kind, (tokens, dim), hidden, rows);
+            linear(work, rows, dim, gates);
+        }
+    }
+    let known = spec.input(dim) - if spec.attention == Attention::Adaptive { 0 } else { spec.context(dim) };
     for layer in 0..spec.layers {
-        let input = if layer == 0 { spec.input(dim) - spec.context(dim) } else { hidden };
-        linear(work, rows, input, gates);
-        linear(work, rows, hidden, gates);
-        work.put(Kernel::Cell, rows * gates);
-        work.put(Kernel::Keep, rows * 2 * hidden);
+        linear(work, rows, if layer == 0 { known } else { hidden }, gates);
+        cell(work, rows, gates, hidden);
+        if spec.rnn_norm == RnnNorm::Layer {
+            work.put(Kernel::Element, 4 * rows * (2 * gates + hidden));
+        }
+        if layer > 0 && spec.between == Between::Highway {
+            linear(work, rows, hidden, hidden);
+            work.put(Kernel::Cell, rows * hidden);
+        }
     }
-    0
+}
+
+fn top_down(work: &mut Work, spec: &TopDownSpec, (tokens, dim): (usize, usize), rows: usize) {
+    attend(work, Attention::Additive, (tokens, dim), spec.hidden, rows);
+    // Of the first cell, word, mean token and top state are multiplied one by one.
+    for input in [spec.embed, dim, spec.hidden, dim + spec.hidden] {
+        linear(work, rows, input, 4 * spec.hidden);
+    }
+    (0..2).for_each(|_| cell(work, rows, 4 * spec.hidden, spec.hidden));
 }
 
 fn transformer(work: &mut Work, spec: &TransformerSpec, tokens: usize, step: usize, rows: usize) {

@@ -6,16 +6,12 @@ mod layout;
 mod loss;
 mod places;
 mod recurrent;
-mod recurrent_back;
-mod recurrent_step;
-mod seen;
 mod session;
 #[cfg(test)]
 pub(crate) mod tests;
 mod transformer;
 mod transformer_back;
 mod transformer_step;
-mod unrolled;
 
 pub use batch::{CaptionBatch, Row, Target};
 pub(crate) use loss::{linear, weights_back};
@@ -26,7 +22,7 @@ use crate::math::Dropout;
 use crate::params::{Grads, Params};
 use burn::tensor::{Tensor, TensorData};
 use capwright_blueprint::DecoderSpec;
-use recurrent::{Encoded, Recurrent};
+use recurrent::{Encoded, Recurrent, Wiring};
 use std::time::Duration;
 
 /// Loss and gradients of a batch.
@@ -53,22 +49,20 @@ pub fn train(
     dropout: &mut Dropout,
 ) -> Outcome {
     let (tokens, dim) = (memory.shape()[1], memory.shape()[2]);
-    let leaf = |memory| Tensor::<3>::from_data(memory, params.device()).require_grad();
+    let host = |memory: TensorData| memory.try_into_vec::<f32>().expect("memory is f32");
+    let mut recurrent = |wiring: &Wiring, memory| {
+        let encoded = Encoded::new(wiring, params, host(memory), tokens);
+        Recurrent { wiring, params }.train(&encoded, batch, smoothing, dropout)
+    };
     match spec {
-        DecoderSpec::Recurrent(spec) if spec.is_plain() => {
-            let memory = memory.try_into_vec().expect("memory is f32");
-            let encoded = Encoded::new(spec, params, memory, tokens, dim);
-            Recurrent { spec, params, dim }.train(&encoded, batch, smoothing, dropout)
-        }
+        DecoderSpec::Recurrent(spec) => recurrent(&Wiring::stacked(spec, dim), memory),
+        DecoderSpec::TopDown(spec) => recurrent(&Wiring::top_down(spec, dim), memory),
         DecoderSpec::Transformer(spec) => {
-            let memory: Vec<f32> = memory.try_into_vec().expect("memory is f32");
-            transformer_back::train(spec, params, (&memory, tokens), batch, smoothing, dropout)
+            transformer_back::train(spec, params, (&host(memory), tokens), batch, smoothing, dropout)
         }
         DecoderSpec::Convolution(spec) => {
-            convolution::train(spec, params, leaf(memory), batch, smoothing, dropout)
-        }
-        DecoderSpec::Recurrent(_) | DecoderSpec::TopDown(_) => {
-            unrolled::train(spec, params, leaf(memory), batch, smoothing, dropout)
+            let leaf = Tensor::<3>::from_data(memory, params.device()).require_grad();
+            convolution::train(spec, params, leaf, batch, smoothing, dropout)
         }
     }
 }

@@ -3,11 +3,8 @@
 use super::convolution::ConvolutionSession;
 use super::layout::ints;
 use super::loss::logits;
-use super::recurrent_step::RecurrentSession;
-use super::seen::Seen;
+use super::recurrent::{RecurrentSession, Wiring};
 use super::transformer_step::TransformerSession;
-use super::unrolled::{State, Unrolled};
-use crate::math::Dropout;
 use crate::params::Params;
 use burn::tensor::{Int, Tensor, TensorData};
 use capwright_blueprint::DecoderSpec;
@@ -22,35 +19,25 @@ enum Kind {
     Recurrent(Box<RecurrentSession>),
     Transformer(TransformerSession),
     Convolution(Box<ConvolutionSession>),
-    Unrolled { spec: DecoderSpec, seen: Box<Seen>, state: State },
 }
 
 impl Kind {
     fn new(spec: &DecoderSpec, params: &Params, memory: TensorData) -> Self {
-        let tensor = |memory| Tensor::<3>::from_data(memory, params.device());
+        let host = |memory: TensorData| memory.try_into_vec::<f32>().expect("memory is f32");
+        let (rows, tokens, dim) = (memory.shape()[0], memory.shape()[1], memory.shape()[2]);
+        let recurrent = |wiring, memory| {
+            Self::Recurrent(Box::new(RecurrentSession::new(wiring, params, host(memory), tokens)))
+        };
         match spec {
-            DecoderSpec::Recurrent(spec) if spec.is_plain() => {
-                let shape = (memory.shape()[1], memory.shape()[2]);
-                let memory = memory.try_into_vec().expect("memory is f32");
-                Self::Recurrent(Box::new(RecurrentSession::new(spec, params, memory, shape)))
-            }
-            DecoderSpec::Recurrent(_) | DecoderSpec::TopDown(_) => {
-                let seen = Box::new(Seen::new(spec, params, tensor(memory)));
-                let decoder = Unrolled { spec, params };
-                let mut state = decoder.first(&seen);
-                if let Some(image) = decoder.image_first(&seen) {
-                    state = decoder.step(&seen, image, state, &mut Dropout::off()).1;
-                }
-                Self::Unrolled { spec: *spec, seen, state }
-            }
+            DecoderSpec::Recurrent(spec) => recurrent(Wiring::stacked(spec, dim), memory),
+            DecoderSpec::TopDown(spec) => recurrent(Wiring::top_down(spec, dim), memory),
             DecoderSpec::Convolution(spec) => {
-                Self::Convolution(Box::new(ConvolutionSession::new(spec, params, tensor(memory))))
+                let memory = Tensor::<3>::from_data(memory, params.device());
+                Self::Convolution(Box::new(ConvolutionSession::new(spec, params, memory)))
             }
             DecoderSpec::Transformer(spec) => {
-                let (rows, tokens) = (memory.shape()[0], memory.shape()[1]);
                 let images: Vec<usize> = (0..rows).collect();
-                let memory: Vec<f32> = memory.try_into_vec().expect("memory is f32");
-                Self::Transformer(TransformerSession::new(spec, params, &memory, tokens, &images))
+                Self::Transformer(TransformerSession::new(spec, params, &host(memory), tokens, &images))
             }
         }
     }
@@ -70,11 +57,6 @@ impl<'a> Session<'a> {
         match &mut self.kind {
             Kind::Transformer(session) => session.select(rows),
             Kind::Convolution(session) => session.select(&indices(rows, self.params)),
-            Kind::Unrolled { seen, state, .. } => {
-                let rows = indices(rows, self.params);
-                **seen = seen.select(&rows);
-                *state = state.select(&rows);
-            }
             Kind::Recurrent(session) => session.select(rows),
         }
     }
@@ -87,13 +69,6 @@ impl<'a> Session<'a> {
             Kind::Recurrent(session) => session.step(params, words),
             Kind::Transformer(session) => session.step(params, words),
             Kind::Convolution(session) => host(session.step(params, words)),
-            Kind::Unrolled { spec, seen, state } => {
-                let decoder = Unrolled { spec, params };
-                let (out, after) =
-                    decoder.step(seen, decoder.embed(words), state.clone(), &mut Dropout::off());
-                *state = after;
-                host(out)
-            }
         };
         logits(params, &out)
     }

@@ -308,7 +308,7 @@ pub(super) fn masked(x: &mut [f32], mask: Option<&[f32]>) {
 pub(super) fn layer_norm(params: &Params, name: &str, x: &[f32]) -> (Vec<f32>, Normed) {
     let (weight, bias) = (params.values(&format!("{name}.weight")), params.values(&format!("{name}.bias")));
     let (mut out, mut unit, mut scale) = (vec![0.0; x.len()], x.to_vec(), vec![0.0; x.len() / weight.len()]);
-    math::layer_norm(&mut out, &mut unit, &mut scale, weight, bias);
+    math::layer_norm(&mut out, &mut unit, &mut scale, weight, bias, weight.len());
     (out, Normed { unit, scale })
 }
 

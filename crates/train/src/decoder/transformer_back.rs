@@ -116,7 +116,8 @@ impl Pass<'_> {
         let (weight, bias) = (format!("{name}.weight"), format!("{name}.bias"));
         let factors = self.params.values(&weight);
         let (mut d_weight, mut d_bias) = (vec![0.0; factors.len()], vec![0.0; factors.len()]);
-        math::layer_norm_back(dy, &kept.unit, &kept.scale, factors, &mut d_weight, &mut d_bias);
+        let n = factors.len();
+        math::layer_norm_back(dy, &kept.unit, &kept.scale, factors, &mut d_weight, &mut d_bias, n);
         grads.add(self.params.id(&weight), d_weight);
         grads.add(self.params.id(&bias), d_bias);
     }

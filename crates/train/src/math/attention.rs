@@ -38,11 +38,16 @@ kernel! {
     }
 }
 
+#[inline(always)]
+fn softmax_back_any(grad: &mut [f32], probabilities: &[f32]) {
+    let mean = dot_any(grad, probabilities);
+    grad.iter_mut().zip(probabilities).for_each(|(g, p)| *g = p * (*g - mean));
+}
+
 kernel! {
     /// Backward of softmax: `grad` becomes the gradient of the scores.
     pub fn softmax_back(grad: &mut [f32], probabilities: &[f32]) {
-        let mean = dot_any(grad, probabilities);
-        grad.iter_mut().zip(probabilities).for_each(|(g, p)| *g = p * (*g - mean));
+        softmax_back_any(grad, probabilities);
     }
 }
 
@@ -63,6 +68,56 @@ kernel! {
             for (weight, row) in weights.iter().zip(rows) {
                 add_scaled_any(&mut out[from..][..width], &values[row * query.len() + from..][..width], *weight);
             }
+        }
+    }
+}
+
+kernel! {
+    /// Backward of [`attend`] to all rows of `keys` and `values`, from the gradient `d_out`: adds to the gradients of query, keys and values.
+    pub fn attend_back(
+        d_query: &mut [f32], d_keys: &mut [f32], d_values: &mut [f32], d_out: &[f32],
+        weights: &[f32], query: &[f32], keys: &[f32], values: &[f32], heads: usize,
+    ) {
+        let (dim, width, rows) = (query.len(), query.len() / heads, weights.len() / heads);
+        let scale = 1.0 / (width as f32).sqrt();
+        let mut d_scores = vec![0.0; rows];
+        for (head, weights) in weights.chunks_exact(rows).enumerate() {
+            let part = head * width..(head + 1) * width;
+            let (query, d_out) = (&query[part.clone()], &d_out[part.clone()]);
+            let of_rows = values.chunks_exact(dim).zip(d_values.chunks_exact_mut(dim));
+            for ((d, weight), (value, d_value)) in d_scores.iter_mut().zip(weights).zip(of_rows) {
+                *d = dot_any(d_out, &value[part.clone()]);
+                add_scaled_any(&mut d_value[part.clone()], d_out, *weight);
+            }
+            softmax_back_any(&mut d_scores, weights);
+            let of_rows = keys.chunks_exact(dim).zip(d_keys.chunks_exact_mut(dim));
+            for (d, (key, d_key)) in d_scores.iter().zip(of_rows) {
+                add_scaled_any(&mut d_query[part.clone()], &key[part.clone()], d * scale);
+                add_scaled_any(&mut d_key[part.clone()], query, d * scale);
+            }
+        }
+    }
+}
+
+kernel! {
+    /// `out += Σ weight · value`, over rows of `values`.
+    pub fn weighted_sum(out: &mut [f32], weights: &[f32], values: &[f32]) {
+        for (weight, value) in weights.iter().zip(values.chunks_exact(out.len())) {
+            add_scaled_any(out, value, *weight);
+        }
+    }
+}
+
+kernel! {
+    /// Backward of [`weighted_sum`], from the gradient `d_out`: `d_weights` becomes that of the weights, and that of the values is added to.
+    pub fn weighted_sum_back(
+        d_weights: &mut [f32], d_values: &mut [f32], d_out: &[f32], weights: &[f32], values: &[f32],
+    ) {
+        let n = d_out.len();
+        let rows = values.chunks_exact(n).zip(d_values.chunks_exact_mut(n));
+        for ((d, weight), (value, d_value)) in d_weights.iter_mut().zip(weights).zip(rows) {
+            *d = dot_any(d_out, value);
+            add_scaled_any(d_value, d_out, *weight);
         }
     }
 }
@@ -145,5 +200,39 @@ mod tests {
             }
             assert!((f64::from(weights[head * 3]) - score(4) / total).abs() < 1e-5);
         }
+    }
+
+    /// Gradients of attention with two heads, by differences.
+    #[test]
+    fn attention_backward_follows_its_slopes() {
+        const DIM: usize = 6;
+        const ROWS: usize = 4;
+        let (query, keys, all) = (values(DIM, 1.0), values(ROWS * DIM, 2.0), values(ROWS * DIM, 3.0));
+        let factors = values(DIM, 7.0);
+        let rows: Vec<usize> = (0..ROWS).collect();
+        let run = |query: &[f32], keys: &[f32], all: &[f32]| {
+            let (mut out, mut weights) = (vec![0.0; DIM], vec![0.0; 2 * ROWS]);
+            attend(&mut out, &mut weights, query, keys, all, &rows, 2);
+            let sum: f64 = out.iter().zip(&factors).map(|(o, f)| f64::from(*o) * f64::from(*f)).sum();
+            (sum, weights)
+        };
+        let weights = run(&query, &keys, &all).1;
+        let (mut d_query, mut d_keys, mut d_all) =
+            (vec![0.0; DIM], vec![0.0; ROWS * DIM], vec![0.0; ROWS * DIM]);
+        attend_back(&mut d_query, &mut d_keys, &mut d_all, &factors, &weights, &query, &keys, &all, 2);
+        let check = |x: &[f32], d: &[f32], f: &dyn Fn(&[f32]) -> f64| {
+            for i in 0..x.len() {
+                let moved = |by: f32| {
+                    let mut x = x.to_vec();
+                    x[i] += by;
+                    f(&x)
+                };
+                let slope = (moved(0.01) - moved(-0.01)) / 0.02;
+                assert!((slope - f64::from(d[i])).abs() < 1e-3, "{i}: {slope} {}", d[i]);
+            }
+        };
+        check(&query, &d_query, &|query| run(query, &keys, &all).0);
+        check(&keys, &d_keys, &|keys| run(&query, keys, &all).0);
+        check(&all, &d_all, &|all| run(&query, &keys, all).0);
     }
 }

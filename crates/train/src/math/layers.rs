@@ -21,6 +21,13 @@ kernel! {
 }
 
 kernel! {
+    /// The logistic function of each value.
+    pub fn sigmoid_all(x: &mut [f32]) {
+        x.iter_mut().for_each(|x| *x = sigmoid(*x));
+    }
+}
+
+kernel! {
     /// Gaussian error linear unit of each value.
     pub fn gelu(x: &mut [f32]) {
         x.iter_mut().for_each(|x| *x *= normal(*x).0);
@@ -56,11 +63,14 @@ kernel! {
 }
 
 kernel! {
-    /// Layer norm of each row, eps 1e-5. `unit` holds the rows and becomes their values less the mean over the deviation;
-    /// `scale` becomes one over the deviation of each.
-    pub fn layer_norm(out: &mut [f32], unit: &mut [f32], scale: &mut [f32], weight: &[f32], bias: &[f32]) {
-        let n = weight.len();
-        for ((out, x), scale) in out.chunks_exact_mut(n).zip(unit.chunks_exact_mut(n)).zip(scale) {
+    /// Layer norm of each `n` values, eps 1e-5; weight and bias are those of a row, which may hold several norms. `unit` holds the
+    /// values and becomes them less the mean over the deviation; `scale` becomes one over the deviation of each.
+    pub fn layer_norm(
+        out: &mut [f32], unit: &mut [f32], scale: &mut [f32], weight: &[f32], bias: &[f32], n: usize,
+    ) {
+        let affine = weight.chunks_exact(n).zip(bias.chunks_exact(n)).cycle();
+        let rows = out.chunks_exact_mut(n).zip(unit.chunks_exact_mut(n)).zip(scale);
+        for (((out, x), scale), (weight, bias)) in rows.zip(affine) {
             let mean = sum_any(x) / n as f32;
             x.iter_mut().for_each(|x| *x -= mean);
             *scale = 1.0 / (dot_any(x, x) / n as f32 + 1e-5).sqrt();
@@ -73,15 +83,16 @@ kernel! {
 }
 
 kernel! {
-    /// Backward of [`layer_norm`]: `grad` becomes the gradient of the rows; those of weight and bias are added to.
+    /// Backward of [`layer_norm`]: `grad` becomes the gradient of the values; those of weight and bias are added to.
     pub fn layer_norm_back(
-        grad: &mut [f32], unit: &[f32], scale: &[f32], weight: &[f32], d_weight: &mut [f32], d_bias: &mut [f32],
+        grad: &mut [f32], unit: &[f32], scale: &[f32], weight: &[f32], d_weight: &mut [f32], d_bias: &mut [f32], n: usize,
     ) {
-        let n = weight.len();
-        for ((g, x), scale) in grad.chunks_exact_mut(n).zip(unit.chunks_exact(n)).zip(scale) {
-            d_bias.iter_mut().zip(&*g).for_each(|(d, g)| *d += g);
-            d_weight.iter_mut().zip(&*g).zip(x).for_each(|((d, g), x)| *d += g * x);
-            g.iter_mut().zip(weight).for_each(|(g, w)| *g *= w);
+        let norms = weight.len() / n;
+        for (i, ((g, x), scale)) in grad.chunks_exact_mut(n).zip(unit.chunks_exact(n)).zip(scale).enumerate() {
+            let at = i % norms * n;
+            d_bias[at..at + n].iter_mut().zip(&*g).for_each(|(d, g)| *d += g);
+            d_weight[at..at + n].iter_mut().zip(&*g).zip(x).for_each(|((d, g), x)| *d += g * x);
+            g.iter_mut().zip(&weight[at..at + n]).for_each(|(g, w)| *g *= w);
             let (mean, along) = (sum_any(g) / n as f32, dot_any(g, x) / n as f32);
             g.iter_mut().zip(x).for_each(|(g, x)| *g = scale * (*g - mean - along * x));
         }
@@ -176,19 +187,20 @@ mod tests {
     #[test]
     fn layer_norm_and_its_gradients() {
         const N: usize = 19;
+        // Two rows of two norms each.
         let (x, weight, bias, factors) =
-            (values(2 * N, 0.0), values(N, 3.0), values(N, 4.0), values(2 * N, 6.0));
+            (values(4 * N, 0.0), values(2 * N, 3.0), values(2 * N, 4.0), values(4 * N, 6.0));
         let norm = |x: &[f32], weight: &[f32], bias: &[f32]| {
-            let (mut out, mut unit, mut scale) = (vec![0.0; 2 * N], x.to_vec(), vec![0.0; 2]);
-            layer_norm(&mut out, &mut unit, &mut scale, weight, bias);
+            let (mut out, mut unit, mut scale) = (vec![0.0; 4 * N], x.to_vec(), vec![0.0; 4]);
+            layer_norm(&mut out, &mut unit, &mut scale, weight, bias, N);
             (out, unit, scale)
         };
         let (out, unit, scale) = norm(&x, &weight, &bias);
         let mean = x[..N].iter().sum::<f32>() / N as f32;
         let variance = x[..N].iter().map(|x| (x - mean).powi(2)).sum::<f32>() / N as f32;
         assert!((out[3] - ((x[3] - mean) / (variance + 1e-5).sqrt() * weight[3] + bias[3])).abs() < 1e-5);
-        let (mut grad, mut d_weight, mut d_bias) = (factors.clone(), vec![0.0; N], vec![0.0; N]);
-        layer_norm_back(&mut grad, &unit, &scale, &weight, &mut d_weight, &mut d_bias);
+        let (mut grad, mut d_weight, mut d_bias) = (factors.clone(), vec![0.0; 2 * N], vec![0.0; 2 * N]);
+        layer_norm_back(&mut grad, &unit, &scale, &weight, &mut d_weight, &mut d_bias, N);
         same(&grad, &slopes(&x, |x| weighted(&norm(x, &weight, &bias).0, &factors)));
         same(&d_weight, &slopes(&weight, |weight| weighted(&norm(&x, weight, &bias).0, &factors)));
         same(&d_bias, &slopes(&bias, |bias| weighted(&norm(&x, &weight, bias).0, &factors)));

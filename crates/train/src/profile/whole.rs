@@ -43,14 +43,13 @@ pub fn calibration_designs() -> Vec<Checked> {
         let draw = || read(&schema::sample(&space, &mut rng).to_string()).ok();
         let fits = |b| check(b, &zoo, target).ok();
         let small = |c: &Checked| c.cost().macs_image <= MOST.0 && c.cost().params_trainable <= MOST.1;
-        // One engine decodes plain recurrences and Transformers; the costs of the other are those of the trunk.
-        let plain = |c: &Checked| match &c.design().decoder {
+        // One engine decodes recurrences and Transformers; the costs of the other are those of the trunk.
+        let ours = |c: &Checked| match &c.design().decoder {
             _ if c.design().tuned.is_some() => false,
-            DecoderSpec::Recurrent(spec) => spec.is_plain(),
-            DecoderSpec::Transformer(_) => true,
-            DecoderSpec::TopDown(_) | DecoderSpec::Convolution(_) => false,
+            DecoderSpec::Recurrent(_) | DecoderSpec::TopDown(_) | DecoderSpec::Transformer(_) => true,
+            DecoderSpec::Convolution(_) => false,
         };
-        let wanted = |c: &Checked| small(c) && plain(c);
+        let wanted = |c: &Checked| small(c) && ours(c);
         all.extend(std::iter::repeat_with(draw).flatten().filter_map(fits).find(wanted));
     }
     all

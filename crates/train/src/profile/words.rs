@@ -60,14 +60,14 @@ fn decoders() -> Vec<(DecoderSpec, usize, usize, usize)> {
         (transformer(512, 3, 1, 4, FeedForwardKind::SwiGlu), 49, 512, 800),
         (transformer(192, 3, 6, 2, FeedForwardKind::SwiGlu), 1, 768, 7000),
         (transformer(768, 2, 8, 1, FeedForwardKind::Gelu), 4, 96, 1500),
-        // Decoders that run on the tensor engine.
+        (top_down(128, 160), 49, 128, 1000),
+        (top_down(320, 448), 9, 320, 2500),
+        (normed(Gru, 128, 192, MultiHead, Between::Plain), 49, 192, 1000),
+        (normed(Lstm, 256, 384, Adaptive, Between::Highway), 16, 256, 2000),
+        // The decoder that runs on the tensor engine.
         (convolution(128, 2, 3), 49, 128, 1000),
         (convolution(320, 3, 5), 16, 192, 600),
         (convolution(640, 2, 3), 4, 320, 2500),
-        (top_down(128, 160), 49, 128, 1000),
-        (top_down(320, 448), 9, 320, 2500),
-        (unrolled(Gru, 128, 192, MultiHead, Between::Plain), 49, 192, 1000),
-        (unrolled(Lstm, 256, 384, Adaptive, Between::Highway), 16, 256, 2000),
     ]
 }
 
@@ -83,7 +83,7 @@ fn recurrent(
 }
 
 /// Two layers with layer norm.
-fn unrolled(cell: Cell, embed: usize, hidden: usize, attention: Attention, between: Between) -> DecoderSpec {
+fn normed(cell: Cell, embed: usize, hidden: usize, attention: Attention, between: Between) -> DecoderSpec {
     let plain = stack(cell, embed, hidden, 2, ImageMode::InitialState, attention);
     DecoderSpec::Recurrent(RecurrentSpec { rnn_norm: RnnNorm::Layer, between, ..plain })
 }
