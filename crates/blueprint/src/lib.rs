@@ -4,6 +4,7 @@
 
 mod bridge;
 mod canonical;
+pub mod change;
 mod check;
 mod decoder;
 mod decoder_more;

@@ -44,12 +44,12 @@ fn resolve(node: &Value, defs: &Value) -> Value {
 }
 
 /// The alternatives of a `oneOf` or `anyOf`.
-pub(crate) fn alternatives(schema: &Value) -> Option<&Vec<Value>> {
+pub fn alternatives(schema: &Value) -> Option<&Vec<Value>> {
     schema.get("oneOf").or_else(|| schema.get("anyOf")).and_then(Value::as_array)
 }
 
 /// The choices of an `enum`, a `const`, or a list of constants.
-pub(crate) fn choices(schema: &Value) -> Option<Vec<Value>> {
+pub fn choices(schema: &Value) -> Option<Vec<Value>> {
     if let Some(values) = schema.get("enum").and_then(Value::as_array) {
         return Some(values.clone());
     }

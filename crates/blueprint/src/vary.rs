@@ -9,16 +9,16 @@ use rand::seq::IndexedRandom;
 use serde_json::{Map, Value};
 
 /// One way in which a design can become another.
-struct Edit<'a> {
+pub(crate) struct Edit<'a> {
     /// Where, as a JSON pointer.
-    at: String,
+    pub at: String,
     /// The rule of what is there.
-    rule: &'a Value,
-    kind: Kind<'a>,
+    pub rule: &'a Value,
+    pub kind: Kind<'a>,
 }
 
 #[derive(Clone, Copy)]
-enum Kind<'a> {
+pub(crate) enum Kind<'a> {
     /// Another entry of a menu.
     Choose,
     /// Another alternative; fields that both have stay.
@@ -82,7 +82,7 @@ fn option_of<'a>(value: &Value, options: &'a [Value]) -> Option<&'a Value> {
 }
 
 /// Lists the edits of a value and of all that is in it.
-fn list<'a>(value: &Value, rule: &'a Value, at: String, edits: &mut Vec<Edit<'a>>) {
+pub(crate) fn list<'a>(value: &Value, rule: &'a Value, at: String, edits: &mut Vec<Edit<'a>>) {
     if let Some(menu) = choices(rule) {
         if menu.len() > 1 {
             edits.push(Edit { at, rule, kind: Kind::Choose });

@@ -1,5 +1,6 @@
 //! The `capwright` program: reads the command line, calls the crates, prints.
 
+mod ablate;
 mod check;
 mod cli;
 mod contract;
@@ -10,6 +11,7 @@ mod download;
 mod facts;
 mod failure;
 mod model;
+mod paired;
 mod report;
 mod score;
 mod search;
@@ -59,6 +61,7 @@ fn run(command: Command) -> Result<(), Failure> {
         Command::Explain(args) => check::explain(&args),
         Command::Leaderboard(args) => study::leaderboard(&args),
         Command::Study(StudyCommand::Report { study, out }) => study::report(&study, out),
+        Command::Study(StudyCommand::Ablate(args)) => ablate::ablate(&args),
         Command::Zoo(ZooCommand::List { json }) => zoo::list(json),
         Command::Weights(WeightsCommand::Fetch { name, file }) => zoo::fetch(&name, file.as_deref()),
         Command::Data(command) => data::run(&command),

@@ -33,7 +33,18 @@ pub struct LlmArgs<'a> {
 
 /// `capwright search`.
 pub fn search(args: &SearchArgs) -> Result<(), Failure> {
-    let stop = stop_flag(STOPPING);
+    let done = run(args, stop_flag(STOPPING))?;
+    conclude(&done, args.machine.json)
+}
+
+/// A study that is over.
+pub struct Done {
+    folder: StudyFolder,
+    outcome: Outcome,
+}
+
+/// Runs a new study to its end.
+pub fn run(args: &SearchArgs, stop: Arc<AtomicBool>) -> Result<Done, Failure> {
     let prepared = setup::prepare_search(args)?;
     let llm = LlmArgs {
         gguf: args.llm_gguf.as_deref(),
@@ -55,17 +66,22 @@ pub fn begin(
     architect: &mut dyn Architect,
     machine: &MachineArgs,
     stop: Arc<AtomicBool>,
-) -> Result<(), Failure> {
+) -> Result<Done, Failure> {
     let setup::Prepared { folder, contract, weights } = prepared;
     let opened = setup::opened(&contract, chosen, architect.name());
     let opened = Event::StudyOpened(Box::new(opened));
     let mut store = SqliteStore::create(&folder.ledger(), &[opened]).map_err(Failure::input)?;
-    drive(&folder, &mut store, architect, &contract, weights, machine, stop)
+    drive(folder, &mut store, architect, &contract, weights, machine, stop)
 }
 
 /// `capwright resume`.
 pub fn resume(args: &ResumeArgs) -> Result<(), Failure> {
-    let stop = stop_flag(STOPPING);
+    let done = go_on(args, stop_flag(STOPPING))?;
+    conclude(&done, args.machine.json)
+}
+
+/// Runs a study that was interrupted to its end.
+pub fn go_on(args: &ResumeArgs, stop: Arc<AtomicBool>) -> Result<Done, Failure> {
     let folder = StudyFolder::new(&args.study);
     let mut store = SqliteStore::open(&folder.ledger()).map_err(Failure::input)?;
     let recorded = store.events().map_err(Failure::input)?;
@@ -88,7 +104,7 @@ pub fn resume(args: &ResumeArgs) -> Result<(), Failure> {
     };
     let chosen = setup::chosen_architect(&state);
     let mut architect = architect(&chosen, &contract, &llm, false)?;
-    drive(&folder, &mut store, architect.as_mut(), &contract, weights, &args.machine, stop)
+    drive(folder, &mut store, architect.as_mut(), &contract, weights, &args.machine, stop)
 }
 
 /// What Ctrl-C is answered with.
@@ -129,10 +145,10 @@ fn architect(
     match chosen {
         "random" => Ok(random()),
         "evolution" => Ok(evolution()),
-        "llm" => Ok(Box::new(language_model(contract, llm, space)?)),
+        "llm" => Ok(Box::new(language_model(contract, llm, space, judge)?)),
         "hybrid" => {
             let mut architects = vec![evolution(), random()];
-            match language_model(contract, llm, space.clone()) {
+            match language_model(contract, llm, space.clone(), judge.clone()) {
                 Ok(model) => architects.insert(0, Box::new(model)),
                 Err(failure) if fall_back => {
                     eprintln!("no language model: {failure}\ngoing on with evolution and random designs");
@@ -147,10 +163,15 @@ fn architect(
     }
 }
 
-fn language_model(contract: &Contract, args: &LlmArgs, space: Space) -> Result<LlmArchitect, Failure> {
+fn language_model(
+    contract: &Contract,
+    args: &LlmArgs,
+    space: Space,
+    judge: Judge,
+) -> Result<LlmArchitect, Failure> {
     let model = text_model(args)?;
     let options = LlmOptions { deadline: Duration::from_secs(args.timeout), ..LlmOptions::default() };
-    Ok(LlmArchitect::new(model, space, inspiration(contract), options))
+    Ok(LlmArchitect::new(model, space, judge, inspiration(contract), options))
 }
 
 /// The language model that the arguments name; the small default one without a name.
@@ -200,14 +221,14 @@ fn inspiration(contract: &Contract) -> Vec<Vec<String>> {
 
 /// Runs a study to its end.
 fn drive(
-    folder: &StudyFolder,
+    folder: StudyFolder,
     store: &mut SqliteStore,
     architect: &mut dyn Architect,
     contract: &Contract,
     weights: BTreeMap<String, WeightsFile>,
     machine: &MachineArgs,
     stop: Arc<AtomicBool>,
-) -> Result<(), Failure> {
+) -> Result<Done, Failure> {
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
     let workers = machine.workers.unwrap_or(cores.min(4)).max(1);
     let threads = machine.threads.unwrap_or((cores / workers).max(1)).max(1);
@@ -223,7 +244,7 @@ fn drive(
         architect,
         judge: &judge,
         executor: &mut executor,
-        folder,
+        folder: &folder,
         weights: &weights,
         cache: crate::zoo::cache()?.dir().join("features"),
         threads,
@@ -232,7 +253,7 @@ fn drive(
     }
     .run();
     match outcome {
-        Ok(outcome) => conclude(folder, &outcome, machine.json),
+        Ok(outcome) => Ok(Done { folder, outcome }),
         Err(SearchError::Interrupted) => Err(Failure::interrupted(SearchError::Interrupted)
             .help(format!("capwright resume {}", folder.root().display()))),
         Err(error @ SearchError::Architect { .. }) => Err(Failure::llm(error)),
@@ -243,7 +264,9 @@ fn drive(
 /// Captions shown at the end of a search.
 const SHOWN: usize = 5;
 
-fn conclude(folder: &StudyFolder, outcome: &Outcome, json: bool) -> Result<(), Failure> {
+/// Says what a study came to.
+pub fn conclude(done: &Done, json: bool) -> Result<(), Failure> {
+    let Done { folder, outcome } = done;
     study::print(&outcome.study, json)?;
     if json {
         return Ok(());

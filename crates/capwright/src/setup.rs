@@ -113,6 +113,7 @@ fn wanted(args: &SearchArgs) -> Result<Contract, Failure> {
     contract.budgets.macs_image = args.max_macs.or(contract.budgets.macs_image);
     contract.search.halving = args.halving.or(contract.search.halving);
     contract.search.snippets = args.snippets.unwrap_or(contract.search.snippets);
+    contract.search.blind |= args.blind;
     contract.search.token_budget = args.token_budget.or(contract.search.token_budget);
     contract.search.usd_per_million_tokens = args.llm_price.or(contract.search.usd_per_million_tokens);
     if contract.search.money_usd.is_some()

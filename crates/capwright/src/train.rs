@@ -36,7 +36,8 @@ pub fn train(args: &TrainArgs) -> Result<(), Failure> {
     }
     let kept = keep(&prepared.folder, &designs)?;
     let chosen = format!("{GIVEN}{}", kept.display());
-    search::begin(prepared, &chosen, &mut given(&kept)?, &args.machine, stop)
+    let done = search::begin(prepared, &chosen, &mut given(&kept)?, &args.machine, stop)?;
+    search::conclude(&done, args.machine.json)
 }
 
 /// The contract of the file, or one without bounds; as many trials as designs.

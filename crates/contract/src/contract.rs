@@ -208,6 +208,9 @@ pub struct Search {
     pub halving: Option<u32>,
     /// Zoo snippets shown to a language model as inspiration.
     pub snippets: u32,
+    /// Tell a language model nothing of what was tried and found: to measure what that brings.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub blind: bool,
     /// Stop proposing once the architect has read and written that many tokens.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub token_budget: Option<u64>,
@@ -227,6 +230,7 @@ impl Default for Search {
             repairs: 2,
             halving: None,
             snippets: 5,
+            blind: false,
             token_budget: None,
             money_usd: None,
             usd_per_million_tokens: None,

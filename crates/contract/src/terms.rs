@@ -243,6 +243,16 @@ pub enum Score {
     CiderD,
 }
 
+impl Score {
+    /// The field's name of it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Bleu4 => "BLEU-4",
+            Self::CiderD => "CIDEr-D",
+        }
+    }
+}
+
 /// What designs that keep all bounds are ranked by. Scores are better high, costs low.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]

@@ -1,7 +1,7 @@
 //! From the text of a proposal to a verdict.
 
 use capwright_blueprint::{Checked, Code, Diagnostic, Target, Zoo, parse};
-use capwright_contract::{Admitted, Contract, admit};
+use capwright_contract::{Admitted, Contract, admit, cheapest};
 use capwright_study::{Study, Verdict};
 use std::sync::Arc;
 
@@ -65,6 +65,16 @@ impl Judge {
     /// Whether a text is a design that fits together and keeps the contract.
     pub fn fits(&self, text: &str) -> bool {
         self.check(text).is_ok_and(|checked| admit(checked, &self.contract).is_ok())
+    }
+
+    /// Small designs that keep the contract, of different shapes: none that does is below all of the smallest in every cost. Empty
+    /// where no design keeps it.
+    pub fn smallest(&self, most: usize) -> Vec<serde_json::Value> {
+        let all = cheapest(&self.contract, self.zoo.as_ref(), self.target).into_iter();
+        let kept = all.filter_map(|checked| admit(checked, &self.contract).ok());
+        kept.filter_map(|admitted| serde_json::to_value(admitted.checked().blueprint()).ok())
+            .take(most)
+            .collect()
     }
 
     /// The verdict on a text, given what the study has tried.

@@ -5,11 +5,13 @@
 
 mod architect;
 mod clause_of;
+mod delta;
 mod evolution;
 mod given;
 mod hybrid;
 mod judge;
 mod llm;
+mod menus;
 mod prompt;
 mod random;
 mod replay;
@@ -22,7 +24,7 @@ pub use given::Given;
 pub use hybrid::Hybrid;
 pub use judge::{Judge, Judgement, problems};
 pub use llm::{LlmArchitect, LlmOptions};
-pub use prompt::{Prompt, design_prompt, repair_prompt};
+pub use prompt::PROMPT_VERSION;
 pub use random::RandomArchitect;
 pub use replay::Replay;
 pub use space::Space;

@@ -1,9 +1,15 @@
 //! The language model as architect.
 
 use crate::architect::{Architect, ArchitectError, Brief, Draft};
-use crate::prompt::{Prompt, design_prompt, repair_prompt};
+use crate::delta::Delta;
+use crate::judge::Judge;
+use crate::prompt::{self, Prompt};
 use crate::space::Space;
 use capwright_llm::{Request, TextModel};
+use capwright_study::Leaderboard;
+use rand::{Rng, SeedableRng};
+use rand_chacha::ChaCha8Rng;
+use serde_json::Value;
 use std::time::Duration;
 
 /// How the model is asked.
@@ -36,10 +42,25 @@ impl Default for LlmOptions {
 /// By how much of itself the temperature grows with each repair.
 const REPAIR_HEAT: f32 = 0.4;
 
-/// Asks a text model for designs under the grammar of a space.
+/// How often a proposal changes one of the best designs rather than being a whole one.
+const DELTAS: f64 = 0.5;
+
+/// Designs that may be changed.
+const BEST: usize = 3;
+
+/// Changes of a proposal, at most.
+const EDITS: usize = 3;
+
+/// Changes that a repair is shown and may choose from.
+const MENDING: usize = 24;
+
+/// Asks a text model for designs: for a whole one under the grammar of the space, for changes of one that did well, or for the
+/// change that mends a refused one. Changes are offered only where the judge would admit the design that each gives.
 pub struct LlmArchitect {
     model: Box<dyn TextModel>,
     space: Space,
+    judge: Judge,
+    grammar: Value,
     snippets: Vec<Vec<String>>,
     options: LlmOptions,
 }
@@ -49,16 +70,18 @@ impl LlmArchitect {
     pub fn new(
         model: Box<dyn TextModel>,
         space: Space,
+        judge: Judge,
         snippets: Vec<Vec<String>>,
         options: LlmOptions,
     ) -> Self {
-        Self { model, space, snippets, options }
+        let grammar = space.grammar(&judge);
+        Self { model, space, judge, grammar, snippets, options }
     }
 
-    fn ask(&mut self, brief: &Brief, prompt: Prompt) -> Result<Draft, ArchitectError> {
+    fn ask(&mut self, brief: &Brief, prompt: Prompt, schema: Value) -> Result<Draft, ArchitectError> {
         let prompt_sha256 = Some(prompt.sha256());
         let request = Request {
-            schema: self.options.grammar.then(|| self.space.schema().clone()),
+            schema: self.options.grammar.then_some(schema),
             max_tokens: self.options.max_tokens,
             // A small model copies its refused draft: each repair is sampled hotter.
             temperature: self.options.temperature * (1.0 + REPAIR_HEAT * brief.attempt as f32),
@@ -78,6 +101,31 @@ impl LlmArchitect {
             seconds: answer.seconds,
         })
     }
+
+    /// A draft made of the changes that the model chooses; its answer as it is where that is none of them.
+    fn ask_for_changes(
+        &mut self,
+        brief: &Brief,
+        prompt: Prompt,
+        delta: &Delta,
+    ) -> Result<Draft, ArchitectError> {
+        let draft = self.ask(brief, prompt, delta.schema())?;
+        let text = delta.apply(&draft.text).unwrap_or(draft.text);
+        Ok(Draft { text, ..draft })
+    }
+
+    /// One of the best designs and its changes; `None` where a whole design is due.
+    fn varied(&self, brief: &Brief) -> Option<(u64, Delta)> {
+        let mut rng = ChaCha8Rng::seed_from_u64(brief.seed());
+        if brief.contract.search.blind || !rng.random_bool(DELTAS) {
+            return None;
+        }
+        let board = Leaderboard::of(brief.study);
+        let row = board.rows.get(rng.random_range(0..board.rows.len().clamp(1, BEST)))?;
+        let design = serde_json::to_value(&brief.study.trials.get(&row.trial)?.blueprint).ok()?;
+        let delta = Delta::varying(design, self.space.schema(), &self.judge, brief.study, EDITS)?;
+        Some((row.trial, delta))
+    }
 }
 
 impl Architect for LlmArchitect {
@@ -86,12 +134,24 @@ impl Architect for LlmArchitect {
     }
 
     fn propose(&mut self, brief: &Brief) -> Result<Draft, ArchitectError> {
-        let prompt = design_prompt(brief, &self.snippets);
-        self.ask(brief, prompt)
+        if let Some((trial, delta)) = self.varied(brief) {
+            let prompt = prompt::changes(brief, &self.snippets, trial, &delta);
+            let draft = self.ask_for_changes(brief, prompt, &delta)?;
+            return Ok(Draft { parents: vec![trial], ..draft });
+        }
+        self.ask(brief, prompt::design(brief, &self.snippets), self.grammar.clone())
     }
 
     fn repair(&mut self, brief: &Brief, draft: &str, problems: &[String]) -> Result<Draft, ArchitectError> {
-        let prompt = repair_prompt(brief, &self.snippets, draft, problems);
-        self.ask(brief, prompt)
+        match Delta::mending(draft, &self.judge, brief.study, MENDING) {
+            Some(delta) => {
+                let prompt = prompt::mending(brief, problems, &delta);
+                self.ask_for_changes(brief, prompt, &delta)
+            }
+            None => {
+                let prompt = prompt::again(brief, &self.snippets, draft, problems);
+                self.ask(brief, prompt, self.grammar.clone())
+            }
+        }
     }
 }

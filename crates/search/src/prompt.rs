@@ -1,11 +1,19 @@
-//! What a language model is told. Text in, text out: no IO, no model.
+//! What a language model is told. Text in, text out: no IO, no model. The templates lie under `prompts/`.
 
 use crate::architect::Brief;
-use capwright_study::{Leaderboard, describe};
+use crate::delta::Delta;
+use capwright_contract::Family;
+use capwright_study::{Leaderboard, Trial, TrialStatus, describe};
+use minijinja::{Environment, UndefinedBehavior};
 use rand::SeedableRng;
 use rand::seq::SliceRandom;
 use rand_chacha::ChaCha8Rng;
+use serde::Serialize;
 use sha2::{Digest, Sha256};
+use std::sync::OnceLock;
+
+/// Changes with the templates; a study records it, so that transcripts can be told apart.
+pub const PROMPT_VERSION: u32 = 2;
 
 /// A prompt in two parts; the first is the same for a whole study, so that a model can keep it read.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -17,6 +25,12 @@ pub struct Prompt {
 }
 
 impl Prompt {
+    fn new(template: &str, input: impl Serialize) -> Self {
+        let template = templates().get_template(template).expect("the template is built in");
+        let user = template.render(input).expect("its input is typed").trim_end().to_owned();
+        Self { system: LANGUAGE.trim_end().into(), user }
+    }
+
     /// sha256 over both parts, in hex.
     pub fn sha256(&self) -> String {
         let mut hasher = Sha256::new();
@@ -27,59 +41,175 @@ impl Prompt {
     }
 }
 
-const LANGUAGE: &str = "\
-You design image captioning networks. Answer with one compact JSON object and nothing else.
-encoder: image size, source (a pretrained backbone and its cut, or a scratch stack), up to 4 extra blocks.
-bridge: a linear layer from feature channels to tokens of width dim; may add positions, scales, or gather into queries.
-decoder: recurrent (lstm or gru; attention additive, dot, multi_head or adaptive looks at all cells, none at their mean),
-top_down (two lstms with attention), convolution or transformer (memory grid looks at all cells, global at their mean).
-recipe: how it is trained.
-Rules:
-- transformer heads must divide its dim; adaptive attention is for lstm.
-- bridge positions, scales and queries are for decoders that look at all cells.
-- cuts takes the next finer cuts too: cut s32 has up to 3, s16 up to 2, s8 one.
-- a backbone is frozen unless tune says last_stage or all (slow); beside puts another frozen one next to a frozen one.
-- parallel branches merged by add end in one shape; by concat in one height and width.
-- each stride 2, pool and stage halves the map; do not shrink it below 1 cell; a grid has at most 784 tokens.
-- wider layers and more words cost parameters; stay inside the budgets.
-- recipe fields that may be left out: optimizer (adamw), accumulate (batches of a step), warmup_pct (3), ema of the weights,
-  word_dropout_pct, scheduled_sampling_pct, encoder_lr and freeze_encoder (for what is trained of the encoder), augment.
-- lr above 0.003 is for sgd only.
-Advice:
-- cut s32 carries the most meaning and is the cheapest to train on; it needs no extra blocks.
-- attention additive or dot over the cells beats their mean.
-- few epochs want a large learning rate: lr 0.001 or 0.0005, schedule cosine; lion wants a third of it, sgd ten times.
-- label_smoothing 0.1, weight_decay 0.01, clip 5.0, batch 16 or 24, dropout_pct 20 to 40.";
+const LANGUAGE: &str = include_str!("prompts/language.md");
+
+fn templates() -> &'static Environment<'static> {
+    static TEMPLATES: OnceLock<Environment<'static>> = OnceLock::new();
+    TEMPLATES.get_or_init(|| {
+        let mut all = Environment::new();
+        all.set_undefined_behavior(UndefinedBehavior::Strict);
+        all.set_auto_escape_callback(|_| minijinja::AutoEscape::None);
+        all.set_trim_blocks(true);
+        all.set_keep_trailing_newline(true);
+        for (name, text) in [
+            ("task", include_str!("prompts/task.jinja")),
+            ("context", include_str!("prompts/context.jinja")),
+            ("design", include_str!("prompts/design.jinja")),
+            ("changes", include_str!("prompts/changes.jinja")),
+            ("mending", include_str!("prompts/mending.jinja")),
+        ] {
+            all.add_template(name, text).expect("a template without errors");
+        }
+        all
+    })
+}
+
+/// What is asked for and what it may cost.
+#[derive(Serialize)]
+struct Task<'a> {
+    request: &'a str,
+    budgets: String,
+}
+
+/// All that a model is told before it is asked.
+#[derive(Serialize)]
+struct Context<'a> {
+    #[serde(flatten)]
+    task: Task<'a>,
+    backbones: &'a [String],
+    required: &'a [String],
+    forbidden: &'a [String],
+    ranges: Vec<String>,
+    epochs: u32,
+    ideas: Vec<&'a str>,
+    best: Vec<Best>,
+    failed: Vec<String>,
+    tried: Vec<String>,
+}
+
+/// One of the best designs so far.
+#[derive(Serialize)]
+struct Best {
+    bleu4: String,
+    parameters: u64,
+    json: String,
+}
+
+#[derive(Serialize)]
+struct DesignInput<'a> {
+    #[serde(flatten)]
+    context: Context<'a>,
+    /// A refused draft that no change mends, and what is wrong with it.
+    draft: Option<String>,
+    problems: &'a [String],
+}
+
+#[derive(Serialize)]
+struct ChangesInput<'a> {
+    #[serde(flatten)]
+    context: Context<'a>,
+    trial: u64,
+    design: String,
+    changes: Vec<&'a str>,
+    most: usize,
+}
+
+#[derive(Serialize)]
+struct MendingInput<'a> {
+    #[serde(flatten)]
+    task: Task<'a>,
+    design: String,
+    problems: &'a [String],
+    changes: Vec<&'a str>,
+}
 
 /// How many of the best designs a prompt shows.
 const BEST_SHOWN: usize = 3;
 
-fn budgets(brief: &Brief) -> String {
-    let bounds = brief.contract.budgets.bounds();
-    let said: Vec<String> =
-        bounds.map(|(clause, bound)| format!("{} {bound} {}", clause.side(), clause.noun())).collect();
-    if said.is_empty() { "none".into() } else { said.join("; ") }
+/// Designs that were tried, and that came to nothing, of which a prompt tells.
+const TRIED_SHOWN: usize = 8;
+const FAILED_SHOWN: usize = 3;
+
+/// Characters of a refused draft that are shown, and of a reason.
+const DRAFT_SHOWN: usize = 4_000;
+const REASON_SHOWN: usize = 160;
+
+/// Problems that are shown at most.
+const PROBLEMS_SHOWN: usize = 12;
+
+impl<'a> Task<'a> {
+    fn new(brief: &Brief<'a>) -> Self {
+        let bounds = brief.contract.budgets.bounds();
+        let said: Vec<String> =
+            bounds.map(|(clause, bound)| format!("{} {bound} {}", clause.side(), clause.noun())).collect();
+        let budgets = if said.is_empty() { "none".into() } else { said.join("; ") };
+        Self { request: &brief.contract.request, budgets }
+    }
 }
 
-/// The best designs so far with their scores, as compact JSON, best first.
-fn best(brief: &Brief) -> String {
+impl<'a> Context<'a> {
+    fn new(brief: &Brief<'a>, snippets: &'a [Vec<String>]) -> Self {
+        let (parts, blind) = (&brief.contract.components, brief.contract.search.blind);
+        let range = |(field, range): (&String, &_)| format!("{field}: {range}");
+        Self {
+            task: Task::new(brief),
+            backbones: parts.backbones.as_deref().unwrap_or_default(),
+            required: &parts.required,
+            forbidden: &parts.forbidden,
+            ranges: brief.contract.ranges.iter().map(range).collect(),
+            epochs: brief.contract.training.epochs,
+            ideas: inspiration(brief, snippets),
+            best: if blind { Vec::new() } else { best(brief) },
+            failed: if blind { Vec::new() } else { failed(brief) },
+            tried: if blind { Vec::new() } else { tried(brief) },
+        }
+    }
+}
+
+/// The best designs so far with their scores, as compact JSON: the best of all, then the best of other kinds of decoders.
+fn best(brief: &Brief) -> Vec<Best> {
     let board = Leaderboard::of(brief.study);
-    let rows = board.rows.iter().take(BEST_SHOWN).filter_map(|row| {
-        let trial = brief.study.trials.get(&row.trial)?;
-        let json = serde_json::to_string(&trial.blueprint).ok()?;
-        Some(format!("BLEU-4 {:.3}, {} parameters trained: {json}\n", row.bleu[3], row.params_trainable))
-    });
-    rows.collect()
+    let mut seen = Vec::new();
+    let (mut first, mut more) = (Vec::new(), Vec::new());
+    for (row, trial) in board.rows.iter().filter_map(|row| Some((row, brief.study.trials.get(&row.trial)?))) {
+        let kind = Family::of(&trial.blueprint);
+        let design = Best {
+            bleu4: format!("{:.3}", row.bleu[3]),
+            parameters: row.params_trainable,
+            json: serde_json::to_string(&trial.blueprint).unwrap_or_default(),
+        };
+        if seen.contains(&kind) {
+            more.push(design);
+        } else {
+            seen.push(kind);
+            first.push(design);
+        }
+    }
+    first.into_iter().chain(more).take(BEST_SHOWN).collect()
+}
+
+/// The latest designs that could not be trained, or said one thing of everything.
+fn failed(brief: &Brief) -> Vec<String> {
+    let failure = |trial: &Trial| {
+        let reason: String = match &trial.status {
+            TrialStatus::Failed(reason) => reason.chars().take(REASON_SHOWN).collect(),
+            TrialStatus::Finished(result) if result.scores.collapsed => {
+                "says one thing of every image".into()
+            }
+            _ => return None,
+        };
+        Some(format!("{}: {reason}", describe(&trial.blueprint)))
+    };
+    brief.study.trials.values().rev().filter_map(failure).take(FAILED_SHOWN).collect()
 }
 
 /// Designs that were tried, in a line each, so that they are not proposed again.
-fn tried(brief: &Brief) -> String {
-    let lines: Vec<String> = brief.study.trials.values().map(|t| describe(&t.blueprint)).collect();
-    lines.iter().rev().take(8).cloned().collect::<Vec<_>>().join("; ")
+fn tried(brief: &Brief) -> Vec<String> {
+    brief.study.trials.values().rev().take(TRIED_SHOWN).map(|t| describe(&t.blueprint)).collect()
 }
 
 /// `k` snippets drawn by the attempt's seed, spread over the kinds, in the order of a design.
-fn inspiration(brief: &Brief, snippets: &[Vec<String>]) -> String {
+fn inspiration<'a>(brief: &Brief, snippets: &'a [Vec<String>]) -> Vec<&'a str> {
     let mut rng = ChaCha8Rng::seed_from_u64(brief.seed());
     let k = brief.contract.search.snippets as usize;
     let mut kinds: Vec<Vec<usize>> = snippets.iter().map(|kind| (0..kind.len()).collect()).collect();
@@ -90,52 +220,41 @@ fn inspiration(brief: &Brief, snippets: &[Vec<String>]) -> String {
     let mut chosen: Vec<(usize, usize)> =
         places.filter_map(|(kind, index)| index.map(|index| (kind, *index))).take(k).collect();
     chosen.sort_unstable();
-    chosen.iter().map(|(kind, index)| format!("- {}\n", snippets[*kind][*index])).collect()
+    chosen.iter().map(|(kind, index)| snippets[*kind][*index].as_str()).collect()
 }
 
-/// The prompt for a first draft.
-pub fn design_prompt(brief: &Brief, snippets: &[Vec<String>]) -> Prompt {
-    let parts = &brief.contract.components;
-    let mut user = format!("Request: {}\nBudgets: {}.\n", brief.contract.request, budgets(brief));
-    if let Some(names) = parts.backbones.as_ref().filter(|names| !names.is_empty()) {
-        user += &format!("Backbones: {}.\n", names.join(", "));
-    }
-    for (words, list) in
-        [("Every design must have", &parts.required), ("No design may have", &parts.forbidden)]
-    {
-        if !list.is_empty() {
-            user += &format!("{words}: {}.\n", list.join(", "));
-        }
-    }
-    for (field, range) in &brief.contract.ranges {
-        user += &format!("{field}: {range}.\n");
-    }
-    user += &format!("Training: at most {} epochs.\n", brief.contract.training.epochs);
-    let ideas = inspiration(brief, snippets);
-    if !ideas.is_empty() {
-        user += &format!("Building blocks for inspiration:\n{ideas}");
-    }
-    let best = best(brief);
-    if !best.is_empty() {
-        user += &format!("Best designs so far:\n{best}");
-    }
-    let tried = tried(brief);
-    if !tried.is_empty() {
-        user += &format!("Tried already: {tried}.\n");
-    }
-    user += "Propose one new design that should score higher within the budgets.";
-    Prompt { system: LANGUAGE.into(), user }
+/// The prompt for a whole design.
+pub fn design(brief: &Brief, snippets: &[Vec<String>]) -> Prompt {
+    Prompt::new("design", DesignInput { context: Context::new(brief, snippets), draft: None, problems: &[] })
 }
 
-/// The prompt for a repair: the design prompt, the draft and what is wrong with it.
-pub fn repair_prompt(brief: &Brief, snippets: &[Vec<String>], draft: &str, problems: &[String]) -> Prompt {
-    let prompt = design_prompt(brief, snippets);
-    let draft: String = draft.chars().take(4_000).collect();
-    let listed: String = problems.iter().take(12).map(|p| format!("- {p}\n")).collect();
-    let user = format!(
-        "{}\nYour last design was refused:\n{draft}\nProblems:\n{listed}Write the whole design again with these \
-         problems mended.",
-        prompt.user
-    );
-    Prompt { user, ..prompt }
+/// The prompt for a draft that no change mends.
+pub fn again(brief: &Brief, snippets: &[Vec<String>], draft: &str, problems: &[String]) -> Prompt {
+    let draft = Some(draft.chars().take(DRAFT_SHOWN).collect());
+    let problems = &problems[..problems.len().min(PROBLEMS_SHOWN)];
+    Prompt::new("design", DesignInput { context: Context::new(brief, snippets), draft, problems })
+}
+
+/// The prompt for changes of a design that did well.
+pub fn changes(brief: &Brief, snippets: &[Vec<String>], trial: u64, delta: &Delta) -> Prompt {
+    let input = ChangesInput {
+        context: Context::new(brief, snippets),
+        trial,
+        design: delta.design(),
+        changes: delta.labels().collect(),
+        most: delta.most(),
+    };
+    Prompt::new("changes", input)
+}
+
+/// The prompt for the change that mends a refused draft.
+pub fn mending(brief: &Brief, problems: &[String], delta: &Delta) -> Prompt {
+    let problems = &problems[..problems.len().min(PROBLEMS_SHOWN)];
+    let input = MendingInput {
+        task: Task::new(brief),
+        design: delta.design(),
+        problems,
+        changes: delta.labels().collect(),
+    };
+    Prompt::new("mending", input)
 }

@@ -1,7 +1,7 @@
 //! One suite for every architect, on studies whose results are made up; and what the searching ones must be better at.
 
 use capwright_backbones::Library;
-use capwright_blueprint::Blueprint;
+use capwright_blueprint::{Blueprint, schema};
 use capwright_contract::Contract;
 use capwright_llm::{Completion, Finish, LlmError, Request, TextModel};
 use capwright_search::{
@@ -57,7 +57,7 @@ fn evolution(contract: &Contract) -> Box<dyn Architect> {
 }
 
 /// A model that says what the grammar allows and has no idea.
-struct Chance(Space);
+struct Chance;
 
 impl TextModel for Chance {
     fn name(&self) -> String {
@@ -65,7 +65,8 @@ impl TextModel for Chance {
     }
 
     fn generate(&mut self, request: &Request) -> Result<Completion, LlmError> {
-        let text = self.0.sample(&mut ChaCha8Rng::seed_from_u64(request.seed));
+        let schema = request.schema.as_ref().expect("the architect constrains its model");
+        let text = schema::sample(schema, &mut ChaCha8Rng::seed_from_u64(request.seed)).to_string();
         let (prompt_tokens, completion_tokens) = (request.user.len() / 4, text.len() / 4);
         Ok(Completion {
             text,
@@ -79,9 +80,8 @@ impl TextModel for Chance {
 }
 
 fn llm(contract: &Contract) -> Box<dyn Architect> {
-    let space = Space::new(contract);
-    let model = Box::new(Chance(space.clone()));
-    Box::new(LlmArchitect::new(model, space, Vec::new(), LlmOptions::default()))
+    let (space, judge) = (Space::new(contract), judge(contract));
+    Box::new(LlmArchitect::new(Box::new(Chance), space, judge, Vec::new(), LlmOptions::default()))
 }
 
 fn hybrid(contract: &Contract) -> Box<dyn Architect> {

@@ -2,6 +2,7 @@
 
 mod data;
 mod decoding;
+mod study;
 
 use clap::{Args, Parser, Subcommand};
 pub use data::{
@@ -9,6 +10,7 @@ pub use data::{
 };
 pub use decoding::{CaptionArgs, DecodingArgs, EvaluateArgs};
 use std::path::PathBuf;
+pub use study::{AblateArgs, StudyCommand};
 
 /// LLM-guided architecture search for image captioning, under a contract.
 #[derive(Debug, Parser)]
@@ -167,7 +169,7 @@ pub struct VerifyArgs {
 }
 
 /// Arguments of `search`.
-#[derive(Debug, Args)]
+#[derive(Debug, Clone, Args)]
 pub struct SearchArgs {
     /// What you need, in plain words (English or Chinese).
     #[arg(required_unless_present = "contract", default_value = "")]
@@ -215,6 +217,9 @@ pub struct SearchArgs {
     /// Zoo snippets shown as inspiration in each prompt [default: 5].
     #[arg(long)]
     pub snippets: Option<u32>,
+    /// Tell the language model nothing of what was tried and found: to measure what that brings.
+    #[arg(long)]
+    pub blind: bool,
     /// Tokens (read and written) that the language model may spend on the study.
     #[arg(long)]
     pub token_budget: Option<u64>,
@@ -228,7 +233,7 @@ pub struct SearchArgs {
 }
 
 /// What designs are trained on, and for how long.
-#[derive(Debug, Args)]
+#[derive(Debug, Clone, Args)]
 pub struct RunArgs {
     /// Data folder (captions.json, splits.json, images/); without it a small set of drawn scenes is made.
     #[arg(long, value_name = "DIR")]
@@ -290,7 +295,7 @@ pub struct TrainArgs {
 }
 
 /// How much of this machine a study may use.
-#[derive(Debug, Args)]
+#[derive(Debug, Clone, Args)]
 pub struct MachineArgs {
     /// Trials at once [default: one for each core, at most 4].
     #[arg(long)]
@@ -361,20 +366,6 @@ pub struct LeaderboardArgs {
     /// Print JSON.
     #[arg(long)]
     pub json: bool,
-}
-
-/// Commands of `study`.
-#[derive(Debug, Subcommand)]
-pub enum StudyCommand {
-    /// Write one HTML page: history, quality against cost, learning curves, ranking, what each architect brought, what was refused.
-    #[command(after_help = "Example:\n  capwright study report capwright-studies/001")]
-    Report {
-        /// The study; it may still be running.
-        study: PathBuf,
-        /// The page [default: report.html in the study].
-        #[arg(long, value_name = "FILE")]
-        out: Option<PathBuf>,
-    },
 }
 
 /// Commands of `zoo`.

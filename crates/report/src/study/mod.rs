@@ -33,13 +33,6 @@ impl Told<'_> {
         }
     }
 
-    fn score_name(&self) -> &'static str {
-        match self.score {
-            Score::Bleu4 => "BLEU-4",
-            Score::CiderD => "CIDEr-D",
-        }
-    }
-
     fn colour(&self, author: &str) -> usize {
         self.authors.get(author).copied().unwrap_or(0)
     }
@@ -124,9 +117,9 @@ fn history(html: &mut Html, told: &Told) {
     }
     let values = rows.iter().map(|row| told.score_of(row));
     Plane {
-        title: format!("{} of each trial, and the best so far", told.score_name()),
+        title: format!("{} of each trial, and the best so far", told.score.name()),
         x: Axis::over(rows.iter().map(|row| row.trial as f64), "trial", false, whole),
-        y: Axis::over(values, told.score_name(), false, three),
+        y: Axis::over(values, told.score.name(), false, three),
         points: rows.iter().map(|row| (at(row), told.colour(&row.author), said(row))).collect(),
         lines: vec![(steps, None)],
     }
@@ -159,9 +152,9 @@ fn cost_plot(html: &mut Html, told: &Told, label: &'static str, cost: &dyn Fn(&R
     let names: Vec<String> = best.iter().map(|place| rows[*place].trial.to_string()).collect();
     let colours = rows.iter().map(|row| told.colour(&row.author));
     Plane {
-        title: format!("{} against {label}", told.score_name()),
+        title: format!("{} against {label}", told.score.name()),
         x: Axis::over(points.iter().map(|point| point.0), label, true, short),
-        y: Axis::over(points.iter().map(|point| point.1), told.score_name(), false, three),
+        y: Axis::over(points.iter().map(|point| point.1), told.score.name(), false, three),
         points: points
             .iter()
             .zip(colours)
@@ -189,9 +182,9 @@ fn curves(html: &mut Html, told: &Told) {
     let all = || trials.iter().flat_map(|(_, points)| points);
     let colours = trials.iter().map(|(trial, _)| trial.to_string()).collect::<Vec<_>>().join(", ");
     Plane {
-        title: format!("{} by epoch of the best trials", told.score_name()),
+        title: format!("{} by epoch of the best trials", told.score.name()),
         x: Axis::over(all().map(|point| point.0), "epoch", false, whole),
-        y: Axis::over(all().map(|point| point.1), told.score_name(), false, three),
+        y: Axis::over(all().map(|point| point.1), told.score.name(), false, three),
         points: trials
             .iter()
             .zip(0..)

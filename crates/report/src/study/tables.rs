@@ -45,7 +45,7 @@ pub(super) fn lineage(html: &mut Html, told: &Told) {
         }
         html.raw("<li>trial ").text(number).raw(", ");
         if let Some(row) = rows.get(&number) {
-            html.text(format_args!("{} {:.4}, ", told.score_name(), told.score_of(row)));
+            html.text(format_args!("{} {:.4}, ", told.score.name(), told.score_of(row)));
         }
         html.foreign(&describe(&trial.blueprint)).raw(" <small>by ").foreign(&trial.author);
         for (at, parent) in trial.parents.iter().enumerate() {

@@ -1,0 +1,216 @@
+//! `capwright study ablate`: the same budget for different ways to search, seed by seed, and whether the difference is one.
+
+use crate::cli::{AblateArgs, ResumeArgs, SearchArgs};
+use crate::failure::Failure;
+use crate::paired::Paired;
+use crate::{say, say_json, search, study};
+use capwright_pipeline::StudyFolder;
+use capwright_study::{Leaderboard, Study};
+use serde::Serialize;
+use std::path::{Path, PathBuf};
+
+/// One way to search.
+#[derive(Debug, Clone, PartialEq)]
+struct Arm {
+    /// As it was written.
+    name: String,
+    architect: String,
+    snippets: Option<u32>,
+    blind: bool,
+}
+
+/// What one study came to.
+#[derive(Debug, Clone, Serialize)]
+struct Outcome {
+    seed: u64,
+    /// The best validation score; 0 where nothing is ranked.
+    best: f64,
+    proposals: u64,
+    admitted: u64,
+    trials: usize,
+    epochs: u32,
+    tokens: u64,
+}
+
+/// What the studies of an arm came to.
+#[derive(Debug, Serialize)]
+struct Row {
+    arm: String,
+    studies: Vec<Outcome>,
+    mean: f64,
+    /// Against the first arm; none for itself.
+    difference: Option<Paired>,
+}
+
+/// The whole table.
+#[derive(Debug, Serialize)]
+struct Table {
+    score: &'static str,
+    arms: Vec<Row>,
+}
+
+/// Runs what has not been run yet, and compares.
+pub fn ablate(args: &AblateArgs) -> Result<(), Failure> {
+    let arms = args.arm.iter().map(|text| Arm::read(text)).collect::<Result<Vec<_>, _>>()?;
+    let stop =
+        search::stop_flag("stopping after this step (again to stop at once); the same command goes on");
+    let first = args.search.run.seed.unwrap_or(1);
+    let seeds = first..first + u64::from(args.seeds);
+    for seed in seeds.clone() {
+        for arm in &arms {
+            let folder = arm.folder(&args.out, seed);
+            if finished(&folder)? {
+                continue;
+            }
+            eprintln!("{}, seed {seed}: {}", arm.name, folder.display());
+            if StudyFolder::new(&folder).ledger().exists() {
+                search::go_on(&resumed(&args.search, &folder), stop.clone())?;
+            } else {
+                search::run(&arm.arguments(&args.search, &folder, seed), stop.clone())?;
+            }
+        }
+    }
+    let table = table(&arms, &args.out, seeds)?;
+    if args.search.machine.json {
+        return say_json(&table);
+    }
+    say(table.text().trim_end());
+    Ok(())
+}
+
+fn finished(folder: &Path) -> Result<bool, Failure> {
+    if !StudyFolder::new(folder).ledger().exists() {
+        return Ok(false);
+    }
+    Ok(load(folder)?.finished.is_some())
+}
+
+fn load(folder: &Path) -> Result<Study, Failure> {
+    Study::fold(study::events(folder)?).map_err(Failure::input)
+}
+
+fn resumed(args: &SearchArgs, folder: &Path) -> ResumeArgs {
+    ResumeArgs {
+        study: folder.to_path_buf(),
+        llm_gguf: args.llm_gguf.clone(),
+        llm_url: args.llm_url.clone(),
+        llm_model: args.llm_model.clone(),
+        llm_timeout: args.llm_timeout,
+        machine: args.machine.clone(),
+    }
+}
+
+impl Arm {
+    /// Reads `llm,snippets=0,blind`.
+    fn read(text: &str) -> Result<Self, Failure> {
+        let mut parts = text.split(',');
+        let architect = parts.next().unwrap_or_default().to_owned();
+        let mut arm = Self { name: text.to_owned(), architect, snippets: None, blind: false };
+        for part in parts {
+            let count = part.strip_prefix("snippets=").and_then(|n| n.parse().ok());
+            match (part, count) {
+                ("blind", _) => arm.blind = true,
+                (_, Some(count)) => arm.snippets = Some(count),
+                _ => {
+                    return Err(Failure::input(format!("an arm cannot have \"{part}\"")).help(
+                        "write an architect, and after commas snippets=N or blind, such as llm,snippets=0",
+                    ));
+                }
+            }
+        }
+        Ok(arm)
+    }
+
+    fn folder(&self, out: &Path, seed: u64) -> PathBuf {
+        let plain = |c: char| if c.is_ascii_alphanumeric() { c } else { '-' };
+        out.join(format!("{}-{seed}", self.name.chars().map(plain).collect::<String>()))
+    }
+
+    fn arguments(&self, args: &SearchArgs, folder: &Path, seed: u64) -> SearchArgs {
+        let mut args = args.clone();
+        args.architect = Some(self.architect.clone());
+        args.snippets = self.snippets.or(args.snippets);
+        args.blind |= self.blind;
+        args.run.seed = Some(seed);
+        args.run.study = Some(folder.to_path_buf());
+        args
+    }
+}
+
+fn outcome(study: &Study, seed: u64) -> Outcome {
+    let score = study.contract().score();
+    let best = Leaderboard::of(study).best().and_then(|trial| study.trials.get(&trial)?.result());
+    let sum = |of: fn(&capwright_study::AuthorStats) -> u64| study.authors.values().map(of).sum();
+    let tokens = study.tokens();
+    Outcome {
+        seed,
+        best: best.map_or(0.0, |result| result.scores.of(score)),
+        proposals: sum(|stats| stats.proposals),
+        admitted: sum(|stats| stats.admitted_first + stats.admitted_repaired),
+        trials: study.trials.len(),
+        epochs: study.trials.values().map(|trial| trial.epochs.len() as u32).sum(),
+        tokens: tokens.prompt + tokens.completion,
+    }
+}
+
+fn table(arms: &[Arm], out: &Path, seeds: std::ops::Range<u64>) -> Result<Table, Failure> {
+    let (mut rows, mut score): (Vec<Row>, _) = (Vec::new(), "");
+    for arm in arms {
+        let mut studies = Vec::new();
+        for seed in seeds.clone() {
+            let study = load(&arm.folder(out, seed))?;
+            score = study.contract().score().name();
+            studies.push(outcome(&study, seed));
+        }
+        let mean = studies.iter().map(|o| o.best).sum::<f64>() / studies.len().max(1) as f64;
+        let difference = rows.first().map(|first: &Row| {
+            let pairs = studies.iter().zip(&first.studies).map(|(own, first)| own.best - first.best);
+            Paired::new(&pairs.collect::<Vec<_>>())
+        });
+        rows.push(Row { arm: arm.name.clone(), studies, mean, difference });
+    }
+    Ok(Table { score, arms: rows })
+}
+
+impl Table {
+    fn text(&self) -> String {
+        let first = self.arms.first().map_or("", |row| row.arm.as_str());
+        let mut text = format!(
+            "best validation {}, and what it is more than that of {first} (95 % interval, p)\n\n",
+            self.score
+        );
+        text += "| arm | by seed | mean | difference | p | admitted | epochs | tokens |\n|---|---|---|---|---|---|---|---|\n";
+        for row in &self.arms {
+            let by_seed: Vec<String> = row.studies.iter().map(|o| format!("{:.3}", o.best)).collect();
+            let sum = |of: fn(&Outcome) -> u64| row.studies.iter().map(of).sum::<u64>();
+            let (difference, p) = row.difference.as_ref().map_or(("".into(), "".into()), |d| {
+                (format!("{:+.3} ({:+.3} to {:+.3})", d.mean, d.low, d.high), format!("{:.3}", d.p))
+            });
+            text += &format!(
+                "| {} | {} | {:.3} | {difference} | {p} | {} of {} | {} | {} |\n",
+                row.arm,
+                by_seed.join(" "),
+                row.mean,
+                sum(|o| o.admitted),
+                sum(|o| o.proposals),
+                sum(|o| u64::from(o.epochs)),
+                sum(|o| o.tokens),
+            );
+        }
+        text
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn arms_are_read_and_have_folders_of_their_own() {
+        let arm = Arm::read("llm,snippets=0,blind").expect("an arm");
+        assert_eq!((arm.architect.as_str(), arm.snippets, arm.blind), ("llm", Some(0), true));
+        assert_eq!(arm.folder(Path::new("out"), 3), Path::new("out/llm-snippets-0-blind-3"));
+        assert!(Arm::read("llm,snippets=x").is_err());
+        assert!(Arm::read("random").is_ok_and(|arm| !arm.blind));
+    }
+}

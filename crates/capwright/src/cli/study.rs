@@ -1,0 +1,46 @@
+//! Arguments of `capwright study`.
+
+use super::SearchArgs;
+use clap::{Args, Subcommand};
+use std::path::PathBuf;
+
+const ABLATE_EXAMPLES: &str = "\
+Examples:
+  capwright study ablate \"under 2 M parameters\" --trials 12 --halving 1 --select cider-d --out ablation
+  capwright study ablate \"the same\" --arm llm --arm llm,snippets=0 --arm llm,blind --seeds 3 --out snippets
+
+Studies lie in the folder, one for each arm and seed; the same command goes on where it was interrupted.";
+
+/// Commands of `study`.
+#[derive(Debug, Subcommand)]
+pub enum StudyCommand {
+    /// Write one HTML page: history, quality against cost, learning curves, ranking, what each architect brought, what was refused.
+    #[command(after_help = "Example:\n  capwright study report capwright-studies/001")]
+    Report {
+        /// The study; it may still be running.
+        study: PathBuf,
+        /// The page [default: report.html in the study].
+        #[arg(long, value_name = "FILE")]
+        out: Option<PathBuf>,
+    },
+    /// Search again and again with the same budget: each way to search with each seed, and what the differences are.
+    #[command(after_help = ABLATE_EXAMPLES)]
+    Ablate(Box<AblateArgs>),
+}
+
+/// Arguments of `study ablate`.
+#[derive(Debug, Args)]
+pub struct AblateArgs {
+    /// A way to search: an architect and, after commas, snippets=N or blind (repeat for more). The others are compared with the
+    /// first.
+    #[arg(long, value_name = "ARM", default_values = ["random", "evolution", "llm", "hybrid"])]
+    pub arm: Vec<String>,
+    /// Studies of each arm, with as many seeds from --seed on.
+    #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..=100))]
+    pub seeds: u32,
+    /// Folder of the studies.
+    #[arg(long, value_name = "DIR", default_value = "capwright-studies/ablation")]
+    pub out: PathBuf,
+    #[command(flatten)]
+    pub search: SearchArgs,
+}

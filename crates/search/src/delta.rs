@@ -1,0 +1,181 @@
+//! Changes of a design that a model may choose from: delta proposals and repairs. Each is known to fit before it is offered.
+
+use crate::judge::Judge;
+use capwright_blueprint::change::{Change, changes};
+use capwright_blueprint::schema::{language, validate};
+use capwright_study::{Study, Verdict};
+use serde_json::{Value, json};
+
+/// Some changes of one design, made together.
+#[derive(Debug, Clone, PartialEq)]
+struct Choice {
+    label: String,
+    changes: Vec<Change>,
+}
+
+/// A menu of changes of one design.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Delta {
+    design: Value,
+    options: Vec<Choice>,
+    /// Options that may be chosen at once.
+    most: usize,
+}
+
+/// Where no single change mends a design, that many first ones are followed, and none over more steps than that.
+const DESCENTS: usize = 8;
+const STEPS: usize = 6;
+
+impl Delta {
+    /// Changes that make a design which is not admitted one that is, each alone or, where none does, a few together. `None` where
+    /// the text is no design, or nothing helps.
+    pub fn mending(text: &str, judge: &Judge, study: &Study, shown: usize) -> Option<Self> {
+        let (design, schema) = (serde_json::from_str::<Value>(text).ok()?, language());
+        if !validate(&design, schema).is_empty() {
+            return None;
+        }
+        let single = changes(&design, schema).into_iter().map(|change| vec![change]);
+        let mut sets: Vec<Vec<Change>> = single.filter(|set| admitted(&design, set, judge, study)).collect();
+        if sets.is_empty() {
+            sets = descents(&design, schema, judge, study);
+        }
+        let options = spread(sets, shown);
+        (!options.is_empty()).then_some(Self { design, options, most: 1 })
+    }
+
+    /// Changes of a design of the study, each of which gives a new one that fits; `most` of them may be chosen at once.
+    pub fn varying(design: Value, schema: &Value, judge: &Judge, study: &Study, most: usize) -> Option<Self> {
+        let single = changes(&design, schema).into_iter().map(|change| vec![change]);
+        let options = spread(single.filter(|set| admitted(&design, set, judge, study)).collect(), usize::MAX);
+        (!options.is_empty()).then_some(Self { design, options, most })
+    }
+
+    /// The design, as compact JSON.
+    pub fn design(&self) -> String {
+        self.design.to_string()
+    }
+
+    /// The changes in words.
+    pub fn labels(&self) -> impl Iterator<Item = &str> {
+        self.options.iter().map(|option| option.label.as_str())
+    }
+
+    /// Changes that may be chosen at once.
+    pub fn most(&self) -> usize {
+        self.most
+    }
+
+    /// What an answer must follow.
+    pub fn schema(&self) -> Value {
+        let labels: Vec<&str> = self.labels().collect();
+        json!({ "type": "object", "required": ["edits"], "properties": { "edits":
+            { "type": "array", "minItems": 1, "maxItems": self.most, "items": { "enum": labels } } } })
+    }
+
+    /// The design with the changes of an answer; `None` where it is no answer under the schema.
+    pub fn apply(&self, answer: &str) -> Option<String> {
+        let answer: Value = serde_json::from_str(answer).ok()?;
+        let chosen = answer.get("edits")?.as_array()?;
+        if chosen.is_empty() || chosen.len() > self.most {
+            return None;
+        }
+        let mut design = self.design.clone();
+        let mut places: Vec<&str> = Vec::new();
+        for label in chosen {
+            let choice = self.options.iter().find(|choice| Some(choice.label.as_str()) == label.as_str())?;
+            let own = || choice.changes.iter().map(Change::at);
+            // A second choice of one place was listed for what the first has replaced.
+            if own().all(|at| places.iter().all(|place| !touches(place, at))) {
+                choice.changes.iter().for_each(|change| change.apply(&mut design));
+                places.extend(own());
+            }
+        }
+        Some(design.to_string())
+    }
+}
+
+/// Whether one place lies in the other, or both in one list, whose places move when an item is dropped.
+fn touches(a: &str, b: &str) -> bool {
+    let inside = |a: &str, b: &str| b == a || b.strip_prefix(a).is_some_and(|rest| rest.starts_with('/'));
+    let list = |at: &str| at.split('/').position(|part| part.parse::<usize>().is_ok());
+    let same_list = match (list(a), list(b)) {
+        (Some(i), Some(j)) => i == j && a.split('/').take(i).eq(b.split('/').take(j)),
+        _ => false,
+    };
+    inside(a, b) || inside(b, a) || same_list
+}
+
+fn changed(design: &Value, set: &[Change]) -> String {
+    let mut design = design.clone();
+    set.iter().for_each(|change| change.apply(&mut design));
+    design.to_string()
+}
+
+fn admitted(design: &Value, set: &[Change], judge: &Judge, study: &Study) -> bool {
+    judge.judge(&changed(design, set), study).admitted.is_some()
+}
+
+/// Sets of changes that mend a design together: from each of the changes that leave least to be mended, step by step the one
+/// that leaves least.
+fn descents(design: &Value, schema: &Value, judge: &Judge, study: &Study) -> Vec<Vec<Change>> {
+    let ranked = |design: &Value| {
+        let after =
+            |change: Change| (left(&changed(design, std::slice::from_ref(&change)), judge, study), change);
+        let mut all: Vec<(f64, Change)> = changes(design, schema).into_iter().map(after).collect();
+        all.sort_by(|a, b| a.0.total_cmp(&b.0));
+        all
+    };
+    let mut found = Vec::new();
+    for (mut wrong, first) in ranked(design).into_iter().take(DESCENTS) {
+        let (mut set, mut now) = (vec![first], design.clone());
+        set[0].apply(&mut now);
+        while wrong > 0.0 && set.len() < STEPS {
+            let Some((less, next)) = ranked(&now).into_iter().next().filter(|best| best.0 < wrong) else {
+                break;
+            };
+            next.apply(&mut now);
+            set.push(next);
+            wrong = less;
+        }
+        if wrong == 0.0 {
+            found.push(set);
+        }
+    }
+    found
+}
+
+/// How much is wrong with a text: problems, and by what factor each budget is missed.
+fn left(text: &str, judge: &Judge, study: &Study) -> f64 {
+    match judge.judge(text, study).verdict {
+        Verdict::Unreadable { diagnostics } | Verdict::Rejected { diagnostics } => {
+            // Costs are known only of what fits together.
+            100.0 * diagnostics.len() as f64
+        }
+        Verdict::Violates { violations } => violations
+            .iter()
+            .map(|v| match (v.value.parse::<f64>(), v.bound.parse::<f64>()) {
+                (Ok(value), Ok(bound)) if bound > 0.0 && value > bound => value / bound,
+                _ => 2.0,
+            })
+            .sum(),
+        Verdict::Duplicate { .. } => 1.0,
+        Verdict::Admitted { .. } => 0.0,
+    }
+}
+
+/// At most `shown` sets, taken in turn from all places that can be changed, the nearest changes of each first.
+fn spread(sets: Vec<Vec<Change>>, shown: usize) -> Vec<Choice> {
+    let mut by_place: Vec<(String, Vec<Choice>)> = Vec::new();
+    for changes in sets {
+        let place = changes.iter().map(Change::at).collect::<Vec<_>>().join(" ");
+        let label = changes.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ");
+        let option = Choice { label, changes };
+        match by_place.iter_mut().find(|(known, _)| *known == place) {
+            Some((_, options)) => options.push(option),
+            None => by_place.push((place, vec![option])),
+        }
+    }
+    let deepest = by_place.iter().map(|(_, options)| options.len()).max().unwrap_or(0);
+    let turns = (0..deepest).flat_map(|i| by_place.iter().filter_map(move |(_, options)| options.get(i)));
+    turns.take(shown).cloned().collect()
+}

@@ -1,0 +1,183 @@
+//! Grammars that hold only what can still fit, and changes that mend what does not.
+
+use capwright_backbones::Library;
+use capwright_blueprint::schema::{language, sample, validate};
+use capwright_contract::Contract;
+use capwright_llm::{Completion, Finish, LlmError, Request, TextModel};
+use capwright_search::{Architect, Brief, Judge, LlmArchitect, LlmOptions, Space};
+use capwright_study::{Event, Opened, Proposal, Study, Verdict};
+use rand::SeedableRng;
+use rand_chacha::ChaCha8Rng;
+use serde_json::Value;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+/// Five needs that leave very different designs.
+const CONTRACTS: [&str; 5] = [
+    "request = \"a light captioner\"\n[budgets]\nparams_trainable = 5000000\n[data]\nvocab = 2542",
+    "request = \"for a camera\"\n[budgets]\nparams_total = 3000000\nmacs_image = 60000000\n[data]\nvocab = 500",
+    "request = \"drawn scenes\"\n[budgets]\nmacs_image = 60000000\nmacs_token = 4000000\n[components]\nimage_sizes = [64, 96]\n[data]\nvocab = 81",
+    "request = \"a transformer, 6 MB\"\n[budgets]\nweight_bytes = 6000000\n[components]\nfamilies = [\"transformer\"]\n[data]\nvocab = 2542",
+    "request = \"an lstm with attention from scratch\"\n[budgets]\nparams_total = 2000000\n[components]\nscratch = true\nbackbones = []\nfamilies = [\"lstm\"]\nrequired = [\"attention\"]\n[data]\nvocab = 1000",
+];
+
+fn contract(text: &str) -> Contract {
+    Contract::from_toml(&format!("version = 1\n{text}\ndir = \".\"\n[search]\nrepairs = 2"))
+        .expect("a contract")
+}
+
+fn judge(contract: &Contract) -> Judge {
+    Judge::new(Arc::new(Library::default()), contract.clone())
+}
+
+fn opened(contract: &Contract) -> Study {
+    let opened = Opened {
+        contract: contract.clone(),
+        seed: 1,
+        architect: "under test".into(),
+        versions: BTreeMap::new(),
+    };
+    Study::fold([Event::StudyOpened(Box::new(opened))]).expect("a study")
+}
+
+/// Says what the grammar allows and has no idea: the weakest model there is.
+struct Chance;
+
+impl TextModel for Chance {
+    fn name(&self) -> String {
+        "chance".into()
+    }
+
+    fn generate(&mut self, request: &Request) -> Result<Completion, LlmError> {
+        let schema = request.schema.as_ref().expect("the architect constrains its model");
+        let text = sample(schema, &mut ChaCha8Rng::seed_from_u64(request.seed)).to_string();
+        let (prompt_tokens, completion_tokens, thinking_tokens) = (0, 0, 0);
+        let (seconds, finish) = (0.0, Finish::Stop);
+        Ok(Completion { text, prompt_tokens, completion_tokens, thinking_tokens, seconds, finish })
+    }
+}
+
+fn share(schema: &Value, judge: &Judge) -> f64 {
+    const DRAWS: usize = 400;
+    let mut rng = ChaCha8Rng::seed_from_u64(1);
+    (0..DRAWS).filter(|_| judge.fits(&sample(schema, &mut rng).to_string())).count() as f64 / DRAWS as f64
+}
+
+#[test]
+fn what_the_grammar_allows_is_of_the_space_and_fits_more_often() {
+    for text in CONTRACTS {
+        let contract = contract(text);
+        let (space, judge) = (Space::new(&contract), judge(&contract));
+        let grammar = space.grammar(&judge);
+        let mut rng = ChaCha8Rng::seed_from_u64(2);
+        for _ in 0..200 {
+            let design = sample(&grammar, &mut rng);
+            assert_eq!(validate(&design, language()), [], "{design}");
+        }
+        let (before, after) = (share(space.schema(), &judge), share(&grammar, &judge));
+        assert!(after > 1.3 * before, "{before} {after} {text}");
+    }
+}
+
+/// The designs of a fit remain possible: nothing that fits is lost but what is told at `tied_widths`.
+#[test]
+fn menus_keep_what_fits() {
+    let contract = contract(CONTRACTS[2]);
+    let (space, judge) = (Space::new(&contract), judge(&contract));
+    let grammar = space.grammar(&judge).to_string();
+    let mut rng = ChaCha8Rng::seed_from_u64(3);
+    let mut words = BTreeSet::new();
+    for _ in 0..2_000 {
+        let design = sample(space.schema(), &mut rng);
+        if judge.fits(&design.to_string()) {
+            leaves(&design, &mut words);
+        }
+    }
+    for word in words {
+        assert!(grammar.contains(&word), "{word} is gone");
+    }
+}
+
+fn leaves(value: &Value, found: &mut BTreeSet<String>) {
+    match value {
+        Value::Object(map) => map.values().for_each(|inner| leaves(inner, found)),
+        Value::Array(items) => items.iter().for_each(|inner| leaves(inner, found)),
+        leaf => drop(found.insert(leaf.to_string())),
+    }
+}
+
+/// A design's choices that exclude each other are no longer side by side: 224 pixels of a large backbone under a small budget.
+#[test]
+fn choices_that_exclude_each_other_are_apart() {
+    let contract = contract(CONTRACTS[1]);
+    let (space, judge) = (Space::new(&contract), judge(&contract));
+    let mut rng = ChaCha8Rng::seed_from_u64(4);
+    let grammar = space.grammar(&judge);
+    let mut seen = 0;
+    for _ in 0..500 {
+        let design = sample(&grammar, &mut rng);
+        let source = &design["encoder"]["source"];
+        assert!(source["beside"].is_null() || source["backbone"] != source["beside"]["backbone"], "{design}");
+        if let Some(heads) = design["decoder"]["heads"].as_u64() {
+            assert_eq!(design["decoder"]["dim"].as_u64().unwrap_or(1) % heads, 0);
+            seen += 1;
+        }
+        let odd = design["decoder"]["cell"] == "gru" && design["decoder"]["attention"] == "adaptive";
+        assert!(!odd, "{design}");
+        let hot = design["recipe"]["lr"].as_f64().is_some_and(|lr| lr > 0.003);
+        assert!(!hot || design["recipe"]["optimizer"] == "sgd", "{design}");
+    }
+    assert!(seen > 20);
+}
+
+/// Whole proposals with their repairs, by a model that knows nothing: every text reads as a blueprint, and nearly all are admitted.
+#[test]
+fn even_a_model_that_knows_nothing_is_admitted() {
+    const PROPOSALS: u64 = 20;
+    let (mut admitted, mut hashes) = (0, BTreeSet::new());
+    for text in CONTRACTS {
+        let contract = contract(text);
+        let (space, judge) = (Space::new(&contract), judge(&contract));
+        let mut study = opened(&contract);
+        let mut architect =
+            LlmArchitect::new(Box::new(Chance), space, judge.clone(), Vec::new(), LlmOptions::default());
+        for proposal in 1..=PROPOSALS {
+            let mut last: Option<(String, Vec<String>)> = None;
+            for attempt in 0..=contract.search.repairs {
+                let brief = Brief { contract: &contract, study: &study, proposal, attempt };
+                let draft = match &last {
+                    None => architect.propose(&brief),
+                    Some((text, problems)) => architect.repair(&brief, text, problems),
+                };
+                let draft = draft.expect("a draft");
+                let judgement = judge.judge(&draft.text, &study);
+                let problems = judgement.problems();
+                assert!(!matches!(judgement.verdict, Verdict::Unreadable { .. }), "{}", draft.text);
+                if let Verdict::Admitted { hash, .. } = &judgement.verdict {
+                    admitted += 1;
+                    hashes.insert(hash.clone());
+                }
+                let event = Event::Proposed(Box::new(Proposal {
+                    proposal,
+                    attempt,
+                    author: draft.author,
+                    text: draft.text.clone(),
+                    parents: draft.parents,
+                    prompt_sha256: draft.prompt_sha256,
+                    prompt_tokens: 0,
+                    completion_tokens: 0,
+                    seconds: 0.0,
+                    verdict: judgement.verdict,
+                }));
+                study.apply(&event).expect("it follows");
+                if problems.is_empty() {
+                    break;
+                }
+                last = Some((draft.text, problems));
+            }
+        }
+    }
+    let all = PROPOSALS as usize * CONTRACTS.len();
+    assert!(admitted * 100 >= all * 99, "{admitted} of {all}");
+    assert!(hashes.len() * 10 >= admitted * 9, "{} of {admitted}", hashes.len());
+}
