@@ -184,12 +184,14 @@ impl Driver<'_> {
         next - next % ROUND + 1
     }
 
-    /// Between rounds, when all trials wait or are over, lets those go on that did well. The next round waits for them, so that
-    /// neither promotions nor proposals depend on which worker was faster.
+    /// Between rounds, when all trials wait or are over, lets those go on that did well: once, beside the next round, whose
+    /// proposals do not see yet what comes of them. So neither promotions nor proposals depend on which worker was faster.
     fn promote(&mut self, state: &mut Running) -> Result<(), SearchError> {
         let ending = self.asked_enough(state);
-        let between = ending || Self::round_start(state) == state.study.next_trial();
-        if !between || !state.study.unfinished().is_empty() {
+        let start = Self::round_start(state);
+        let between = ending || start == state.study.next_trial();
+        let promoted = state.study.trials.values().any(|trial| trial.promoted_before == Some(start));
+        if !between || !state.study.unfinished().is_empty() || (promoted && !ending) {
             return Ok(());
         }
         for (trial, epochs) in state.study.promotions(ending) {
@@ -203,7 +205,8 @@ impl Driver<'_> {
     fn wants_proposal(&self, state: &Running) -> bool {
         let idle = self.executor.running() + state.waiting.len() < self.executor.capacity();
         let start = Self::round_start(state);
-        let earlier_done = state.study.unfinished().iter().all(|trial| *trial >= start);
+        let beside = |trial: &u64| state.study.trials[trial].promoted_before == Some(start);
+        let earlier_done = state.study.unfinished().iter().all(|trial| *trial >= start || beside(trial));
         idle && earlier_done && !self.asked_enough(state)
     }
 
@@ -247,10 +250,17 @@ impl Driver<'_> {
         }
     }
 
-    /// What the architect may see: every design, and the results of the rounds that are over.
+    /// What the architect may see: every design, and the results of the rounds that are over; of what goes on beside the round,
+    /// those that it had before.
     fn visible(state: &Running) -> Study {
         let mut study = state.study.clone();
         let start = Self::round_start(state);
+        for record in study.trials.values_mut().filter(|record| record.promoted_before == Some(start)) {
+            if let Some(earlier) = record.earlier.clone() {
+                record.epochs.truncate(earlier.epochs as usize);
+                record.status = TrialStatus::Finished(earlier);
+            }
+        }
         for (_, record) in study.trials.range_mut(start..) {
             record.status = TrialStatus::Admitted;
             record.epochs.clear();

@@ -6,7 +6,7 @@ use capwright_backbones::Library;
 use capwright_contract::Contract;
 use capwright_pipeline::{Driver, Outcome, SearchError, StudyFolder};
 use capwright_search::{Architect, ArchitectError, Brief, Draft, Judge, RandomArchitect, Replay, Space};
-use capwright_study::{Event, MemoryStore, Opened, Trial, TrialStatus, TrialStore, Verdict};
+use capwright_study::{Event, Leaderboard, MemoryStore, Opened, Trial, TrialStatus, TrialStore, Verdict};
 use pretend::Pretend;
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -269,6 +269,45 @@ fn the_best_third_trains_on_whatever_the_number_of_workers() {
         all.push((promoted, fates(&outcome), case.verdicts(), best));
     }
     assert_eq!(all[0], all[1]);
+}
+
+/// Random designs, and what was known when each was asked for.
+struct Watches(RandomArchitect, Vec<(u64, String)>);
+
+impl Architect for Watches {
+    fn name(&self) -> String {
+        self.0.name()
+    }
+
+    fn propose(&mut self, brief: &Brief) -> Result<Draft, ArchitectError> {
+        let epochs: usize = brief.study.trials.values().map(|trial| trial.epochs.len()).sum();
+        self.1.push((brief.proposal, format!("{epochs} epochs\n{}", Leaderboard::of(brief.study).table())));
+        self.0.propose(brief)
+    }
+
+    fn repair(&mut self, brief: &Brief, _: &str, _: &[String]) -> Result<Draft, ArchitectError> {
+        self.propose(brief)
+    }
+}
+
+#[test]
+fn what_goes_on_beside_a_round_is_not_known_to_it() {
+    let mut all = Vec::new();
+    for workers in [1, 2, 4] {
+        let mut architect = Watches(random(), Vec::new());
+        let mut case = halved();
+        case.run(&mut architect, &mut Pretend::new(workers)).unwrap();
+        // With a worker more than promotions, designs are proposed while they train.
+        let events = case.events();
+        let promoted = events.iter().position(|event| matches!(event, Event::TrialPromoted { .. })).unwrap();
+        let asked = events[promoted..].iter().position(|event| matches!(event, Event::Proposed(_))).unwrap();
+        let over = events[promoted..].iter().position(|e| matches!(e, Event::TrialFinished { .. })).unwrap();
+        assert_eq!(asked < over, workers > 1, "{workers} workers");
+        all.push(architect.1);
+    }
+    assert!(all[0].len() >= 10);
+    assert_eq!(all[0], all[1]);
+    assert_eq!(all[0], all[2]);
 }
 
 #[test]

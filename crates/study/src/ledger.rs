@@ -58,6 +58,8 @@ pub struct Trial {
     pub runs: u32,
     /// Epochs that it may train, once it was promoted.
     pub granted: Option<u32>,
+    /// The next trial's number when it was last promoted: it goes on beside the round that begins with that one.
+    pub promoted_before: Option<u64>,
     /// What had come of it when it was promoted.
     pub earlier: Option<Box<TrialResult>>,
     /// How far it is.
@@ -273,6 +275,7 @@ impl Study {
                 epochs: Vec::new(),
                 runs: 0,
                 granted: None,
+                promoted_before: None,
                 earlier: None,
                 status: TrialStatus::Admitted,
                 resumed: false,
@@ -363,9 +366,11 @@ impl Study {
     }
 
     fn promote(&mut self, number: u64, epochs: u32) -> Result<(), LedgerError> {
+        let next = self.next_trial();
         let trial = self.trials.get_mut(&number).ok_or(LedgerError::UnknownTrial(number))?;
         match &trial.status {
             TrialStatus::Finished(result) if result.paused && result.epochs < epochs => {
+                trial.promoted_before = Some(next);
                 trial.earlier = Some(result.clone());
                 trial.status = TrialStatus::Admitted;
                 trial.granted = Some(epochs);
