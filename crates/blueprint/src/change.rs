@@ -1,6 +1,6 @@
 //! Single changes of a design along the schema of the language, listed: what a delta proposal or a repair chooses from.
 
-use crate::schema::choices;
+use crate::schema::{alternatives, choices, flatten, smallest};
 use crate::vary::{Edit, Kind, list};
 use serde_json::Value;
 
@@ -33,6 +33,7 @@ impl Change {
                 let Ok(i) = last.parse::<usize>() else { return };
                 match to {
                     Some(to) if i < items.len() => items[i] = to.clone(),
+                    Some(to) => items.push(to.clone()),
                     None if i < items.len() => drop(items.remove(i)),
                     _ => {}
                 }
@@ -55,7 +56,7 @@ impl std::fmt::Display for Change {
 }
 
 /// All single changes of a value of the schema: every other entry of every menu, those of fields that may be left out too, and
-/// whatever may be left out. Of numbers the nearest first.
+/// whatever may be left out; at the end of lists, the smallest item of every kind. Of numbers the nearest first.
 pub fn changes(value: &Value, schema: &Value) -> Vec<Change> {
     let mut edits = Vec::new();
     list(value, schema, String::new(), &mut edits);
@@ -86,7 +87,13 @@ fn of(edit: &Edit<'_>, whole: &Value) -> Vec<Change> {
             let items = there().and_then(Value::as_array).map_or(0, Vec::len);
             (0..items).map(|i| Change { at: format!("{}/{i}", edit.at), to: None }).collect()
         }
-        Kind::Switch | Kind::Insert => Vec::new(),
+        Kind::Insert => {
+            let end = there().and_then(Value::as_array).map_or(0, Vec::len);
+            let rule = &edit.rule["items"];
+            let options = alternatives(rule).map_or_else(|| vec![rule], |options| flatten(options));
+            options.into_iter().map(|item| to(format!("{}/{end}", edit.at), smallest(item))).collect()
+        }
+        Kind::Switch => Vec::new(),
     }
 }
 

@@ -342,6 +342,22 @@ fn keep(schema: &mut Value, tag: &str, pass: impl Fn(&str) -> bool) {
     }
 }
 
+/// The value with the smallest numbers, the first words and alternatives, and the shortest lists; no field that may be left out.
+pub fn smallest(schema: &Value) -> Value {
+    if let Some(menu) = choices(schema) {
+        let number = |v: &&Value| v.as_f64().unwrap_or(0.0);
+        return menu.iter().min_by(|a, b| number(a).total_cmp(&number(b))).cloned().unwrap_or_default();
+    }
+    if let Some(options) = alternatives(schema) {
+        return options.first().map(smallest).unwrap_or_default();
+    }
+    if let Some(inner) = schema.get("items") {
+        return Value::Array(vec![smallest(inner); bound(schema, "minItems", 0)]);
+    }
+    let needed = fields(schema).filter(|(name, _)| is_needed(schema, name));
+    Value::Object(needed.map(|(name, inner)| (name.clone(), smallest(inner))).collect())
+}
+
 /// How often a field that may be left out is drawn. There are many of them, most designs are best without most of them,
 /// and a search of few trials must not spend them all on unusual recipes.
 const OPTIONAL: f64 = 0.1;

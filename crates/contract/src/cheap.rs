@@ -5,7 +5,7 @@
 
 use crate::{Contract, Family, words};
 use capwright_blueprint::language::{Cut, ImageSize};
-use capwright_blueprint::schema;
+use capwright_blueprint::schema::{self, smallest};
 use capwright_blueprint::{Blueprint, Zoo};
 use serde_json::{Value, json};
 
@@ -71,27 +71,6 @@ fn smallest_with_tag(schema: &Value, word: &str) -> Option<Value> {
         }
     }
     None
-}
-
-/// The value with the smallest numbers, the first words and the shortest lists; no field that may be left out.
-fn smallest(schema: &Value) -> Value {
-    if let Some(menu) = schema["enum"].as_array() {
-        let number = |v: &&Value| v.as_f64().unwrap_or(0.0);
-        return menu.iter().min_by(|a, b| number(a).total_cmp(&number(b))).cloned().unwrap_or_default();
-    }
-    if let Some(word) = schema.get("const") {
-        return word.clone();
-    }
-    if let Some(options) = schema["oneOf"].as_array().or(schema["anyOf"].as_array()) {
-        return options.first().map(smallest).unwrap_or_default();
-    }
-    if let Some(properties) = schema["properties"].as_object() {
-        let required = schema["required"].as_array().cloned().unwrap_or_default();
-        let fields = properties.iter().filter(|(name, _)| required.iter().any(|r| r == name.as_str()));
-        return Value::Object(fields.map(|(name, inner)| (name.clone(), smallest(inner))).collect());
-    }
-    let least = schema["minItems"].as_u64().unwrap_or(0) as usize;
-    Value::Array(vec![smallest(&schema["items"]); least])
 }
 
 /// Decoders to try, as JSON: every choice of words, optional ones too; numbers the smallest that the ranges allow.

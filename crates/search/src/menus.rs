@@ -7,8 +7,9 @@
 
 use crate::judge::Judge;
 use crate::space::Space;
+use capwright_blueprint::schema::smallest;
 use capwright_blueprint::strict;
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 
 /// A grammar with more menu entries than this, each shared part counted once, is not used: servers take no more (OpenAI's limit), and
 /// compile it slowly.
@@ -86,28 +87,6 @@ fn needed(object: &Value, field: &str) -> bool {
     object["required"].as_array().is_some_and(|names| names.iter().any(|name| name == field))
 }
 
-/// Each needed field of an object at its smallest; fields without a menu as short as may be.
-fn least(object: &Value) -> Value {
-    let mut fields = Map::new();
-    for (name, rule) in object["properties"].as_object().into_iter().flatten() {
-        if !needed(object, name) {
-            continue;
-        }
-        let choices = menu(rule);
-        let number = |v: &&Value| v.as_f64().unwrap_or(0.0);
-        let smallest = choices.iter().min_by(|a, b| number(a).total_cmp(&number(b))).cloned();
-        let value = smallest.unwrap_or_else(|| match rule["items"].is_object() {
-            true => {
-                let least_items = rule["minItems"].as_u64().unwrap_or(0) as usize;
-                Value::Array(vec![least(&options(&rule["items"])[0]); least_items])
-            }
-            false => least(&options(rule)[0]),
-        });
-        fields.insert(name.clone(), value);
-    }
-    Value::Object(fields)
-}
-
 /// With one field of an object set.
 fn with(object: &Value, field: &str, value: &Value) -> Value {
     let mut object = object.clone();
@@ -123,7 +102,7 @@ fn pruned(object: &Value, fits: &dyn Fn(&Value) -> bool) -> Option<Value> {
 
 /// As [`pruned`], on request of those fields alone that must be written.
 fn narrowed(object: &Value, needed_only: bool, fits: &dyn Fn(&Value) -> bool) -> Option<Value> {
-    let least = least(object);
+    let least = smallest(object);
     if !fits(&least) {
         return None;
     }
@@ -151,7 +130,7 @@ fn split(object: &Value, a: &str, b: &str, fits: &dyn Fn(&Value) -> bool) -> Vec
     if properties.get(a).is_none() || properties.get(b).is_none() {
         return vec![object.clone()];
     }
-    let (base, absent) = (least(object), !needed(object, b));
+    let (base, absent) = (smallest(object), !needed(object, b));
     let mut groups: Vec<(Vec<Value>, bool, Vec<Value>)> = Vec::new();
     for value in menu(&properties[a]) {
         let first = with(&base, a, &value);
@@ -253,7 +232,7 @@ fn pretrained(rule: &Value, fits: &dyn Fn(&Value) -> bool) -> Vec<Value> {
         found.extend(pruned(&alone, fits));
         let Some(other) = rule["properties"].get("beside") else { continue };
         ["tune", "cuts"].iter().for_each(|field| leave_out(&mut own, field));
-        let base = least(&own);
+        let base = smallest(&own);
         let seconds = backbones.iter().filter(|second| *second != backbone).filter_map(|second| {
             let mut other = other.clone();
             other["properties"]["backbone"] = json!({ "enum": [second] });
@@ -295,43 +274,19 @@ fn decoder(rule: &Value, bases: &Bases, judge: &Judge) -> Option<Value> {
         let Some(option) = pruned(&option, &fits) else { continue };
         let apart = split(&option, "cell", "attention", &fits);
         let apart = apart.into_iter().flat_map(|o| split(&o, "dim", "heads", &fits));
-        for option in apart {
-            let tied = option["properties"].get("hidden").is_some()
-                && option["properties"].get("embeddings").is_some();
-            if tied {
-                found.extend(tied_widths(&option, &fits));
+        for mut option in apart {
+            // Tied embeddings are as wide as states and context together, of which the latter is the bridge's: no menu can say so.
+            if option["properties"].get("hidden").is_some() {
+                leave_out(&mut option, "embeddings");
             }
-            let mut own = option;
-            if tied {
-                leave_out(&mut own, "embeddings");
-            }
-            found.push(own);
+            found.push(option);
         }
     }
     any_of(found)
 }
 
-/// Tied embeddings of a recurrence are as wide as its states, for the bridge's width is written before them: where attention's context
-/// joins the state, the sum is no width of embeddings that could be told here.
-fn tied_widths(option: &Value, fits: &dyn Fn(&Value) -> bool) -> Vec<Value> {
-    let mut tied = option.clone();
-    tied["properties"]["embeddings"] = json!({ "enum": ["tied"] });
-    require(&mut tied, "embeddings");
-    if tied["properties"].get("attention").is_some() {
-        tied["properties"]["attention"] = json!({ "enum": ["none"] });
-    }
-    let widths = menu(&option["properties"]["hidden"]);
-    let of_width = |width: &Value| {
-        let mut one = tied.clone();
-        one["properties"]["embed"] = json!({ "enum": [width] });
-        one["properties"]["hidden"] = json!({ "enum": [width] });
-        fits(&least(&one)).then_some(one)
-    };
-    widths.iter().filter_map(of_width).collect()
-}
-
 /// Learning rates with the optimizers that they are for.
 fn recipe(rule: &Value, bases: &Bases, judge: &Judge) -> Option<Value> {
     let fits = |recipe: &Value| bases.fit(judge, &[("/recipe", recipe)]);
-    any_of(split(&pruned(rule, &fits)?, "lr", "optimizer", &fits))
+    any_of(split(rule, "lr", "optimizer", &fits))
 }

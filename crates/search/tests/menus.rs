@@ -1,6 +1,7 @@
 //! Grammars that hold only what can still fit, and changes that mend what does not.
 
 use capwright_backbones::Library;
+use capwright_blueprint::Zoo;
 use capwright_blueprint::schema::{language, sample, validate};
 use capwright_contract::Contract;
 use capwright_llm::{Completion, Finish, LlmError, Request, TextModel};
@@ -22,8 +23,10 @@ const CONTRACTS: [&str; 5] = [
 ];
 
 fn contract(text: &str) -> Contract {
-    Contract::from_toml(&format!("version = 1\n{text}\ndir = \".\"\n[search]\nrepairs = 2"))
-        .expect("a contract")
+    let text = format!("version = 1\n{text}\ndir = \".\"\n[search]\nrepairs = 2");
+    let mut contract = Contract::from_toml(&text).expect("a contract");
+    contract.components.backbones.get_or_insert_with(|| Library::default().names());
+    contract
 }
 
 fn judge(contract: &Contract) -> Judge {
@@ -79,7 +82,7 @@ fn what_the_grammar_allows_is_of_the_space_and_fits_more_often() {
     }
 }
 
-/// The designs of a fit remain possible: nothing that fits is lost but what is told at `tied_widths`.
+/// The designs of a fit remain possible: nothing that fits is lost but the tied embeddings of recurrences.
 #[test]
 fn menus_keep_what_fits() {
     let contract = contract(CONTRACTS[2]);
