@@ -179,3 +179,47 @@ fn spread(sets: Vec<Vec<Change>>, shown: usize) -> Vec<Choice> {
     let turns = (0..deepest).flat_map(|i| by_place.iter().filter_map(move |(_, options)| options.get(i)));
     turns.take(shown).cloned().collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn places_in_each_other_or_in_one_list_touch() {
+        for (a, b, wanted) in [
+            ("/decoder/hidden", "/decoder/hidden", true),
+            ("/decoder", "/decoder/hidden", true),
+            ("/decoder/hidden", "/decoder/hid", false),
+            ("/encoder/blocks/0", "/encoder/blocks/2/out", true),
+            ("/encoder/blocks/0", "/encoder/source/stages/0", false),
+        ] {
+            assert_eq!((touches(a, b), touches(b, a)), (wanted, wanted), "{a} {b}");
+        }
+    }
+
+    #[test]
+    fn an_answer_makes_the_changes_that_it_names() {
+        let design = json!({ "encoder": { "input": 96 }, "decoder": { "hidden": 64, "embeddings": "tied" } });
+        let schema = json!({ "type": "object", "required": ["encoder", "decoder"], "properties": {
+            "encoder": { "type": "object", "required": ["input"], "properties": { "input": { "enum": [64, 96] } } },
+            "decoder": { "type": "object", "required": ["hidden"], "properties": {
+                "hidden": { "enum": [64, 128, 256] }, "embeddings": { "enum": ["separate", "tied"] } } } } });
+        let single = changes(&design, &schema).into_iter().map(|change| vec![change]).collect();
+        let delta = Delta { design, options: spread(single, usize::MAX), most: 2 };
+        let labels: Vec<&str> = delta.labels().collect();
+        // The nearest of each place first, places in turn.
+        assert_eq!(labels[..3], ["encoder.input = 64", "decoder.hidden = 128", "without decoder.embeddings"]);
+        let apply = |answer: &str| {
+            delta.apply(answer).map(|text| serde_json::from_str::<Value>(&text).expect("JSON"))
+        };
+        let both = apply(r#"{"edits":["decoder.hidden = 256","without decoder.embeddings"]}"#);
+        assert_eq!(both, Some(json!({ "encoder": { "input": 96 }, "decoder": { "hidden": 256 } })));
+        // Of two changes of one place the first counts.
+        let twice = apply(r#"{"edits":["decoder.hidden = 256","decoder.hidden = 128"]}"#);
+        assert_eq!(twice.expect("an answer")["decoder"]["hidden"], 256);
+        for bad in ["{}", "no", r#"{"edits":[]}"#, r#"{"edits":["decoder.hidden = 7"]}"#, r#"{"edits":[1]}"#]
+        {
+            assert_eq!(apply(bad), None, "{bad}");
+        }
+    }
+}

@@ -258,3 +258,48 @@ pub fn mending(brief: &Brief, problems: &[String], delta: &Delta) -> Prompt {
     };
     Prompt::new("mending", input)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use capwright_contract::Contract;
+    use capwright_study::{Event, Opened, Study};
+    use std::collections::BTreeMap;
+
+    fn study(contract: &Contract) -> Study {
+        let (contract, architect, versions) = (contract.clone(), "under test".into(), BTreeMap::new());
+        let opened = Opened { contract, seed: 1, architect, versions };
+        Study::fold([Event::StudyOpened(Box::new(opened))]).expect("a study")
+    }
+
+    #[test]
+    fn a_prompt_has_a_line_for_each_thing_that_is_asked() {
+        let text = "version = 1\nrequest = \"a {{ light }} captioner\"\n[components]\nbackbones = [\"mobilenet_v2\"]\n\
+                    required = [\"attention\"]\n[ranges.hidden]\nmax = 256";
+        let contract = Contract::from_toml(text).expect("a contract");
+        let study = study(&contract);
+        let brief = Brief { contract: &contract, study: &study, proposal: 1, attempt: 0 };
+        let snippets = [vec!["{% include \"task\" %} <b>".to_owned()]];
+        let Prompt { system, user } = design(&brief, &snippets);
+        assert!(system.starts_with("You design") && !system.ends_with('\n'));
+        let lines: Vec<&str> = user.lines().collect();
+        // What people and snippets say is never read as a template.
+        let wanted = [
+            "Request: a {{ light }} captioner",
+            "Budgets: none.",
+            "Backbones: mobilenet_v2.",
+            "Every design must have: attention.",
+            "hidden: at most 256.",
+            "Training: at most 6 epochs.",
+            "Building blocks for inspiration:",
+            "- {% include \"task\" %} <b>",
+            "Propose one new design that should score higher within the budgets.",
+        ];
+        assert_eq!(lines, wanted);
+        let again = again(&brief, &[], "{}", &["nothing is there".to_owned()]).user;
+        assert!(again.ends_with(
+            "Your last design was refused:\n{}\nProblems:\n- nothing is there\nWrite the whole design again with these problems \
+             mended."
+        ));
+    }
+}
