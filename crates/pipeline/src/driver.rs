@@ -203,11 +203,13 @@ impl Driver<'_> {
     }
 
     fn wants_proposal(&self, state: &Running) -> bool {
-        let idle = self.executor.running() + state.waiting.len() < self.executor.capacity();
+        // One design is ready before a worker is free: a language model writes while others train.
+        let wanted = self.executor.capacity() + 1;
+        let short = self.executor.running() + state.waiting.len() < wanted;
         let start = Self::round_start(state);
         let beside = |trial: &u64| state.study.trials[trial].promoted_before == Some(start);
         let earlier_done = state.study.unfinished().iter().all(|trial| *trial >= start || beside(trial));
-        idle && earlier_done && !self.asked_enough(state)
+        short && earlier_done && !self.asked_enough(state)
     }
 
     fn start_waiting(&mut self, state: &mut Running) -> Result<(), SearchError> {

@@ -297,12 +297,12 @@ fn what_goes_on_beside_a_round_is_not_known_to_it() {
         let mut architect = Watches(random(), Vec::new());
         let mut case = halved();
         case.run(&mut architect, &mut Pretend::new(workers)).unwrap();
-        // With a worker more than promotions, designs are proposed while they train.
+        // Designs are proposed while promoted trials train.
         let events = case.events();
         let promoted = events.iter().position(|event| matches!(event, Event::TrialPromoted { .. })).unwrap();
         let asked = events[promoted..].iter().position(|event| matches!(event, Event::Proposed(_))).unwrap();
         let over = events[promoted..].iter().position(|e| matches!(e, Event::TrialFinished { .. })).unwrap();
-        assert_eq!(asked < over, workers > 1, "{workers} workers");
+        assert!(asked < over, "{workers} workers");
         all.push(architect.1);
     }
     assert!(all[0].len() >= 10);
