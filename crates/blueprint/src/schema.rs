@@ -214,7 +214,7 @@ pub(crate) fn fields(schema: &Value) -> impl Iterator<Item = (&String, &Value)> 
 }
 
 /// Whether a field must be written.
-pub(crate) fn is_needed(schema: &Value, name: &str) -> bool {
+pub fn is_needed(schema: &Value, name: &str) -> bool {
     let required = schema.get("required").and_then(Value::as_array);
     required.is_none_or(|names| names.iter().any(|n| n.as_str() == Some(name)))
 }

@@ -6,8 +6,8 @@ use crate::files::StudyFolder;
 use crate::progress::Progress;
 use capwright_search::{Architect, ArchitectError, Brief, Draft, Judge, Judgement, problems};
 use capwright_study::{
-    Event, Leaderboard, LedgerError, Proposal, StoreError, Study, TrialEvent, TrialSpec, TrialStatus,
-    TrialStore, Verdict, WeightsFile, describe,
+    Event, Leaderboard, LedgerError, StoreError, Study, TrialEvent, TrialSpec, TrialStatus, TrialStore,
+    Verdict, WeightsFile, describe,
 };
 use std::collections::BTreeMap;
 use std::io;
@@ -324,18 +324,7 @@ impl Driver<'_> {
         draft: Draft,
         judgement: Judgement,
     ) -> Result<(), SearchError> {
-        let proposal = Proposal {
-            proposal,
-            attempt,
-            author: draft.author,
-            text: draft.text,
-            parents: draft.parents,
-            prompt_sha256: draft.prompt_sha256,
-            prompt_tokens: draft.prompt_tokens,
-            completion_tokens: draft.completion_tokens,
-            seconds: draft.seconds,
-            verdict: judgement.verdict,
-        };
+        let proposal = draft.judged(proposal, attempt, judgement.verdict);
         (self.watch)(Progress::Proposed(&proposal));
         let trial = match &proposal.verdict {
             Verdict::Admitted { trial, .. } => Some(*trial),

@@ -9,7 +9,7 @@ use capwright_contract::Contract;
 use capwright_fetch::Cache;
 use capwright_llm::{Embedded, Options, default_model};
 use capwright_search::{Architect, Brief, Judge, LlmArchitect, LlmOptions, Space};
-use capwright_study::{Event, Opened, Proposal, Study, Verdict};
+use capwright_study::{Event, Opened, Study, Verdict};
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
 use std::error::Error;
@@ -154,22 +154,12 @@ fn one(
         }
         let problems = judgement.problems();
         line.problems.extend(problems.first().cloned());
-        study.apply(&Event::Proposed(Box::new(Proposal {
-            proposal,
-            attempt,
-            author: draft.author,
-            text: draft.text.clone(),
-            parents: draft.parents,
-            prompt_sha256: draft.prompt_sha256,
-            prompt_tokens: draft.prompt_tokens,
-            completion_tokens: draft.completion_tokens,
-            seconds: draft.seconds,
-            verdict: judgement.verdict,
-        })))?;
+        let text = draft.text.clone();
+        study.apply(&Event::Proposed(Box::new(draft.judged(proposal, attempt, judgement.verdict))))?;
         if line.admitted.is_some() {
             break;
         }
-        last = Some((draft.text, problems));
+        last = Some((text, problems));
     }
     Ok(line)
 }

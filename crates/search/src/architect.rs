@@ -2,7 +2,7 @@
 
 use capwright_contract::Contract;
 use capwright_llm::LlmError;
-use capwright_study::Study;
+use capwright_study::{Proposal, Study, Verdict};
 
 /// What an architect may know when it writes.
 #[derive(Debug, Clone, Copy)]
@@ -55,6 +55,22 @@ impl Draft {
             prompt_tokens: 0,
             completion_tokens: 0,
             seconds,
+        }
+    }
+
+    /// What the ledger records of it.
+    pub fn judged(self, proposal: u64, attempt: u32, verdict: Verdict) -> Proposal {
+        Proposal {
+            proposal,
+            attempt,
+            author: self.author,
+            text: self.text,
+            parents: self.parents,
+            prompt_sha256: self.prompt_sha256,
+            prompt_tokens: self.prompt_tokens,
+            completion_tokens: self.completion_tokens,
+            seconds: self.seconds,
+            verdict,
         }
     }
 }

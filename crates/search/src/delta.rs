@@ -30,14 +30,15 @@ impl Delta {
     /// Changes that make a design which is not admitted one that is, each alone or, where none does, a few together. `None` where
     /// the text is no design, or nothing helps.
     pub fn mending(text: &str, judge: &Judge, study: &Study, shown: usize) -> Option<Self> {
-        let (design, schema) = (serde_json::from_str::<Value>(text).ok()?, language());
-        if !validate(&design, schema).is_empty() {
+        let design: Value = serde_json::from_str(text).ok()?;
+        if !validate(&design, language()).is_empty() {
             return None;
         }
-        let single = changes(&design, schema).into_iter().map(|change| vec![change]);
-        let mut sets: Vec<Vec<Change>> = single.filter(|set| admitted(&design, set, judge, study)).collect();
+        let ranked = ranked(&design, judge, study);
+        let mending = ranked.iter().take_while(|(wrong, _)| *wrong == 0.0);
+        let mut sets: Vec<Vec<Change>> = mending.map(|(_, change)| vec![change.clone()]).collect();
         if sets.is_empty() {
-            sets = descents(&design, schema, judge, study);
+            sets = descents(&design, ranked, judge, study);
         }
         let options = spread(sets, shown);
         (!options.is_empty()).then_some(Self { design, options, most: 1 })
@@ -45,8 +46,9 @@ impl Delta {
 
     /// Changes of a design of the study, each of which gives a new one that fits; `most` of them may be chosen at once.
     pub fn varying(design: Value, schema: &Value, judge: &Judge, study: &Study, most: usize) -> Option<Self> {
-        let single = changes(&design, schema).into_iter().map(|change| vec![change]);
-        let options = spread(single.filter(|set| admitted(&design, set, judge, study)).collect(), usize::MAX);
+        let fits = |change: &Change| judge.judge(&changed(&design, change), study).admitted.is_some();
+        let fitting = changes(&design, schema).into_iter().filter(fits);
+        let options = spread(fitting.map(|change| vec![change]).collect(), usize::MAX);
         (!options.is_empty()).then_some(Self { design, options, most })
     }
 
@@ -105,34 +107,29 @@ fn touches(a: &str, b: &str) -> bool {
     inside(a, b) || inside(b, a) || same_list
 }
 
-fn changed(design: &Value, set: &[Change]) -> String {
+fn changed(design: &Value, change: &Change) -> String {
     let mut design = design.clone();
-    set.iter().for_each(|change| change.apply(&mut design));
+    change.apply(&mut design);
     design.to_string()
 }
 
-fn admitted(design: &Value, set: &[Change], judge: &Judge, study: &Study) -> bool {
-    judge.judge(&changed(design, set), study).admitted.is_some()
+/// The changes of a design with what each leaves to be mended, least first.
+fn ranked(design: &Value, judge: &Judge, study: &Study) -> Vec<(f64, Change)> {
+    let after = |change: Change| (left(&changed(design, &change), judge, study), change);
+    let mut all: Vec<(f64, Change)> = changes(design, language()).into_iter().map(after).collect();
+    all.sort_by(|a, b| a.0.total_cmp(&b.0));
+    all
 }
 
-/// Sets of changes that mend a design together: from each of the changes that leave least to be mended, step by step the one
-/// that leaves least.
-fn descents(design: &Value, schema: &Value, judge: &Judge, study: &Study) -> Vec<Vec<Change>> {
-    let ranked = |design: &Value| {
-        let after =
-            |change: Change| (left(&changed(design, std::slice::from_ref(&change)), judge, study), change);
-        let mut all: Vec<(f64, Change)> = changes(design, schema).into_iter().map(after).collect();
-        all.sort_by(|a, b| a.0.total_cmp(&b.0));
-        all
-    };
+/// Sets of changes that mend a design together: from each of the first changes, step by step the one that leaves least.
+fn descents(design: &Value, first: Vec<(f64, Change)>, judge: &Judge, study: &Study) -> Vec<Vec<Change>> {
     let mut found = Vec::new();
-    for (mut wrong, first) in ranked(design).into_iter().take(DESCENTS) {
+    for (mut wrong, first) in first.into_iter().take(DESCENTS) {
         let (mut set, mut now) = (vec![first], design.clone());
         set[0].apply(&mut now);
         while wrong > 0.0 && set.len() < STEPS {
-            let Some((less, next)) = ranked(&now).into_iter().next().filter(|best| best.0 < wrong) else {
-                break;
-            };
+            let best = ranked(&now, judge, study).into_iter().next();
+            let Some((less, next)) = best.filter(|best| best.0 < wrong) else { break };
             next.apply(&mut now);
             set.push(next);
             wrong = less;

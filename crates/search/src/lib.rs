@@ -24,7 +24,6 @@ pub use given::Given;
 pub use hybrid::Hybrid;
 pub use judge::{Judge, Judgement, problems};
 pub use llm::{LlmArchitect, LlmOptions};
-pub use prompt::PROMPT_VERSION;
 pub use random::RandomArchitect;
 pub use replay::Replay;
 pub use space::Space;

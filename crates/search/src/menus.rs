@@ -6,8 +6,8 @@
 //! is what designs are drawn from and varied along, and one alternative for each tag serves that better.
 
 use crate::judge::Judge;
-use crate::space::Space;
-use capwright_blueprint::schema::smallest;
+use crate::space::{Space, require_field};
+use capwright_blueprint::schema::{is_needed, smallest};
 use capwright_blueprint::strict;
 use serde_json::{Value, json};
 
@@ -83,10 +83,6 @@ fn options(rule: &Value) -> Vec<Value> {
     capwright_blueprint::schema::alternatives(rule).cloned().unwrap_or_else(|| vec![rule.clone()])
 }
 
-fn needed(object: &Value, field: &str) -> bool {
-    object["required"].as_array().is_some_and(|names| names.iter().any(|name| name == field))
-}
-
 /// With one field of an object set.
 fn with(object: &Value, field: &str, value: &Value) -> Value {
     let mut object = object.clone();
@@ -110,7 +106,7 @@ fn narrowed(object: &Value, needed_only: bool, fits: &dyn Fn(&Value) -> bool) ->
     let names: Vec<String> = object["properties"].as_object()?.keys().cloned().collect();
     for name in names {
         let choices = menu(&object["properties"][&name]);
-        if choices.is_empty() || (needed_only && !needed(object, &name)) {
+        if choices.is_empty() || (needed_only && !is_needed(object, &name)) {
             continue;
         }
         let kept: Vec<&Value> = choices.iter().filter(|value| fits(&with(&least, &name, value))).collect();
@@ -130,7 +126,7 @@ fn split(object: &Value, a: &str, b: &str, fits: &dyn Fn(&Value) -> bool) -> Vec
     if properties.get(a).is_none() || properties.get(b).is_none() {
         return vec![object.clone()];
     }
-    let (base, absent) = (smallest(object), !needed(object, b));
+    let (base, absent) = (smallest(object), !is_needed(object, b));
     let mut groups: Vec<(Vec<Value>, bool, Vec<Value>)> = Vec::new();
     for value in menu(&properties[a]) {
         let first = with(&base, a, &value);
@@ -154,7 +150,7 @@ fn split(object: &Value, a: &str, b: &str, fits: &dyn Fn(&Value) -> bool) -> Vec
             option["properties"][b] = json!({ "enum": partners });
         }
         if !alone {
-            require(&mut option, b);
+            require_field(&mut option, b);
         }
         option
     };
@@ -164,14 +160,6 @@ fn split(object: &Value, a: &str, b: &str, fits: &dyn Fn(&Value) -> bool) -> Vec
 fn leave_out(object: &mut Value, field: &str) {
     if let Some(fields) = object["properties"].as_object_mut() {
         fields.shift_remove(field);
-    }
-}
-
-fn require(object: &mut Value, field: &str) {
-    if let Some(required) = object["required"].as_array_mut()
-        && !required.iter().any(|name| name == field)
-    {
-        required.push(json!(field));
     }
 }
 
@@ -240,7 +228,7 @@ fn pretrained(rule: &Value, fits: &dyn Fn(&Value) -> bool) -> Vec<Value> {
         });
         if let Some(seconds) = any_of(merged(seconds.collect(), "backbone")) {
             own["properties"]["beside"] = seconds;
-            require(&mut own, "beside");
+            require_field(&mut own, "beside");
             found.push(own);
         }
     }

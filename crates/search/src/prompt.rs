@@ -12,9 +12,6 @@ use serde::Serialize;
 use sha2::{Digest, Sha256};
 use std::sync::OnceLock;
 
-/// Changes with the templates; a study records it, so that transcripts can be told apart.
-pub const PROMPT_VERSION: u32 = 2;
-
 /// A prompt in two parts; the first is the same for a whole study, so that a model can keep it read.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Prompt {

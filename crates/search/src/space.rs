@@ -80,7 +80,7 @@ fn keep_range(node: &mut Value, field: &str, range: Range) {
 }
 
 /// Takes from an object the freedom to leave a field out.
-fn require_field(object: &mut Value, field: &str) {
+pub(crate) fn require_field(object: &mut Value, field: &str) {
     if let Some(required) = object["required"].as_array_mut()
         && !required.iter().any(|name| name == field)
     {

@@ -1,20 +1,16 @@
 //! One suite for every architect, on studies whose results are made up; and what the searching ones must be better at.
 
-use capwright_backbones::Library;
-use capwright_blueprint::{Blueprint, schema};
+mod common;
+
+use capwright_blueprint::Blueprint;
 use capwright_contract::Contract;
-use capwright_llm::{Completion, Finish, LlmError, Request, TextModel};
 use capwright_search::{
-    Architect, ArchitectError, Brief, Draft, Evolution, Hybrid, Judge, LlmArchitect, LlmOptions,
-    RandomArchitect, Space,
+    Architect, ArchitectError, Brief, Draft, Evolution, Hybrid, LlmArchitect, LlmOptions, RandomArchitect,
+    Space,
 };
-use capwright_study::{
-    Event, Leaderboard, Opened, Proposal, Scores, Study, TrialResult, Verdict, conformance::result,
-};
-use rand::SeedableRng;
-use rand_chacha::ChaCha8Rng;
-use std::collections::{BTreeMap, BTreeSet};
-use std::sync::Arc;
+use capwright_study::{Event, Leaderboard, Scores, Study, TrialResult, Verdict, conformance::result};
+use common::{Chance, judge, opened};
+use std::collections::BTreeSet;
 
 const CONTRACT: &str = r#"
 version = 1
@@ -44,39 +40,12 @@ fn contract(seed: u64) -> Contract {
     contract
 }
 
-fn judge(contract: &Contract) -> Judge {
-    Judge::new(Arc::new(Library::default()), contract.clone())
-}
-
 fn random(contract: &Contract) -> Box<dyn Architect> {
     Box::new(RandomArchitect::new(Space::new(contract), judge(contract)))
 }
 
 fn evolution(contract: &Contract) -> Box<dyn Architect> {
     Box::new(Evolution::new(Space::new(contract), judge(contract)))
-}
-
-/// A model that says what the grammar allows and has no idea.
-struct Chance;
-
-impl TextModel for Chance {
-    fn name(&self) -> String {
-        "chance".into()
-    }
-
-    fn generate(&mut self, request: &Request) -> Result<Completion, LlmError> {
-        let schema = request.schema.as_ref().expect("the architect constrains its model");
-        let text = schema::sample(schema, &mut ChaCha8Rng::seed_from_u64(request.seed)).to_string();
-        let (prompt_tokens, completion_tokens) = (request.user.len() / 4, text.len() / 4);
-        Ok(Completion {
-            text,
-            prompt_tokens,
-            completion_tokens,
-            thinking_tokens: 0,
-            seconds: 0.0,
-            finish: Finish::Stop,
-        })
-    }
 }
 
 fn llm(contract: &Contract) -> Box<dyn Architect> {
@@ -103,16 +72,6 @@ impl Architect for Useless {
     fn repair(&mut self, brief: &Brief, _: &str, _: &[String]) -> Result<Draft, ArchitectError> {
         self.propose(brief)
     }
-}
-
-fn opened(contract: &Contract) -> Study {
-    let opened = Opened {
-        contract: contract.clone(),
-        seed: contract.training.seed,
-        architect: "under test".into(),
-        versions: BTreeMap::new(),
-    };
-    Study::fold([Event::StudyOpened(Box::new(opened))]).expect("a study")
 }
 
 /// A made-up quality in 0..1 that rewards a few choices independently of each other, as real designs mostly do.
@@ -157,48 +116,13 @@ fn ending(trial: u64, quality: f64) -> Event {
 
 /// One proposal with its repairs, and what came of it.
 fn proposed(study: &mut Study, architect: &mut dyn Architect) -> Vec<Draft> {
-    let contract = study.contract().clone();
-    let judge = judge(&contract);
-    let proposal = study.next_proposal();
-    let mut drafts: Vec<Draft> = Vec::new();
-    for attempt in 0..=contract.search.repairs {
-        let (draft, problems, verdict) = {
-            let brief = Brief { contract: &contract, study, proposal, attempt };
-            let draft = match drafts.last() {
-                None => architect.propose(&brief),
-                Some(last) => {
-                    architect.repair(&brief, &last.text, &judge.judge(&last.text, study).problems())
-                }
-            };
-            let draft = draft.expect("a draft");
-            let judgement = judge.judge(&draft.text, study);
-            (draft, judgement.problems(), judgement.verdict)
-        };
-        let trial = if let Verdict::Admitted { trial, .. } = &verdict { Some(*trial) } else { None };
-        let event = Event::Proposed(Box::new(Proposal {
-            proposal,
-            attempt,
-            author: draft.author.clone(),
-            text: draft.text.clone(),
-            parents: draft.parents.clone(),
-            prompt_sha256: None,
-            prompt_tokens: 0,
-            completion_tokens: 0,
-            seconds: 0.0,
-            verdict,
-        }));
-        study.apply(&event).expect("it follows");
-        drafts.push(draft);
-        if let Some(trial) = trial {
-            let quality = quality(&study.trials[&trial].blueprint);
-            study.apply(&Event::TrialStarted { trial }).expect("it follows");
-            study.apply(&ending(trial, quality)).expect("it follows");
-        }
-        if problems.is_empty() {
-            break;
-        }
+    let drafts = common::proposed(study, architect);
+    if let Some((_, Verdict::Admitted { trial, .. })) = drafts.last() {
+        let (trial, quality) = (*trial, quality(&study.trials[trial].blueprint));
+        study.apply(&Event::TrialStarted { trial }).expect("it follows");
+        study.apply(&ending(trial, quality)).expect("it follows");
     }
-    drafts
+    drafts.into_iter().map(|(draft, _)| draft).collect()
 }
 
 /// What any architect must keep to. `make` gives one that has seen nothing.

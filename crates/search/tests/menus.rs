@@ -1,17 +1,18 @@
 //! Grammars that hold only what can still fit, and changes that mend what does not.
 
+mod common;
+
 use capwright_backbones::Library;
 use capwright_blueprint::Zoo;
 use capwright_blueprint::schema::{language, sample, validate};
 use capwright_contract::Contract;
-use capwright_llm::{Completion, Finish, LlmError, Request, TextModel};
-use capwright_search::{Architect, Brief, Judge, LlmArchitect, LlmOptions, Space};
-use capwright_study::{Event, Opened, Proposal, Study, Verdict};
+use capwright_search::{Judge, LlmArchitect, LlmOptions, Space};
+use capwright_study::Verdict;
+use common::{Chance, judge, opened, proposed};
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
 use serde_json::Value;
-use std::collections::{BTreeMap, BTreeSet};
-use std::sync::Arc;
+use std::collections::BTreeSet;
 
 /// Five needs that leave very different designs.
 const CONTRACTS: [&str; 5] = [
@@ -27,37 +28,6 @@ fn contract(text: &str) -> Contract {
     let mut contract = Contract::from_toml(&text).expect("a contract");
     contract.components.backbones.get_or_insert_with(|| Library::default().names());
     contract
-}
-
-fn judge(contract: &Contract) -> Judge {
-    Judge::new(Arc::new(Library::default()), contract.clone())
-}
-
-fn opened(contract: &Contract) -> Study {
-    let opened = Opened {
-        contract: contract.clone(),
-        seed: 1,
-        architect: "under test".into(),
-        versions: BTreeMap::new(),
-    };
-    Study::fold([Event::StudyOpened(Box::new(opened))]).expect("a study")
-}
-
-/// Says what the grammar allows and has no idea: the weakest model there is.
-struct Chance;
-
-impl TextModel for Chance {
-    fn name(&self) -> String {
-        "chance".into()
-    }
-
-    fn generate(&mut self, request: &Request) -> Result<Completion, LlmError> {
-        let schema = request.schema.as_ref().expect("the architect constrains its model");
-        let text = sample(schema, &mut ChaCha8Rng::seed_from_u64(request.seed)).to_string();
-        let (prompt_tokens, completion_tokens, thinking_tokens) = (0, 0, 0);
-        let (seconds, finish) = (0.0, Finish::Stop);
-        Ok(Completion { text, prompt_tokens, completion_tokens, thinking_tokens, seconds, finish })
-    }
 }
 
 fn share(schema: &Value, judge: &Judge) -> f64 {
@@ -144,39 +114,13 @@ fn even_a_model_that_knows_nothing_is_admitted() {
         let mut study = opened(&contract);
         let mut architect =
             LlmArchitect::new(Box::new(Chance), space, judge.clone(), Vec::new(), LlmOptions::default());
-        for proposal in 1..=PROPOSALS {
-            let mut last: Option<(String, Vec<String>)> = None;
-            for attempt in 0..=contract.search.repairs {
-                let brief = Brief { contract: &contract, study: &study, proposal, attempt };
-                let draft = match &last {
-                    None => architect.propose(&brief),
-                    Some((text, problems)) => architect.repair(&brief, text, problems),
-                };
-                let draft = draft.expect("a draft");
-                let judgement = judge.judge(&draft.text, &study);
-                let problems = judgement.problems();
-                assert!(!matches!(judgement.verdict, Verdict::Unreadable { .. }), "{}", draft.text);
-                if let Verdict::Admitted { hash, .. } = &judgement.verdict {
+        for _ in 0..PROPOSALS {
+            for (draft, verdict) in proposed(&mut study, &mut architect) {
+                assert!(!matches!(verdict, Verdict::Unreadable { .. }), "{}", draft.text);
+                if let Verdict::Admitted { hash, .. } = verdict {
                     admitted += 1;
-                    hashes.insert(hash.clone());
+                    hashes.insert(hash);
                 }
-                let event = Event::Proposed(Box::new(Proposal {
-                    proposal,
-                    attempt,
-                    author: draft.author,
-                    text: draft.text.clone(),
-                    parents: draft.parents,
-                    prompt_sha256: draft.prompt_sha256,
-                    prompt_tokens: 0,
-                    completion_tokens: 0,
-                    seconds: 0.0,
-                    verdict: judgement.verdict,
-                }));
-                study.apply(&event).expect("it follows");
-                if problems.is_empty() {
-                    break;
-                }
-                last = Some((draft.text, problems));
             }
         }
     }

@@ -171,27 +171,23 @@ impl Pass<'_> {
 
     /// Backward of [`Pass::to_words`].
     fn back_from_words(&self, kept: &Attended, d_out: &[f32]) -> Flow {
-        let (dim, heads, scale) = (self.spec.dim, self.spec.heads, self.scale());
-        let (mut flow, width, mut from) = (Flow::new(kept), dim / heads, 0);
-        let mut d_scores = Vec::new();
+        let (dim, heads) = (self.spec.dim, self.spec.heads);
+        let (mut flow, mut from) = (Flow::new(kept), 0);
         for (caption, i) in self.words.positions() {
-            let seen = caption.start..i + 1;
-            for head in (0..heads).map(|head| head * width) {
-                let at = |row: usize| row * dim + head..row * dim + head + width;
-                let weights = &kept.weights[from..from + seen.len()];
-                from += seen.len();
-                let d_out = &d_out[at(i)];
-                d_scores.clear();
-                for (j, weight) in seen.clone().zip(weights) {
-                    d_scores.push(math::dot(d_out, &kept.value[at(j)]));
-                    math::add_scaled(&mut flow.value[at(j)], d_out, *weight);
-                }
-                math::softmax_back(&mut d_scores, weights);
-                for (j, d) in seen.clone().zip(&d_scores) {
-                    math::add_scaled(&mut flow.query[at(i)], &kept.key[at(j)], d * scale);
-                    math::add_scaled(&mut flow.key[at(j)], &kept.query[at(i)], d * scale);
-                }
-            }
+            let (own, seen) = (i * dim..(i + 1) * dim, caption.start * dim..(i + 1) * dim);
+            let weights = &kept.weights[from..][..heads * (i + 1 - caption.start)];
+            from += weights.len();
+            math::attend_back(
+                &mut flow.query[own.clone()],
+                &mut flow.key[seen.clone()],
+                &mut flow.value[seen.clone()],
+                &d_out[own.clone()],
+                weights,
+                &kept.query[own],
+                &kept.key[seen.clone()],
+                &kept.value[seen],
+                heads,
+            );
         }
         self.turn(&mut flow.query, -1.0);
         self.turn(&mut flow.key, -1.0);

@@ -67,6 +67,10 @@ impl Recurrent<'_> {
         matches!(self.wiring.attention, Attention::Additive | Attention::Adaptive)
     }
 
+    fn score(&self) -> &[f32] {
+        self.params.values("decoder.attn.score.weight")
+    }
+
     fn heads(&self) -> usize {
         if self.wiring.attention == Attention::MultiHead { RecurrentSpec::heads(self.wiring.dim) } else { 1 }
     }
@@ -118,13 +122,12 @@ impl Recurrent<'_> {
         match self.wiring.attention {
             Attention::None => {}
             Attention::Additive => {
-                math::additive_scores(weights, query, keys, self.params.values("decoder.attn.score.weight"));
+                math::additive_scores(weights, query, keys, self.score());
                 math::softmax(weights);
                 math::weighted_sum(out, weights, values);
             }
             Attention::Adaptive => {
-                let tokens = &mut weights[..encoded.tokens];
-                math::additive_scores(tokens, query, keys, self.params.values("decoder.attn.score.weight"));
+                math::additive_scores(&mut weights[..encoded.tokens], query, keys, self.score());
             }
             Attention::Dot | Attention::MultiHead => {
                 math::attend(out, weights, query, keys, values, &encoded.places, self.heads());
@@ -135,12 +138,7 @@ impl Recurrent<'_> {
     fn own_token(&self, query: &[f32], key: &[f32], weights: &mut [f32]) {
         macs::add(2 * self.wiring.dim);
         let last = weights.len() - 1;
-        math::additive_scores(
-            &mut weights[last..],
-            query,
-            key,
-            self.params.values("decoder.attn.score.weight"),
-        );
+        math::additive_scores(&mut weights[last..], query, key, self.score());
     }
 
     /// Backward of [`Recurrent::attend`], from the gradient of the contexts. `d_own` gets the gradients of the row's own keys and
@@ -150,7 +148,7 @@ impl Recurrent<'_> {
         encoded: &Encoded,
         images: &[usize],
         d_contexts: &[f32],
-        own: Option<(&Own<'_>, [&mut [f32]; 2])>,
+        mut own: Option<(&Own<'_>, [&mut [f32]; 2])>,
         (looked, from): (&Looked, usize),
         (flow, images_flow): (&mut LookFlow, &mut EncodedFlow),
     ) {
@@ -161,7 +159,6 @@ impl Recurrent<'_> {
             let weight = View::new(self.params.values("decoder.attn.out.weight"), dim);
             math::gemm(&mut d_found, View::new(d_contexts, dim), weight, false);
         }
-        let mut own = own;
         let (tokens, mut d_scores) = (encoded.tokens, vec![0.0; wide]);
         for (row, d) in d_found.chunks_exact(dim).enumerate() {
             let (p, image) = (from + row, images[row]);
@@ -180,7 +177,7 @@ impl Recurrent<'_> {
                 math::add_scaled(&mut d_own[at.clone()], d, weights[tokens]);
             }
             math::softmax_back(&mut d_scores, weights);
-            let v = self.params.values("decoder.attn.score.weight");
+            let v = self.score();
             let (image_scores, own_score) = d_scores.split_at(tokens);
             math::additive_scores_back(image_scores, query, keys, v, d_query, d_keys, &mut flow.score);
             if let Some((own, [d_own, _])) = &mut own {

@@ -46,17 +46,12 @@ impl<'a> Recurrent<'a> {
         self.wiring.gates()
     }
 
-    /// The bias of the input's part of the gates; none where layer norms have it.
-    fn input_bias(&self, layer: usize) -> Option<&'a [f32]> {
-        (!self.wiring.normed()).then(|| self.rnn(layer, "bias_ih"))
-    }
-
-    /// The input's part of a layer's gates before any norm, for layers above the first.
-    fn read_below(&self, layer: usize, x: &[f32], gates: &mut [f32]) {
-        let x = View::new(x, self.wiring.input(layer));
-        gemm_packed(gates, x, (self.packed(layer, "weight_ih"), 0), false);
-        if let Some(bias) = self.input_bias(layer) {
-            math::add_bias(gates, bias);
+    /// The input's part of a layer's gates before any norm, of the input's columns from `from` on; with its bias, which is none
+    /// where layer norms have it.
+    fn read(&self, layer: usize, x: View<'_>, from: usize, gates: &mut [f32]) {
+        gemm_packed(gates, x, (self.packed(layer, "weight_ih"), from), false);
+        if !self.wiring.normed() {
+            math::add_bias(gates, self.rnn(layer, "bias_ih"));
         }
     }
 

@@ -10,7 +10,7 @@ use super::sentinel::Sentinels;
 use super::unroll::States;
 use super::wiring::{Image, Looks, Wiring};
 use super::{Recurrent, put};
-use crate::math::{self, View, gemm_packed};
+use crate::math::{View, gemm_packed};
 use crate::params::Params;
 use std::collections::HashMap;
 
@@ -46,11 +46,7 @@ impl WordGates {
         let known = self.values.len();
         self.values.resize(self.places.len() * decoder.gates(), 0.0);
         let gates = &mut self.values[known..];
-        let weight = (decoder.packed(0, "weight_ih"), decoder.wiring.word());
-        gemm_packed(gates, View::new(&unread, embed), weight, false);
-        if let Some(bias) = decoder.input_bias(0) {
-            math::add_bias(gates, bias);
-        }
+        decoder.read(0, View::new(&unread, embed), decoder.wiring.word(), gates);
     }
 
     fn of(&self, word: u32, gates: usize) -> &[f32] {
@@ -69,10 +65,7 @@ impl RecurrentSession {
             let decoder = Recurrent { wiring: &wiring, params };
             let mut gates = vec![0.0; session.images.len() * decoder.gates()];
             let words = View::new(&session.encoded.word, wiring.embed);
-            gemm_packed(&mut gates, words, (decoder.packed(0, "weight_ih"), 0), false);
-            if let Some(bias) = decoder.input_bias(0) {
-                math::add_bias(&mut gates, bias);
-            }
+            decoder.read(0, words, wiring.word(), &mut gates);
             let x = session.encoded.word.clone();
             session.advance(params, gates, &x);
         }
@@ -141,7 +134,7 @@ impl RecurrentSession {
                     put(&mut x, input, 0, &ask(&states.h[0]), w.dim);
                     put(&mut x, input, w.below(), &below, hidden);
                 }
-                decoder.read_below(layer, &x, &mut gates);
+                decoder.read(layer, View::new(&x, w.input(layer)), 0, &mut gates);
             }
             if w.looks == Looks::After && layer == w.top() {
                 sentinels = Sentinels::new(&decoder, n);

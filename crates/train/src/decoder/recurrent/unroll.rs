@@ -189,10 +189,7 @@ impl Recurrent<'_> {
         let (first, known) = (&tape.layers[0], self.wiring.known());
         let mut gates = vec![0.0; first.gates.len()];
         let x = View::new(&first.x, self.wiring.input(0)).columns(known.start, known.end);
-        gemm_packed(&mut gates, x, (self.packed(0, "weight_ih"), known.start), false);
-        if let Some(bias) = self.input_bias(0) {
-            math::add_bias(&mut gates, bias);
-        }
+        self.read(0, x, known.start, &mut gates);
         gates
     }
 
@@ -231,7 +228,7 @@ impl Recurrent<'_> {
                     math::multiply(&mut handed, &mask[range(hidden)]);
                 }
                 put(x, input, w.below(), &handed, hidden);
-                self.read_below(layer, x, &mut kept.gates[range(w.gates())]);
+                self.read(layer, View::new(x, input), 0, &mut kept.gates[range(w.gates())]);
             }
             if w.looks == Looks::After && layer == w.top() {
                 self.open(x, &states.h[layer][..n * hidden], (sentinels, from));
