@@ -90,6 +90,10 @@ pub struct Cost {
     pub params_trainable: u64,
     /// Multiply-accumulates to encode one image.
     pub macs_image: u64,
+    /// Those of them in parts that training changes: an image costs about three times as many in each epoch.
+    /// 0 in ledgers that were written before it was counted.
+    #[serde(default)]
+    pub macs_trained: u64,
     /// Multiply-accumulates for one word of one hypothesis.
     pub macs_token: u64,
     /// Bytes of all weights and buffers at 32 bits.
@@ -122,7 +126,8 @@ impl Design {
             + self.bridge.learned()
             + self.decoder.learned(self.bridge.dim, vocab, positions);
         let (mut frozen, mut buffers) = (0, trunk.buffers);
-        let mut macs = trunk.macs + self.bridge.macs() + self.decoder.macs_per_image(&self.bridge);
+        let trained = trunk.macs + self.bridge.macs() + self.decoder.macs_per_image(&self.bridge);
+        let mut macs = trained;
         for part in &self.frozen {
             let totals = part.graph.totals();
             frozen += totals.parameters;
@@ -133,6 +138,7 @@ impl Design {
             params_total: trainable + frozen,
             params_trainable: trainable,
             macs_image: macs,
+            macs_trained: trained,
             macs_token: self.decoder.macs_per_token(&self.bridge, vocab, positions),
             weight_bytes: 4 * (trainable + frozen + buffers),
         }

@@ -4,7 +4,7 @@
 //! `compute_score(option="closest")`; the measure itself: Papineni et al. 2002, "BLEU: a method for automatic
 //! evaluation of machine translation".
 
-use std::ops::AddAssign;
+use std::ops::{AddAssign, SubAssign};
 
 use crate::error::{MetricError, check_corpus};
 use crate::words::Interner;
@@ -72,6 +72,36 @@ impl AddAssign for BleuStats {
         self.hyp_len += other.hyp_len;
         self.ref_len += other.ref_len;
     }
+}
+
+impl SubAssign for BleuStats {
+    /// Takes an image out of the sum that holds it.
+    fn sub_assign(&mut self, other: Self) {
+        for n in 0..MAX_N {
+            self.matches[n] -= other.matches[n];
+            self.guesses[n] -= other.guesses[n];
+        }
+        self.hyp_len -= other.hyp_len;
+        self.ref_len -= other.ref_len;
+    }
+}
+
+/// What each image adds to corpus BLEU-4: the jackknife's pseudo-values `n · score - (n - 1) · score without the image` (Tukey
+/// 1958), moved so that their mean is the score. Their variance over `n` is the variance of the score.
+///
+/// So scores that are no means can be compared image by image like those that are.
+pub fn bleu4_by_image(images: &[BleuStats]) -> Vec<f64> {
+    let mut sum = BleuStats::default();
+    images.iter().for_each(|image| sum += *image);
+    let (n, whole) = (images.len() as f64, sum.scores()[MAX_N - 1]);
+    let without = |image: &BleuStats| {
+        let mut rest = sum;
+        rest -= *image;
+        rest.scores()[MAX_N - 1]
+    };
+    let values: Vec<f64> = images.iter().map(|image| n * whole - (n - 1.0) * without(image)).collect();
+    let bias = values.iter().sum::<f64>() / n - whole;
+    values.into_iter().map(|value| value - bias).collect()
 }
 
 /// Corpus BLEU with the counts it was computed from.
@@ -168,6 +198,7 @@ pub(crate) fn clipped_matches<W: Ord, S: AsRef<[W]>>(hyp: &[W], references: &[S]
 #[cfg(test)]
 mod tests {
     use super::*;
+    use rand::{Rng, SeedableRng};
 
     fn words(text: &str) -> Vec<&str> {
         text.split_whitespace().collect()
@@ -195,6 +226,36 @@ mod tests {
         let bleu = bleu(&[words("a b")], &[vec![words("a b c d")]]).unwrap();
         assert!((bleu.brevity_penalty - (-1.0f64).exp()).abs() < 1e-8);
         assert!((bleu.scores[0] - bleu.brevity_penalty).abs() < 1e-8);
+    }
+
+    /// The variance of the jackknife against that of the bootstrap, on images whose captions share a drawn number of words.
+    #[test]
+    fn what_images_add_has_the_mean_and_the_noise_of_the_score() {
+        let mut rng = rand_chacha::ChaCha8Rng::seed_from_u64(3);
+        let reference: Vec<u32> = (0..12).collect();
+        let images: Vec<BleuStats> = (0..400)
+            .map(|_| {
+                let right = rng.random_range(3..10u32);
+                let hyp: Vec<u32> = (0..10).map(|i| if i < right { i } else { 100 + i }).collect();
+                BleuStats::new(&hyp, &[reference.as_slice()])
+            })
+            .collect();
+        let mut sum = BleuStats::default();
+        images.iter().for_each(|image| sum += *image);
+        let values = bleu4_by_image(&images);
+        let mean = values.iter().sum::<f64>() / 400.0;
+        assert!((mean - sum.scores()[3]).abs() < 1e-12);
+        let noise = (values.iter().map(|v| (v - mean).powi(2)).sum::<f64>() / 399.0 / 400.0).sqrt();
+        let draws: Vec<f64> = (0..4_000)
+            .map(|_| {
+                let mut sum = BleuStats::default();
+                (0..400).for_each(|_| sum += images[rng.random_range(0..400)]);
+                sum.scores()[3]
+            })
+            .collect();
+        let centre = draws.iter().sum::<f64>() / 4_000.0;
+        let wanted = (draws.iter().map(|d| (d - centre).powi(2)).sum::<f64>() / 3_999.0).sqrt();
+        assert!((noise / wanted - 1.0).abs() < 0.05, "{noise} {wanted}");
     }
 
     #[test]

@@ -37,7 +37,7 @@ mod scores;
 mod tokenize;
 mod words;
 
-pub use bleu::{Bleu, BleuStats, bleu, bleu_of_captions};
+pub use bleu::{Bleu, BleuStats, bleu, bleu_of_captions, bleu4_by_image};
 pub use bootstrap::{bootstrap, percentile};
 pub use cider::{Cider, CiderScore};
 pub use collapse::CollapseReport;

@@ -155,6 +155,7 @@ fn report(checked: &Checked, args: &CheckArgs, fixes: &Value) -> Result<(), Fail
     say(format!("parameters in all           {}", cost.params_total));
     say(format!("trainable parameters        {}", cost.params_trainable));
     say(format!("multiply-accumulates/image  {}", cost.macs_image));
+    say(format!("  of them in trained parts  {}", cost.macs_trained));
     say(format!("multiply-accumulates/word   {}", cost.macs_token));
     say(format!("weight bytes (32 bit)       {}", memory.weights.f32));
     say(format!("weight bytes (16 bit)       {}", memory.weights.f16));

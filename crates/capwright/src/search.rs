@@ -12,7 +12,7 @@ use capwright_search::{
     Architect, Evolution, Hybrid, Judge, LlmArchitect, LlmOptions, RandomArchitect, Replay, Space,
 };
 use capwright_store::SqliteStore;
-use capwright_study::{Event, Study, TrialStatus, TrialStore, WeightsFile};
+use capwright_study::{Event, Study, Trial, TrialStore, WeightsFile};
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
@@ -277,8 +277,9 @@ pub fn conclude(done: &Done, json: bool) -> Result<(), Failure> {
         say("no design is ranked: every trial failed or collapsed");
         return Ok(());
     };
-    if let TrialStatus::Finished(result) = &outcome.study.trials[&best].status {
-        say(format!("\nvalidation captions of trial {best}:"));
+    let run = outcome.study.best_run(best);
+    if let Some(result) = outcome.study.run(run).and_then(Trial::result) {
+        say(format!("\nvalidation captions of trial {run}:"));
         for sample in result.samples.iter().take(SHOWN) {
             say(format!("  {}: {}", sample.image, sample.caption));
             if let Some(reference) = sample.references.first() {
@@ -290,6 +291,11 @@ pub fn conclude(done: &Done, json: bool) -> Result<(), Failure> {
     say(format!("\nbest model: {}\ntry: capwright caption {} PHOTO", path.display(), path.display()));
     say(format!("all that was tried: capwright study report {}", folder.root().display()));
     let contract = outcome.study.contract();
+    if contract.search.finalists.is_none() && outcome.study.trials.len() > 1 {
+        say(
+            "ranked by one run each, which luck decides too: --finalists trains the best again from other seeds",
+        );
+    }
     if !contract.limits.is_empty() || !contract.floors.is_empty() {
         say(format!("its limits and floors are not measured yet: capwright verify {}", path.display()));
     }

@@ -19,8 +19,11 @@ const SCENES: SceneOptions = SceneOptions { train: 600, val: 120, test: 120, siz
 /// Multiply-accumulates per image that the small scenes are worth.
 const SCENES_MACS: u64 = 60_000_000;
 
-/// Multiply-accumulates per word, likewise: an LSTM of 512 with attention has 3 million.
-const SCENES_MACS_TOKEN: u64 = 4_000_000;
+/// Those of them that may be trained: ten epochs of more take minutes.
+const SCENES_MACS_TRAINED: u64 = 15_000_000;
+
+/// Multiply-accumulates per word, likewise: an LSTM of 384 with attention has 2 million.
+const SCENES_MACS_TOKEN: u64 = 2_000_000;
 
 /// Epochs of a trial on the small scenes.
 const SCENES_EPOCHS: u32 = 10;
@@ -41,6 +44,7 @@ pub fn prepare_search(args: &SearchArgs) -> Result<Prepared, Failure> {
     let names = backbone_names(&args.backbone, contract.components.backbones.take())?;
     if args.run.data.is_none() {
         contract.budgets.macs_image.get_or_insert(SCENES_MACS);
+        contract.budgets.macs_trained.get_or_insert(SCENES_MACS_TRAINED);
         contract.budgets.macs_token.get_or_insert(SCENES_MACS_TOKEN);
     }
     prepare(contract, names, &args.run)
@@ -112,6 +116,7 @@ fn wanted(args: &SearchArgs) -> Result<Contract, Failure> {
     }
     contract.budgets.macs_image = args.max_macs.or(contract.budgets.macs_image);
     contract.search.halving = args.halving.or(contract.search.halving);
+    contract.search.finalists = args.finalists.or(contract.search.finalists);
     contract.search.snippets = args.snippets.unwrap_or(contract.search.snippets);
     contract.search.blind |= args.blind;
     contract.search.token_budget = args.token_budget.or(contract.search.token_budget);

@@ -195,6 +195,10 @@ impl Watch {
                 self.estimate.done = self.estimate.done.saturating_sub(1);
                 self.line(format!("trial {trial} did well and may train for {epochs} epochs"));
             }
+            Progress::Repeated { trial, of } => {
+                self.estimate.trials += 1;
+                self.line(format!("trial {trial}: finalist {of} again, from another seed"));
+            }
             Progress::Failed { trial, reason } => {
                 self.end(trial);
                 self.estimate.done += 1;

@@ -118,6 +118,7 @@ clauses! {
     ParamsTotal = "budgets.params_total", Upper, Parameters, "parameters in total";
     ParamsTrainable = "budgets.params_trainable", Upper, Parameters, "trainable parameters";
     MacsImage = "budgets.macs_image", Upper, Macs, "multiply-accumulates per image";
+    MacsTrained = "budgets.macs_trained", Upper, Macs, "trained multiply-accumulates per image";
     MacsToken = "budgets.macs_token", Upper, Macs, "multiply-accumulates per word";
     WeightBytes = "budgets.weight_bytes", Upper, Bytes, "bytes of weights";
     Backbones = "components.backbones", Upper, Names, "backbones";

@@ -206,6 +206,12 @@ pub struct Search {
     /// its end.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub halving: Option<u32>,
+    /// Designs that reach the finals: once all is tried, the best of them train again from other seeds. Without it the first runs
+    /// decide.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub finalists: Option<u32>,
+    /// Runs of a finalist, the first included.
+    pub final_runs: u32,
     /// Zoo snippets shown to a language model as inspiration.
     pub snippets: u32,
     /// Tell a language model nothing of what was tried and found: to measure what that brings.
@@ -229,6 +235,8 @@ impl Default for Search {
             max_proposals: 30,
             repairs: 2,
             halving: None,
+            finalists: None,
+            final_runs: 3,
             snippets: 5,
             blind: false,
             token_budget: None,

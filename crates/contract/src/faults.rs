@@ -31,6 +31,11 @@ fn settings(contract: &Contract) -> Vec<Rule> {
         ),
         (contract.training.epochs > 0, "training.epochs is 0; train at least one epoch"),
         (search.halving != Some(0), "search.halving is 0; train each design for at least one epoch first"),
+        (
+            search.finalists != Some(0),
+            "search.finalists is 0; let at least one design into the finals, or leave it out",
+        ),
+        ((2..=20).contains(&search.final_runs), "search.final_runs must lie between 2 and 20"),
         (search.trials > 0, "search.trials is 0; train at least one design"),
         (search.max_proposals > 0, "search.max_proposals is 0; allow at least one proposal"),
         (

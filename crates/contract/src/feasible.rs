@@ -89,8 +89,9 @@ pub fn cheapest(contract: &Contract, zoo: &dyn Zoo, target: Target) -> Vec<Check
     front(all).into_iter().map(|(_, checked)| checked).collect()
 }
 
-fn costs(cost: &Cost) -> [u64; 5] {
-    [cost.params_total, cost.params_trainable, cost.macs_image, cost.macs_token, cost.weight_bytes]
+fn costs(cost: &Cost) -> [u64; 6] {
+    let macs = [cost.macs_image, cost.macs_trained, cost.macs_token];
+    [cost.params_total, cost.params_trainable, macs[0], macs[1], macs[2], cost.weight_bytes]
 }
 
 /// Those that no other undercuts or equals in every number; of equals the first.

@@ -106,6 +106,8 @@ section! {
         params_trainable: u64 = ParamsTrainable,
         /// Multiply-accumulates to encode one image.
         macs_image: u64 = MacsImage,
+        /// Those of them in parts that training changes: what an epoch costs, where features of frozen parts are kept.
+        macs_trained: u64 = MacsTrained,
         /// Multiply-accumulates for one word of one hypothesis.
         macs_token: u64 = MacsToken,
         /// Bytes of all weights and buffers at 32 bits.

@@ -43,6 +43,7 @@ pub fn spent(cost: &Cost, clause: Clause) -> Option<u64> {
         Clause::ParamsTotal => cost.params_total,
         Clause::ParamsTrainable => cost.params_trainable,
         Clause::MacsImage => cost.macs_image,
+        Clause::MacsTrained => cost.macs_trained,
         Clause::MacsToken => cost.macs_token,
         Clause::WeightBytes => cost.weight_bytes,
         _ => return None,
@@ -56,6 +57,9 @@ fn advice(clause: Clause) -> &'static str {
             "choose a smaller hidden width, embedding or number of layers, or fewer channels in trained blocks"
         }
         Clause::MacsImage => "choose a smaller image, a lighter backbone, or fewer channels",
+        Clause::MacsTrained => {
+            "start from a frozen backbone, or choose a smaller image, fewer channels or fewer trained blocks"
+        }
         Clause::MacsToken => "choose a narrower or shallower decoder",
         _ => "choose a smaller backbone or narrower layers; each parameter takes 4 bytes",
     }
@@ -198,7 +202,14 @@ mod tests {
     }
 
     fn cost(n: u64) -> Cost {
-        Cost { params_total: n, params_trainable: n, macs_image: n, macs_token: n, weight_bytes: n }
+        Cost {
+            params_total: n,
+            params_trainable: n,
+            macs_image: n,
+            macs_trained: n,
+            macs_token: n,
+            weight_bytes: n,
+        }
     }
 
     fn broken(contract: &Contract) -> Vec<Clause> {
@@ -213,11 +224,15 @@ mod tests {
             params_total: Some(9),
             params_trainable: Some(10),
             macs_image: Some(9),
+            macs_trained: Some(9),
             macs_token: Some(9),
             weight_bytes: Some(9),
         };
         use Clause::*;
-        assert_eq!(broken(&contract), [ParamsTotal, MacsImage, MacsToken, WeightBytes, Backbones, Families]);
+        assert_eq!(
+            broken(&contract),
+            [ParamsTotal, MacsImage, MacsTrained, MacsToken, WeightBytes, Backbones, Families]
+        );
     }
 
     #[test]

@@ -15,6 +15,9 @@ use std::path::Path;
 pub struct ModelCard {
     /// Trial of the study that made it.
     pub trial: u64,
+    /// The run of a finalist that the weights are of, where it is not the trial itself.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub run: Option<u64>,
     /// Who proposed the design.
     pub author: String,
     /// Canonical hash of the blueprint.
@@ -47,7 +50,7 @@ struct Manifest {
     files: BTreeMap<String, String>,
 }
 
-/// Copies a trial's model to the study's `best/` with contract, card and manifest.
+/// Copies the model of a trial's best run to the study's `best/` with contract, card and manifest.
 ///
 /// The new folder is complete before the old one goes.
 ///
@@ -55,15 +58,19 @@ struct Manifest {
 /// Whatever the file system answers; `NotFound` where the trial has no model.
 pub fn keep_best(folder: &StudyFolder, study: &Study, trial: u64) -> io::Result<()> {
     let Some(record) = study.trials.get(&trial) else { return Err(io::ErrorKind::NotFound.into()) };
-    let TrialStatus::Finished(result) = &record.status else { return Err(io::ErrorKind::NotFound.into()) };
+    let run = study.best_run(trial);
+    let Some(TrialStatus::Finished(result)) = study.run(run).map(|run| &run.status) else {
+        return Err(io::ErrorKind::NotFound.into());
+    };
     let staging = tempfile::Builder::new().prefix(".best-").tempdir_in(folder.root())?;
     let target = staging.path().join("model");
-    copy_files(&folder.trial(trial).join(&result.model), &target)?;
+    copy_files(&folder.trial(run).join(&result.model), &target)?;
     fs::copy(folder.contract(), target.join("contract.toml"))?;
     let spent = study.tokens();
     let tokens = spent.prompt + spent.completion;
     let card = ModelCard {
         trial,
+        run: (run != trial).then_some(run),
         author: record.author.clone(),
         blueprint_hash: record.hash.clone(),
         cost: record.cost,

@@ -6,8 +6,8 @@ use crate::files::StudyFolder;
 use crate::progress::Progress;
 use capwright_search::{Architect, ArchitectError, Brief, Draft, Judge, Judgement, problems};
 use capwright_study::{
-    Event, Leaderboard, LedgerError, StoreError, Study, TrialEvent, TrialSpec, TrialStatus, TrialStore,
-    Verdict, WeightsFile, describe,
+    Event, FinalStep, Leaderboard, LedgerError, StoreError, Study, TrialEvent, TrialSpec, TrialStatus,
+    TrialStore, Verdict, WeightsFile, describe,
 };
 use std::collections::BTreeMap;
 use std::io;
@@ -176,6 +176,7 @@ impl Driver<'_> {
             && state.waiting.is_empty()
             && state.study.unfinished().is_empty()
             && state.study.promotions(true).is_empty()
+            && state.study.finals_due().is_empty()
     }
 
     /// The number of the first trial of the round to which the next trial belongs.
@@ -194,10 +195,32 @@ impl Driver<'_> {
         if !between || !state.study.unfinished().is_empty() || (promoted && !ending) {
             return Ok(());
         }
-        for (trial, epochs) in state.study.promotions(ending) {
-            (self.watch)(Progress::Promoted { trial, epochs });
-            self.record(state, &Event::TrialPromoted { trial, epochs })?;
-            state.waiting.insert(0, trial);
+        let promotions = state.study.promotions(ending);
+        if ending && promotions.is_empty() {
+            return self.finals(state);
+        }
+        promotions.into_iter().try_for_each(|(trial, epochs)| self.train_on(state, trial, epochs))
+    }
+
+    fn train_on(&mut self, state: &mut Running, trial: u64, epochs: u32) -> Result<(), SearchError> {
+        (self.watch)(Progress::Promoted { trial, epochs });
+        self.record(state, &Event::TrialPromoted { trial, epochs })?;
+        state.waiting.insert(0, trial);
+        Ok(())
+    }
+
+    /// When all is tried, what the finals still need.
+    fn finals(&mut self, state: &mut Running) -> Result<(), SearchError> {
+        for step in state.study.finals_due() {
+            match step {
+                FinalStep::Longer { trial, epochs } => self.train_on(state, trial, epochs)?,
+                FinalStep::Again { of } => {
+                    let trial = state.study.next_trial();
+                    (self.watch)(Progress::Repeated { trial, of });
+                    self.record(state, &Event::TrialRepeated { trial, of })?;
+                    state.waiting.insert(0, trial);
+                }
+            }
         }
         Ok(())
     }
@@ -207,7 +230,8 @@ impl Driver<'_> {
         let wanted = self.executor.capacity() + 1;
         let short = self.executor.running() + state.waiting.len() < wanted;
         let start = Self::round_start(state);
-        let beside = |trial: &u64| state.study.trials[trial].promoted_before == Some(start);
+        let beside =
+            |trial: &u64| state.study.run(*trial).is_some_and(|run| run.promoted_before == Some(start));
         let earlier_done = state.study.unfinished().iter().all(|trial| *trial >= start || beside(trial));
         short && earlier_done && !self.asked_enough(state)
     }
@@ -228,7 +252,8 @@ impl Driver<'_> {
     }
 
     fn spec(&self, study: &Study, trial: u64) -> TrialSpec {
-        let (contract, record) = (study.contract(), &study.trials[&trial]);
+        let contract = study.contract();
+        let record = study.run(trial).expect("only what the study has is started");
         let names = record.blueprint.encoder.source.backbones();
         let weights = names.into_iter().filter_map(|name| self.weights.get(name).cloned()).collect();
         TrialSpec {

@@ -71,6 +71,13 @@ pub enum Progress<'a> {
         /// Epochs that it may train in all.
         epochs: u32,
     },
+    /// A finalist will train once more, from another seed.
+    Repeated {
+        /// The number of the new run.
+        trial: u64,
+        /// The trial of the design.
+        of: u64,
+    },
     /// A trial cannot be finished.
     Failed {
         /// The trial.

@@ -8,7 +8,7 @@ use capwright_pipeline::{Driver, Outcome, SearchError, StudyFolder};
 use capwright_search::{Architect, ArchitectError, Brief, Draft, Judge, RandomArchitect, Replay, Space};
 use capwright_study::{Event, Leaderboard, MemoryStore, Opened, Trial, TrialStatus, TrialStore, Verdict};
 use pretend::Pretend;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 const CONTRACT: &str = r#"
@@ -323,5 +323,57 @@ fn a_search_that_is_stopped_goes_on_to_the_same_promotions() {
         executor.stops_after = None;
         executor.stop.store(false, std::sync::atomic::Ordering::SeqCst);
         assert_eq!(fates(&case.run(&mut random(), &mut executor).unwrap()), wanted, "after {stops_after}");
+    }
+}
+
+fn with_finals() -> Case {
+    let mut contract = contract();
+    (contract.search.halving, contract.training.epochs) = (Some(2), 6);
+    (contract.search.trials, contract.search.max_proposals) = (10, 20);
+    contract.search.finalists = Some(3);
+    Case::of(contract)
+}
+
+#[test]
+fn finalists_train_to_their_end_and_twice_again() {
+    let mut all = Vec::new();
+    for workers in [1, 4] {
+        let mut case = with_finals();
+        let outcome = case.run(&mut random(), &mut Pretend::new(workers)).unwrap();
+        let study = &outcome.study;
+        let finalists: BTreeSet<u64> = study.repeats.values().map(|repeat| repeat.of).collect();
+        assert_eq!((finalists.len(), study.repeats.len(), study.trials.len()), (3, 6, 10));
+        assert!(finalists.iter().all(|trial| study.stop_after(*trial).is_none()), "first runs to their end");
+        let board = Leaderboard::of(study);
+        let best: BTreeSet<u64> = board.rows.iter().take(3).map(|row| row.trial).collect();
+        assert_eq!(best, finalists);
+        assert!(board.rows.iter().all(|row| row.runs == if finalists.contains(&row.trial) { 3 } else { 1 }));
+        assert!(study.finals().expect("finals").decided(), "designs differ more than their runs");
+        assert_eq!(outcome.best, Some(board.rows[0].trial));
+        let kept = std::fs::read_to_string(case.home.path().join("best/weights.safetensors")).unwrap();
+        assert_eq!(kept, study.best_run(board.rows[0].trial).to_string());
+        all.push((fates(&outcome), study.repeats.iter().map(|(n, r)| (*n, r.of)).collect::<Vec<_>>()));
+    }
+    assert_eq!(all[0], all[1]);
+}
+
+#[test]
+fn finals_that_are_stopped_go_on() {
+    let mut unbroken = with_finals();
+    let wanted = unbroken.run(&mut random(), &mut Pretend::new(1)).unwrap();
+    let total = unbroken.events().len() as u32;
+    for stops_after in (total / 2..total - 25).step_by(3) {
+        let mut case = with_finals();
+        let mut executor = Pretend::new(2);
+        executor.stops_after = Some(stops_after);
+        let stopped = case.run(&mut random(), &mut executor);
+        assert!(matches!(stopped, Err(SearchError::Interrupted)), "after {stops_after}: {stopped:?}");
+        executor.stops_after = None;
+        executor.stop.store(false, std::sync::atomic::Ordering::SeqCst);
+        let outcome = case.run(&mut random(), &mut executor).unwrap();
+        assert_eq!(fates(&outcome), fates(&wanted), "after {stops_after}");
+        let repeats =
+            |outcome: &Outcome| outcome.study.repeats.iter().map(|(n, r)| (*n, r.of)).collect::<Vec<_>>();
+        assert_eq!(repeats(&outcome), repeats(&wanted), "after {stops_after}");
     }
 }

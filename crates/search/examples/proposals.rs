@@ -94,8 +94,9 @@ fn cell(
     let of = |kind| snippets().into_iter().filter(move |s| s.kind == kind);
     let ideas = SnippetKind::ALL.map(|kind| of(kind).map(|s| s.to_string()).collect()).to_vec();
     let judge = Judge::new(Arc::new(Library::default()), contract.clone());
-    // Twice what the longest design takes: without the grammar the model writes on until it is stopped.
-    let options = LlmOptions { grammar, max_tokens: 512, ..LlmOptions::default() };
+    // Without the grammar the model writes on until it is stopped.
+    let max_tokens = if grammar { LlmOptions::default().max_tokens } else { 512 };
+    let options = LlmOptions { grammar, max_tokens, ..LlmOptions::default() };
     let mut architect =
         LlmArchitect::new(Box::new(model), Space::new(&contract), judge.clone(), ideas, options);
     let opened = Opened {

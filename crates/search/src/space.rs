@@ -177,6 +177,7 @@ mod tests {
             params_total: 0,
             params_trainable: 0,
             macs_image: 0,
+            macs_trained: 0,
             macs_token: 0,
             weight_bytes: 0,
         };

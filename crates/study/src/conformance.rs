@@ -100,6 +100,9 @@ pub fn samples() -> Vec<Event> {
         Event::TrialPromoted { trial: 3, epochs: 4 },
         Event::TrialStarted { trial: 3 },
         Event::TrialFinished { trial: 3, result: Box::new(result(scores(0.9, 1))) },
+        Event::TrialRepeated { trial: 4, of: 1 },
+        Event::TrialStarted { trial: 4 },
+        Event::TrialFinished { trial: 4, result: Box::new(result(scores(0.3, 41))) },
         Event::StudyFinished { best: Some(1) },
     ]
 }
@@ -141,6 +144,7 @@ pub fn admitted(trial: u64, backbone: &str) -> Verdict {
             params_total: 3_000_000,
             params_trainable: 1_000_000,
             macs_image: 300_000_000,
+            macs_trained: 2_000_000,
             macs_token: 1_500_000,
             weight_bytes: 12_000_000,
         },
@@ -199,6 +203,7 @@ pub fn result(scores: Scores) -> TrialResult {
             caption: "a dog runs".to_owned(),
             references: vec!["a dog is running".to_owned()],
         }],
+        by_image: vec![0.25, 0.1],
         seconds: 2.0,
         peak_memory_bytes: None,
     }

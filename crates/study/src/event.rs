@@ -49,6 +49,13 @@ pub enum Event {
         /// Epochs that it may train in all.
         epochs: u32,
     },
+    /// A finalist trains once more, from another seed.
+    TrialRepeated {
+        /// Number of the new run, after those of all trials.
+        trial: u64,
+        /// The trial whose design it trains.
+        of: u64,
+    },
     /// A trial is over and has none.
     TrialFailed {
         /// Number of the trial.
@@ -152,6 +159,7 @@ impl Event {
             Self::TrialEpoch { .. } => "trial_epoch",
             Self::TrialFinished { .. } => "trial_finished",
             Self::TrialPromoted { .. } => "trial_promoted",
+            Self::TrialRepeated { .. } => "trial_repeated",
             Self::TrialFailed { .. } => "trial_failed",
             Self::StudyFinished { .. } => "study_finished",
         }

@@ -31,7 +31,7 @@ impl Study {
     /// Epochs after which a run of the trial ends for now; none where it may train to its end.
     pub fn stop_after(&self, trial: u64) -> Option<u32> {
         let (first, epochs) = (self.contract().search.halving?, self.contract().training.epochs);
-        let granted = self.trials.get(&trial)?.granted;
+        let granted = self.run(trial)?.granted;
         let granted = granted.unwrap_or_else(|| rungs(first, epochs)[0]);
         (granted < epochs).then_some(granted)
     }

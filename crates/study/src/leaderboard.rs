@@ -1,6 +1,7 @@
 //! The leaderboard: a fold over a study, never written down separately.
 
-use crate::{Study, Trial, TrialResult, TrialStatus, describe};
+use crate::finals::LEVEL;
+use crate::{Scores, Study, Trial, TrialResult, TrialStatus, describe};
 use capwright_blueprint::Cost;
 use capwright_contract::Merit;
 use serde::{Deserialize, Serialize};
@@ -8,8 +9,8 @@ use serde::{Deserialize, Serialize};
 /// Trials by merit, and apart those that cannot be ranked. Scores are of the validation split.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct Leaderboard {
-    /// By the contract's objectives; without any by BLEU-4 (high first), then trainable parameters, then total ones (few
-    /// first), then number.
+    /// Finalists first. By the contract's objectives; without any by BLEU-4 (high first), then trainable parameters, then total
+    /// ones (few first), then number.
     pub rows: Vec<Row>,
     /// Finished with one or few distinct captions: never ranked, whatever the score.
     pub collapsed: Vec<Unranked>,
@@ -47,6 +48,16 @@ pub struct Row {
     pub epochs: u32,
     /// Wall seconds.
     pub seconds: f64,
+    /// Runs from different seeds whose scores these are the means of: 1 but for finalists.
+    #[serde(default = "one")]
+    pub runs: usize,
+    /// Of a finalist behind the first: how likely the first would lead by so much if the two were alike.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub lead_p: Option<f64>,
+}
+
+fn one() -> usize {
+    1
 }
 
 /// A trial apart.
@@ -63,8 +74,35 @@ pub struct Unranked {
 }
 
 impl Leaderboard {
-    /// The leaderboard of a study.
+    /// The leaderboard of a study. Once its finals are over, finalists come first, by the means of their runs: one run of many
+    /// tends to be the luckiest, not the best.
     pub fn of(study: &Study) -> Self {
+        let mut board = Self::of_first_runs(study);
+        let Some(finals) = study.finals() else { return board };
+        let (mut finalists, others): (Vec<Row>, Vec<Row>) = std::mem::take(&mut board.rows)
+            .into_iter()
+            .partition(|row| finals.standings.iter().any(|s| s.finalist == row.trial));
+        for row in &mut finalists {
+            let runs: Vec<u64> = study.runs_of(row.trial).collect();
+            let results: Vec<_> = runs.iter().filter_map(|run| study.run(*run)?.result()).collect();
+            // A run that could not be finished scores nothing.
+            let mean = |of: fn(&Scores) -> f64| {
+                results.iter().map(|result| of(&result.scores)).sum::<f64>() / runs.len() as f64
+            };
+            row.bleu = [mean(|s| s.bleu[0]), mean(|s| s.bleu[1]), mean(|s| s.bleu[2]), mean(|s| s.bleu[3])];
+            row.cider_d = mean(|s| s.cider_d);
+            row.runs = runs.len();
+            let standing = finals.standings.iter().find(|s| s.finalist == row.trial);
+            row.lead_p = standing.and_then(|standing| standing.p);
+        }
+        board.rows = ranked(finalists, study);
+        board.rows.extend(others);
+        board.number();
+        board
+    }
+
+    /// The leaderboard by the first run of each design.
+    pub fn of_first_runs(study: &Study) -> Self {
         let mut board = Self::default();
         for (number, trial) in &study.trials {
             let apart = |reason: String| Unranked {
@@ -85,18 +123,39 @@ impl Leaderboard {
                 (None, _) => board.unfinished.push(apart("not started".to_owned())),
             }
         }
-        board.rows.sort_by(|a, b| {
-            b.bleu[3]
-                .total_cmp(&a.bleu[3])
-                .then(a.params_trainable.cmp(&b.params_trainable))
-                .then(a.params_total.cmp(&b.params_total))
-                .then(a.trial.cmp(&b.trial))
-        });
-        board.rows = by_objectives(std::mem::take(&mut board.rows), study);
-        for (row, rank) in board.rows.iter_mut().zip(1..) {
+        board.rows = ranked(std::mem::take(&mut board.rows), study);
+        board.number();
+        board
+    }
+
+    /// What the finals say, if there were any: which finalist is best, or of which that cannot be said.
+    pub fn verdict(&self) -> Option<String> {
+        let finalists = || self.rows.iter().filter(|row| row.runs > 1);
+        let leader = finalists().find(|row| row.lead_p.is_none())?;
+        let close: Vec<String> = finalists()
+            .filter_map(|row| Some((row.trial, row.lead_p?)))
+            .filter(|(_, p)| *p >= LEVEL)
+            .map(|(trial, p)| format!("trial {trial} (p = {p:.2})"))
+            .collect();
+        let runs = leader.runs;
+        Some(match close.as_slice() {
+            [] if finalists().count() == 1 => format!("finals: trial {} trained {runs} times", leader.trial),
+            [] => format!(
+                "finals: trial {} is better than every other finalist, {runs} runs each (p < {LEVEL})",
+                leader.trial
+            ),
+            close => format!(
+                "finals: trial {} leads, {runs} runs each; chance explains its lead over {}",
+                leader.trial,
+                close.join(", ")
+            ),
+        })
+    }
+
+    fn number(&mut self) {
+        for (row, rank) in self.rows.iter_mut().zip(1..) {
             row.rank = rank;
         }
-        board
     }
 
     /// The trial on top, if any is ranked.
@@ -109,6 +168,7 @@ impl Leaderboard {
         let mut lines = vec![HEADS.map(str::to_owned)];
         lines.extend(self.rows.iter().map(Row::cells));
         let mut text = if self.rows.is_empty() { "no trial is ranked\n".to_owned() } else { aligned(&lines) };
+        text.push_str(&self.verdict().map(|verdict| verdict + "\n").unwrap_or_default());
         for (title, trials) in
             [("collapsed", &self.collapsed), ("failed", &self.failed), ("unfinished", &self.unfinished)]
         {
@@ -122,6 +182,17 @@ impl Leaderboard {
         }
         text
     }
+}
+
+fn ranked(mut rows: Vec<Row>, study: &Study) -> Vec<Row> {
+    rows.sort_by(|a, b| {
+        b.bleu[3]
+            .total_cmp(&a.bleu[3])
+            .then(a.params_trainable.cmp(&b.params_trainable))
+            .then(a.params_total.cmp(&b.params_total))
+            .then(a.trial.cmp(&b.trial))
+    });
+    by_objectives(rows, study)
 }
 
 /// Ranks by the contract's objectives: of the rows that are left, those near the best in the first merit go on to the
@@ -176,6 +247,8 @@ fn row(number: u64, trial: &Trial, result: &TrialResult) -> Row {
         images: result.scores.images,
         epochs: result.epochs,
         seconds: result.seconds,
+        runs: 1,
+        lead_p: None,
     }
 }
 
@@ -225,7 +298,7 @@ impl Row {
             bleu4,
             format!("{:.4}", self.cider_d),
             format!("{}/{}", self.distinct, self.images),
-            self.epochs.to_string(),
+            if self.runs > 1 { format!("{}×{}", self.runs, self.epochs) } else { self.epochs.to_string() },
             format!("{:.0} s", self.seconds),
             one_line(&self.design),
         ]

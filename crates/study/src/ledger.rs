@@ -1,6 +1,6 @@
 //! The state of a study as a strict fold over its events.
 
-use crate::{Epoch, Event, Opened, Proposal, TrialResult, Verdict};
+use crate::{Epoch, Event, LedgerError, Opened, Proposal, TrialResult, Verdict};
 use capwright_blueprint::{Blueprint, Cost};
 use capwright_contract::Contract;
 use serde::{Deserialize, Serialize};
@@ -14,6 +14,8 @@ pub struct Study {
     pub opened: Opened,
     /// Admitted designs by number.
     pub trials: BTreeMap<u64, Trial>,
+    /// Further runs of finalists from other seeds, by numbers that go on from those of the trials.
+    pub repeats: BTreeMap<u64, Repeat>,
     /// Canonical hash to the trial that has it.
     pub hashes: BTreeMap<String, u64>,
     /// Proposals by number.
@@ -68,6 +70,15 @@ pub struct Trial {
     resumed: bool,
 }
 
+/// A design trained once more, from another seed.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Repeat {
+    /// The trial of the design.
+    pub of: u64,
+    /// This run of it.
+    pub run: Trial,
+}
+
 /// How far a trial is.
 #[derive(Debug, Clone, PartialEq)]
 pub enum TrialStatus {
@@ -119,83 +130,6 @@ pub struct Tokens {
     pub completion: u64,
 }
 
-/// Why a list of events is no study.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum LedgerError {
-    /// No events at all.
-    #[error("the ledger is empty: the study was never opened")]
-    Empty,
-    /// The first event is another.
-    #[error("the ledger begins with {0}; a study begins with study_opened")]
-    NotOpened(&'static str),
-    /// Opened again.
-    #[error("the study is opened twice")]
-    OpenedTwice,
-    /// An event after the last.
-    #[error("{0} comes after study_finished")]
-    AfterEnd(&'static str),
-    /// A number that is neither known nor the next.
-    #[error("{what} {found} is out of order; the next is {expected}")]
-    OutOfOrder {
-        /// Proposal, attempt, trial or epoch.
-        what: &'static str,
-        /// The number found.
-        found: u64,
-        /// The number due.
-        expected: u64,
-    },
-    /// A text for a proposal that is over.
-    #[error("proposal {0} is settled and gets another event")]
-    Settled(u64),
-    /// A design admitted twice.
-    #[error("trial {trial} has the design of trial {first}; it should have been a duplicate")]
-    SameDesign {
-        /// The later trial.
-        trial: u64,
-        /// The earlier one.
-        first: u64,
-    },
-    /// A duplicate of nothing.
-    #[error("the duplicate names trial {0}, which has another design or does not exist")]
-    NotADuplicate(u64),
-    /// No such trial.
-    #[error("there is no trial {0}")]
-    UnknownTrial(u64),
-    /// A trial that has not started.
-    #[error("trial {trial} gets {kind} and was never started")]
-    NotStarted {
-        /// The trial.
-        trial: u64,
-        /// The event.
-        kind: &'static str,
-    },
-    /// A trial that is under way already.
-    #[error("trial {0} is promoted and does not wait")]
-    NotWaiting(u64),
-    /// A trial that is over.
-    #[error("trial {trial} is over and gets {kind}")]
-    Over {
-        /// The trial.
-        trial: u64,
-        /// The event.
-        kind: &'static str,
-    },
-    /// A best trial without a ranked result.
-    #[error("the best trial is said to be {0}, which has no ranked result")]
-    BestUnranked(u64),
-    /// An event that JSON cannot hold.
-    #[error("the event {kind} cannot be written: {why}")]
-    NotWritable {
-        /// The event.
-        kind: &'static str,
-        /// Why.
-        why: String,
-    },
-    /// A line that is no event.
-    #[error("this is not an event: {0}")]
-    NotAnEvent(String),
-}
-
 impl Study {
     /// The study that a list of events makes.
     ///
@@ -214,6 +148,7 @@ impl Study {
         let mut study = Self {
             opened: opened.as_ref().clone(),
             trials: BTreeMap::new(),
+            repeats: BTreeMap::new(),
             hashes: BTreeMap::new(),
             proposals: BTreeMap::new(),
             authors: BTreeMap::new(),
@@ -243,6 +178,7 @@ impl Study {
                 self.end(*trial, event.kind(), TrialStatus::Finished(result.clone()))
             }
             Event::TrialPromoted { trial, epochs } => self.promote(*trial, *epochs),
+            Event::TrialRepeated { trial, of } => self.repeat(*trial, *of),
             Event::TrialFailed { trial, reason } => {
                 self.end(*trial, event.kind(), TrialStatus::Failed(reason.clone()))
             }
@@ -320,8 +256,14 @@ impl Study {
         Ok(())
     }
 
+    /// A trial or a repetition.
+    fn run_mut(&mut self, number: u64) -> Result<&mut Trial, LedgerError> {
+        let repeat = self.repeats.get_mut(&number).map(|repeat| &mut repeat.run);
+        self.trials.get_mut(&number).or(repeat).ok_or(LedgerError::UnknownTrial(number))
+    }
+
     fn start(&mut self, number: u64) -> Result<(), LedgerError> {
-        let trial = self.trials.get_mut(&number).ok_or(LedgerError::UnknownTrial(number))?;
+        let trial = self.run_mut(number)?;
         match trial.status {
             TrialStatus::Admitted => trial.status = TrialStatus::Running,
             TrialStatus::Running => trial.resumed = true,
@@ -335,7 +277,7 @@ impl Study {
 
     /// The trial, if a worker is on it.
     fn running(&mut self, number: u64, kind: &'static str) -> Result<&mut Trial, LedgerError> {
-        let trial = self.trials.get_mut(&number).ok_or(LedgerError::UnknownTrial(number))?;
+        let trial = self.run_mut(number)?;
         match trial.status {
             TrialStatus::Running => Ok(trial),
             TrialStatus::Admitted => Err(LedgerError::NotStarted { trial: number, kind }),
@@ -383,6 +325,25 @@ impl Study {
         }
     }
 
+    fn repeat(&mut self, number: u64, of: u64) -> Result<(), LedgerError> {
+        expect("trial", number, self.next_trial())?;
+        let first = self.trials.get(&of).ok_or(LedgerError::UnknownTrial(of))?;
+        if !matches!(&first.status, TrialStatus::Finished(result) if !result.paused) {
+            return Err(LedgerError::NotRepeatable(of));
+        }
+        let run = Trial {
+            epochs: Vec::new(),
+            runs: 0,
+            granted: Some(self.contract().training.epochs),
+            promoted_before: None,
+            earlier: None,
+            status: TrialStatus::Admitted,
+            ..first.clone()
+        };
+        self.repeats.insert(number, Repeat { of, run });
+        Ok(())
+    }
+
     fn finish(&mut self, best: Option<u64>) -> Result<(), LedgerError> {
         if let Some(number) = best {
             let trial = self.trials.get(&number).ok_or(LedgerError::UnknownTrial(number))?;
@@ -402,12 +363,17 @@ impl Study {
 
     /// Whether this very epoch of a trial is told already.
     pub fn has_epoch(&self, trial: u64, epoch: &Epoch) -> bool {
-        self.trials.get(&trial).is_some_and(|trial| trial.epochs.contains(epoch))
+        self.run(trial).is_some_and(|trial| trial.epochs.contains(epoch))
     }
 
-    /// Number of the next trial, from 1.
+    /// A trial or a repetition.
+    pub fn run(&self, number: u64) -> Option<&Trial> {
+        self.trials.get(&number).or_else(|| self.repeats.get(&number).map(|repeat| &repeat.run))
+    }
+
+    /// Number of the next trial or repetition, from 1.
     pub fn next_trial(&self) -> u64 {
-        self.trials.len() as u64 + 1
+        (self.trials.len() + self.repeats.len()) as u64 + 1
     }
 
     /// Number of the next proposal, from 1.
@@ -423,10 +389,14 @@ impl Study {
         })
     }
 
-    /// Trials that are not over, in order: what a resumed study trains first.
+    /// Trials and repetitions that are not over, in order: what a resumed study trains first.
     pub fn unfinished(&self) -> Vec<u64> {
         let open = |t: &Trial| matches!(t.status, TrialStatus::Admitted | TrialStatus::Running);
-        self.trials.iter().filter(|(_, t)| open(t)).map(|(n, _)| *n).collect()
+        let repeats = self.repeats.iter().map(|(number, repeat)| (number, &repeat.run));
+        let mut all: Vec<u64> =
+            self.trials.iter().chain(repeats).filter(|(_, t)| open(t)).map(|(n, _)| *n).collect();
+        all.sort_unstable();
+        all
     }
 }
 

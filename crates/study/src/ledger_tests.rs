@@ -20,7 +20,7 @@ fn with(events: &[Event]) -> Result<Study, LedgerError> {
 #[test]
 fn the_samples_fold_to_what_they_say() {
     let study = Study::fold(samples()).expect("a study");
-    assert_eq!((study.next_trial(), study.next_proposal()), (4, 6));
+    assert_eq!((study.next_trial(), study.next_proposal()), (5, 6));
     assert_eq!(study.finished, Some(Some(1)));
     assert_eq!(study.tokens(), Tokens { prompt: 700, completion: 70 });
     let random = &study.authors["random"];
@@ -107,6 +107,30 @@ fn only_a_ranked_trial_is_best() {
     let collapsed = Event::TrialFinished { trial: 1, result: Box::new(result(scores)) };
     assert_eq!(with(&[start.clone(), collapsed, end(Some(1))]), Err(LedgerError::BestUnranked(1)));
     assert!(with(&[start, finished(1), end(Some(1))]).is_ok());
+}
+
+#[test]
+fn only_what_is_trained_to_its_end_is_repeated_and_no_proposal_comes_of_it() {
+    let start = |trial| Event::TrialStarted { trial };
+    let again = |trial, of| Event::TrialRepeated { trial, of };
+    assert_eq!(with(&[again(2, 1)]), Err(LedgerError::NotRepeatable(1)));
+    assert_eq!(with(&[again(2, 9)]), Err(LedgerError::UnknownTrial(9)));
+    let paused = TrialResult { paused: true, ..result(epoch(1, 0.1).scores) };
+    let waits = Event::TrialFinished { trial: 1, result: Box::new(paused) };
+    assert_eq!(with(&[start(1), waits, again(2, 1)]), Err(LedgerError::NotRepeatable(1)));
+    let order = Err(LedgerError::OutOfOrder { what: "trial", found: 3, expected: 2 });
+    assert_eq!(with(&[start(1), finished(1), again(3, 1)]), order);
+    assert_eq!(
+        with(&[start(1), finished(1), again(2, 1), again(3, 2)]),
+        Err(LedgerError::UnknownTrial(2)),
+        "of the design, not of a repetition"
+    );
+    let study = with(&[start(1), finished(1), again(2, 1), again(3, 1), start(3)]).expect("a study");
+    assert_eq!((study.trials.len(), study.next_trial(), study.unfinished()), (1, 4, vec![2, 3]));
+    assert_eq!(study.runs_of(1).collect::<Vec<_>>(), [1, 2, 3]);
+    assert_eq!(study.stop_after(2), None);
+    let admitted = with(&[start(1), finished(1), again(2, 1), proposed(2, 0, admitted(3, "b"))]);
+    assert_eq!(admitted.expect("numbers go on").trials.keys().collect::<Vec<_>>(), [&1, &3]);
 }
 
 #[test]

@@ -5,9 +5,12 @@
 
 pub mod conformance;
 mod describe;
+mod error;
 mod event;
+mod finals;
 mod front;
 mod halving;
+mod lead;
 mod leaderboard;
 mod ledger;
 mod memory;
@@ -15,10 +18,13 @@ mod store;
 mod trial;
 
 pub use describe::describe;
+pub use error::LedgerError;
 pub use event::{Event, Opened, Proposal, Verdict};
+pub use finals::{FinalStep, Finals};
 pub use front::front;
+pub use lead::{Standing, compare};
 pub use leaderboard::{Leaderboard, Row, Unranked};
-pub use ledger::{AuthorStats, LedgerError, ProposalState, Study, Tokens, Trial, TrialStatus};
+pub use ledger::{AuthorStats, ProposalState, Repeat, Study, Tokens, Trial, TrialStatus};
 pub use memory::MemoryStore;
 pub use store::{Recorded, StoreError, TrialStore};
 pub use trial::{Epoch, SampleCaption, Scores, TrialEvent, TrialResult, TrialSpec, WeightsFile};

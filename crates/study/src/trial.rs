@@ -156,6 +156,10 @@ pub struct TrialResult {
     pub model: PathBuf,
     /// Some captions of validation images.
     pub samples: Vec<SampleCaption>,
+    /// What each validation image adds to the score that trials are compared by, in their order: values whose mean is the score
+    /// and whose spread is its sampling noise. Empty in studies from before it was kept.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub by_image: Vec<f32>,
     /// Wall seconds of the trial, over all its runs.
     pub seconds: f64,
     /// Peak resident memory of the process that finished it, in bytes, where the system tells.

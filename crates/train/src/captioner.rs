@@ -187,7 +187,7 @@ impl Captioner {
         for part in paths.chunks(BATCH) {
             let mut memories = Vec::with_capacity(networks.len());
             for (member, network) in self.members.iter().zip(&mut networks) {
-                memories.push(network.memory(member.input(part)?, false, &mut Dropout::off()).into_data());
+                memories.push(network.memory(member.input(part)?, &mut Dropout::off()).into_data());
             }
             let model = |(network, memory)| Model::of(network, memory);
             let models = networks.iter().zip(memories).map(model).collect();

@@ -6,7 +6,7 @@ use crate::network::Network;
 use crate::optim::Steps;
 use crate::params::{Params, prefixed};
 use crate::store;
-use crate::vision::Stats;
+use crate::trunk::Stats;
 use capwright_study::{Epoch, SampleCaption, TrialSpec};
 use serde::{Deserialize, Serialize};
 use std::path::{Path, PathBuf};
@@ -30,6 +30,9 @@ pub(crate) struct Progress {
     pub best_epoch: u32,
     /// Captions of the best epoch.
     pub samples: Vec<SampleCaption>,
+    /// [`TrialResult::by_image`](capwright_study::TrialResult::by_image) of the best epoch.
+    #[serde(default)]
+    pub by_image: Vec<f32>,
     /// Wall seconds so far.
     pub seconds: f64,
 }
@@ -92,6 +95,7 @@ impl Checkpoint {
             history: Vec::new(),
             best_epoch: 0,
             samples: Vec::new(),
+            by_image: Vec::new(),
             seconds: 0.0,
         };
         Self { learner, best, progress }

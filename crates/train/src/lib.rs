@@ -30,6 +30,7 @@ pub mod teaching;
 #[cfg(test)]
 mod testing;
 pub mod trial;
+pub mod trunk;
 mod untrained;
 pub mod vision;
 

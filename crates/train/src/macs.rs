@@ -18,3 +18,11 @@ pub fn counted<T>(work: impl FnOnce() -> T) -> (T, u64) {
     let done = work();
     (done, COUNT.get() - before)
 }
+
+/// Does `work` without counting: on which thread a part of it runs must not matter, and the caller counts the whole.
+pub(crate) fn uncounted<T>(work: impl FnOnce() -> T) -> T {
+    let before = COUNT.get();
+    let done = work();
+    COUNT.set(before);
+    done
+}

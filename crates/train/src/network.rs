@@ -1,6 +1,6 @@
 //! A design with its values: encoder trunk, bridge and decoder as one network.
 
-use crate::bridge::{PROJECTION, bridge, bridge_tokens, gathered, projected};
+use crate::bridge::{PROJECTION, bridge_tokens, gathered, projected};
 use crate::decode::decode;
 use crate::decoder::{self, CaptionBatch, Outcome};
 use crate::error::TrainError;
@@ -8,7 +8,8 @@ use crate::math::{self, Dropout};
 use crate::params::{Grads, Params};
 use crate::store;
 use crate::teaching::Teaching;
-use crate::vision::{self, Stats, Weights, WeightsError};
+use crate::trunk::{self, Mode, Pass, Stats};
+use crate::vision::{Weights, WeightsError};
 use burn::tensor::{Device, Tensor, TensorData};
 use capwright_blueprint::{Design, Param, TUNED};
 use capwright_contract::Decoding;
@@ -47,20 +48,28 @@ pub struct Step {
 /// Memory of a batch, on its way into a decoder that hands its gradient back.
 pub(crate) struct Recorded {
     memory: Tensor<3>,
-    /// Where the bridge reads frozen features, its first layer is none of autodiff's, because nothing before it has gradients:
-    /// what it read, and what it gave.
-    first: Option<(Vec<f32>, Tensor<2>)>,
+    before: Before,
+}
+
+/// What comes before autodiff, which knows the bridge alone: its way back begins at the gradient of what the bridge was given.
+enum Before {
+    /// Nothing with gradients.
+    Nothing,
+    /// The bridge's first layer, where it reads frozen features: what it read, and what it gave.
+    Projection(Vec<f32>, Tensor<2>),
+    /// The trunk, and what it gave.
+    Trunk(Box<Pass>, Tensor<3>),
 }
 
 impl Recorded {
-    fn of(memory: Tensor<3>) -> Self {
-        Self { memory, first: None }
-    }
-
     /// The values of the memory.
     pub fn values(&self) -> TensorData {
         self.memory.clone().inner().into_data()
     }
+}
+
+fn host<const D: usize>(x: Tensor<D>) -> Vec<f32> {
+    x.into_data().try_into_vec().expect("values of 32 bits")
 }
 
 impl Network {
@@ -134,43 +143,54 @@ impl Network {
         !self.design.frozen.is_empty() && self.design.trunk.nodes().len() == 1
     }
 
-    /// Memory `[images, tokens, dim]`; with `training`, batch norms use and follow the batch.
-    pub fn memory(&mut self, input: Input, training: bool, dropout: &mut Dropout) -> Tensor<3> {
-        let spec = &self.design.bridge;
+    /// Memory `[images, tokens, dim]`, as in inference.
+    pub fn memory(&mut self, input: Input, dropout: &mut Dropout) -> Tensor<3> {
+        let tokens = match input {
+            Input::Tokens(tokens) => tokens,
+            Input::Map(map) => self.through_trunk(map, Mode::Inference).1,
+        };
+        bridge_tokens(&self.design.bridge, &self.params, tokens, dropout)
+    }
+
+    /// A batch through the trunk: the pass, and its result as tokens.
+    fn through_trunk(&mut self, map: Tensor<4>, mode: Mode) -> (Pass, Tensor<3>) {
+        let (graph, shape) = (&self.design.trunk, self.design.trunk.output_shape());
+        let images = map.dims()[0];
+        let pass = trunk::forward(graph, &self.params, &mut self.stats, &host(map), mode);
+        let tokens = TensorData::new(pass.tokens(graph), [images, shape.h * shape.w, shape.c]);
+        (pass, Tensor::from_data(tokens, self.params.device()))
+    }
+
+    /// [`Network::memory`] for [`Network::carried_back`]. A trunk in [`Mode::Inference`] has no gradients.
+    pub(crate) fn recorded(&mut self, input: Input, mode: Mode, dropout: &mut Dropout) -> Recorded {
         match input {
-            Input::Tokens(tokens) => bridge_tokens(spec, &self.params, tokens, dropout),
+            Input::Map(map) if mode == Mode::Inference => {
+                let (_, tokens) = self.through_trunk(map, mode);
+                let memory = bridge_tokens(&self.design.bridge, &self.params, tokens, dropout);
+                Recorded { memory, before: Before::Nothing }
+            }
             Input::Map(map) => {
-                let map = vision::forward(&self.design.trunk, &self.params, &mut self.stats, map, training);
-                bridge(spec, &self.params, map, dropout)
+                let (pass, tokens) = self.through_trunk(map, mode);
+                let tokens = tokens.require_grad();
+                let memory = bridge_tokens(&self.design.bridge, &self.params, tokens.clone(), dropout);
+                Recorded { memory, before: Before::Trunk(Box::new(pass), tokens) }
+            }
+            Input::Tokens(cells) => {
+                let (spec, params) = (&self.design.bridge, &self.params);
+                let read = host(gathered(spec, cells));
+                let given = decoder::linear(params, PROJECTION, &read);
+                let shape = [given.len() / spec.dim, spec.dim];
+                let given = Tensor::from_data(TensorData::new(given, shape), params.device()).require_grad();
+                let memory = projected(spec, params, given.clone(), dropout);
+                Recorded { memory, before: Before::Projection(read, given) }
             }
         }
     }
 
-    /// [`Network::memory`], for [`Network::carried_back`].
-    pub(crate) fn recorded(&mut self, input: Input, training: bool, dropout: &mut Dropout) -> Recorded {
-        let cells = match input {
-            Input::Tokens(cells) => cells,
-            input => return Recorded::of(self.memory(input, training, dropout)),
-        };
-        let (spec, params) = (&self.design.bridge, &self.params);
-        let read: Vec<f32> = gathered(spec, cells).into_data().try_into_vec().expect("features are f32");
-        let given = decoder::linear(params, PROJECTION, &read);
-        let shape = [given.len() / spec.dim, spec.dim];
-        let given = Tensor::from_data(TensorData::new(given, shape), params.device()).require_grad();
-        let memory = projected(spec, params, given.clone(), dropout);
-        Recorded { memory, first: Some((read, given)) }
-    }
-
     /// Loss and gradients of one batch. A frozen encoder has no gradients.
     pub fn step(&mut self, input: Input, batch: &CaptionBatch, teaching: &mut Teaching) -> Step {
-        let memory = match input {
-            Input::Map(map) if teaching.encoder_frozen => {
-                let (trunk, stats) = (&self.design.trunk, &mut self.stats);
-                let map = vision::forward(trunk, &self.params, stats, map, false).detach();
-                Recorded::of(bridge(&self.design.bridge, &self.params, map, &mut teaching.dropout))
-            }
-            input => self.recorded(input, true, &mut teaching.dropout),
-        };
+        let mode = if teaching.encoder_frozen { Mode::Inference } else { Mode::Training };
+        let memory = self.recorded(input, mode, &mut teaching.dropout);
         let host = memory.values();
         let (spec, params) = (&self.design.decoder, &self.params);
         let replaced = teaching.replaced(batch, || decoder::predict(spec, params, host.clone(), batch));
@@ -180,17 +200,25 @@ impl Network {
     }
 
     /// The step that a decoder's outcome makes, with the gradients of all that `memory` was computed from.
-    pub(crate) fn carried_back(&self, Recorded { memory, first }: Recorded, outcome: Outcome) -> Step {
+    pub(crate) fn carried_back(&self, Recorded { memory, before }: Recorded, outcome: Outcome) -> Step {
         let (mut grads, start) = (outcome.grads, Instant::now());
         // The decoder's gradient of the memory is known: a loss with just that gradient carries it into autodiff.
         let back = TensorData::new(outcome.memory, memory.dims());
         let back = Tensor::<3>::from_data(back, self.params.device());
         let mut found = (memory * back).sum().backward();
         self.params.collect(&mut found, &mut grads);
-        let given = first.and_then(|(read, given)| Some((read, given.grad_remove(&mut found)?)));
-        if let Some((read, gradient)) = given {
-            let gradient: Vec<f32> = gradient.into_data().try_into_vec().expect("gradients are f32");
-            decoder::weights_back(&self.params, PROJECTION, &read, &gradient, &mut grads);
+        match before {
+            Before::Nothing => {}
+            Before::Projection(read, given) => {
+                if let Some(gradient) = given.grad_remove(&mut found) {
+                    decoder::weights_back(&self.params, PROJECTION, &read, &host(gradient), &mut grads);
+                }
+            }
+            Before::Trunk(pass, tokens) => {
+                if let Some(gradient) = tokens.grad_remove(&mut found) {
+                    pass.backward(&self.design.trunk, &self.params, &host(gradient), &mut grads);
+                }
+            }
         }
         let backward = outcome.backward + start.elapsed();
         Step { loss: outcome.loss, words: outcome.words, grads, backward }
@@ -216,7 +244,7 @@ impl Network {
 
     /// Words of the best caption of each image, END left out.
     pub fn decode(&mut self, input: Input, decoding: Decoding) -> Vec<Vec<u32>> {
-        let memory = self.memory(input, false, &mut Dropout::off()).into_data();
+        let memory = self.memory(input, &mut Dropout::off()).into_data();
         decode(&self.design.decoder, &self.params, memory, decoding)
     }
 }
@@ -239,7 +267,7 @@ mod tests {
         let mut teaching = Teaching::plain(0.0, Dropout::off());
         teaching.encoder_frozen = true;
         let device = network.params.device().clone();
-        let memory = network.inner().memory(input(&device), false, &mut Dropout::off()).into_data();
+        let memory = network.inner().memory(input(&device), &mut Dropout::off()).into_data();
         let frozen = network.step(input(&device), &batch, &mut teaching);
         assert_eq!(network.stats, before);
         for (id, (name, ..)) in network.params.tensors().enumerate() {

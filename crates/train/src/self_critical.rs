@@ -20,6 +20,7 @@ use crate::decoder::{self, CaptionBatch};
 use crate::error::TrainError;
 use crate::math::Dropout;
 use crate::network::{Input, Network, Step};
+use crate::trunk::Mode;
 use capwright_caption_data::Vocabulary;
 use capwright_caption_metrics::Cider;
 use capwright_contract::Sampling;
@@ -96,7 +97,7 @@ impl Network {
         (seed, epoch): (u64, u32),
         dropout: &mut Dropout,
     ) -> Rewarded {
-        let memory = self.recorded(input, false, dropout);
+        let memory = self.recorded(input, Mode::Fixed, dropout);
         let host = memory.values();
         let (spec, params) = (&self.design().decoder, &self.params);
         let sampling = Sampling { seed, ..Sampling::default() };

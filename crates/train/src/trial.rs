@@ -8,7 +8,7 @@ use crate::learner::Learner;
 use crate::meters::{energy, energy_since, peak_memory};
 use crate::model_folder;
 use crate::network::Network;
-use crate::score::score;
+use crate::score::score_by_image;
 use crate::self_critical::{Critic, TEMPERATURE};
 use crate::source::Source;
 use crate::store;
@@ -155,12 +155,13 @@ impl<'a> Setting<'a> {
             if self.spec.stop_after.is_some_and(|stop| number > stop) {
                 return Ok(true);
             }
-            let (epoch, captions) = self.epoch(state, number, critic.as_ref(), emit)?;
+            let (epoch, captions, by_image) = self.epoch(state, number, critic.as_ref(), emit)?;
             let best = state.progress.history.get((state.progress.best_epoch as usize).wrapping_sub(1));
             if better(self.spec.select, &epoch, best) {
                 state.best = state.learner.learned();
                 state.progress.best_epoch = number;
                 state.progress.samples = self.samples(&captions);
+                state.progress.by_image = by_image;
             }
             state.progress.history.push(epoch.clone());
             state.progress.seconds = earlier + start.elapsed().as_secs_f64();
@@ -196,7 +197,7 @@ impl<'a> Setting<'a> {
         number: u32,
         critic: Option<&Critic>,
         emit: &mut dyn FnMut(TrialEvent),
-    ) -> Result<(Epoch, Vec<String>), TrainError> {
+    ) -> Result<(Epoch, Vec<String>, Vec<f32>), TrainError> {
         let (start, joules) = (Instant::now(), energy());
         let mut last: Option<Instant> = None;
         let mut tell = |done, total, loss| {
@@ -224,11 +225,12 @@ impl<'a> Setting<'a> {
         let captions =
             fit::captions(&mut network, &self.source, &self.places, &self.vocabulary, self.spec.decoding);
         let references: Vec<Vec<String>> = self.validation.iter().map(|i| i.captions.clone()).collect();
+        let (scores, by_image) = score_by_image(&captions, &references, self.spec.select)?;
         let epoch = Epoch {
             epoch: number,
             loss: trained.loss,
             grad_norm: trained.grad_norm,
-            scores: score(&captions, &references)?,
+            scores,
             learning_rate: trained.rate,
             train_seconds,
             input_seconds: trained.time.input.as_secs_f64(),
@@ -241,7 +243,7 @@ impl<'a> Setting<'a> {
             words_per_second: trained.words as f64 / train_seconds.max(1e-9),
             reward: trained.reward,
         };
-        Ok((epoch, captions))
+        Ok((epoch, captions, by_image))
     }
 
     fn samples(&self, captions: &[String]) -> Vec<SampleCaption> {
@@ -281,6 +283,7 @@ impl<'a> Setting<'a> {
             built_trainable: built,
             model: Path::new(MODEL).to_path_buf(),
             samples: progress.samples.clone(),
+            by_image: progress.by_image.clone(),
             seconds: trained_now,
             peak_memory_bytes: peak_memory(),
         })

@@ -41,7 +41,7 @@ impl Untrained {
     /// A photo that cannot be resized.
     pub fn encode(&mut self, photo: &RgbImage) -> Result<TensorData, TrainError> {
         let input = self.input(photo)?;
-        Ok(self.network.memory(input, false, &mut Dropout::off()).into_data())
+        Ok(self.network.memory(input, &mut Dropout::off()).into_data())
     }
 
     /// Words for a decoded photo: as many as `decoding` allows.

@@ -102,7 +102,7 @@ fn a_backbone_sees_the_same_however_much_of_it_is_trained() {
                 }),
                 &Device::flex(),
             );
-            let ours = host(network.inner().memory(input, true, &mut Dropout::off()));
+            let ours = host(network.inner().memory(input, &mut Dropout::off()));
             let theirs = host(capwright_train::bridge::bridge(
                 &checked.design().bridge,
                 &network.params,

@@ -78,7 +78,7 @@ fn step(learner: &mut Learner, checked: &Checked) -> Grads {
 /// Counts what is done once an image and for each word of captions of full length.
 fn decoder_macs(network: &Network, design: &Design, checked: &Checked) -> Result<(), TestCaseError> {
     let (bridge, spec) = (&design.bridge, &design.decoder);
-    let memory = network.inner().memory(input(network, design), false, &mut Dropout::off()).into_data();
+    let memory = network.inner().memory(input(network, design), &mut Dropout::off()).into_data();
     let (mut session, macs) = counted(|| Session::new(spec, &network.params, memory));
     prop_assert_eq!(macs, 2 * spec.macs_per_image(bridge), "once an image, {:?}", checked.blueprint());
     // No word twice: decoders may know what they have read before.
@@ -109,7 +109,7 @@ proptest! {
             prop_assert_eq!(size, Some(shape.iter().product()), "{} of {:?}", name, checked.blueprint());
         }
         prop_assert!(grads.norm().is_finite());
-        let encode = || network.inner().memory(input(network, design), false, &mut Dropout::off());
+        let encode = || network.inner().memory(input(network, design), &mut Dropout::off());
         let (_, macs) = counted(encode);
         prop_assert_eq!(macs, 2 * (design.trunk.macs() + design.bridge.macs()), "{:?}", checked.blueprint());
         decoder_macs(network, design, &checked)?;

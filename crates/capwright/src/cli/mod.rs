@@ -192,7 +192,7 @@ pub struct SearchArgs {
     /// Allow only this image size (repeat for more) [default: 64 and 96 on scenes, 224 on your data].
     #[arg(long, value_name = "PIXELS")]
     pub image_size: Vec<u32>,
-    /// Multiply-accumulates per image, at most [default on scenes: 60 million].
+    /// Multiply-accumulates per image, at most [default on scenes: 60 million, 15 of them trained].
     #[arg(long, value_name = "N")]
     pub max_macs: Option<u64>,
     /// Who proposes: llm, evolution, random, hybrid (whichever of these delivers), or replay:STUDY
@@ -214,6 +214,10 @@ pub struct SearchArgs {
     /// Train each design for EPOCHS first, the best third threefold, and so on: more designs in the same time.
     #[arg(long, value_name = "EPOCHS", num_args = 0..=1, default_missing_value = "1")]
     pub halving: Option<u32>,
+    /// Once all is tried, train the best N designs again from other seeds (three runs each), and say whether chance explains the
+    /// lead of the first.
+    #[arg(long, value_name = "N", num_args = 0..=1, default_missing_value = "3")]
+    pub finalists: Option<u32>,
     /// Zoo snippets shown as inspiration in each prompt [default: 5].
     #[arg(long)]
     pub snippets: Option<u32>,

@@ -3,12 +3,15 @@
 //! Several query rows, and the heads that share a key, go over the cache together: each key is loaded once
 //! for all of them. Every row is computed alone, so results do not depend on how rows are grouped.
 
+use pulp::{Arch, Simd, WithSimd};
 use rayon::prelude::*;
-
-use super::quant::{dot, vectorized};
 
 /// Query rows that go over the cache together.
 const ROWS: usize = 4;
+/// Positions, or values of a head, that are computed at once: one register of AVX-512, two of AVX2.
+const LANES: usize = 16;
+/// Queries whose sums are kept in registers while keys or values go by.
+const TOGETHER: usize = 4;
 
 /// How the width of a layer is divided.
 #[derive(Debug, Clone, Copy)]
@@ -36,11 +39,56 @@ impl Heads {
     }
 }
 
-/// The rows of `q` (`q_width` each), the first of which stands at position `first`, over the `keys` and
-/// `values` (`kv_width` each) of all positions up to theirs. As many rows of `q_width`.
-pub(crate) fn attend(heads: Heads, first: usize, q: &[f32], keys: &[f32], values: &[f32]) -> Vec<f32> {
+/// Keys and values of the positions so far, head by head, as the sums over them read them.
+#[derive(Default)]
+pub(crate) struct Cache {
+    /// Of each head, blocks of [`LANES`] positions: one row of lanes for each value of a key.
+    keys: Vec<Vec<[f32; LANES]>>,
+    /// Of each head, position by position; rows are filled up with zeros.
+    values: Vec<Vec<[f32; LANES]>>,
+    positions: usize,
+}
+
+impl Cache {
+    /// Appends rows of keys and values, `kv_width` each.
+    pub(crate) fn extend(&mut self, heads: Heads, keys: &[f32], values: &[f32]) {
+        self.keys.resize_with(heads.kv, Vec::new);
+        self.values.resize_with(heads.kv, Vec::new);
+        let width = heads.kv_width();
+        for (key, value) in keys.chunks_exact(width).zip(values.chunks_exact(width)) {
+            let lane = self.positions % LANES;
+            for (head, key) in self.keys.iter_mut().zip(key.chunks_exact(heads.dim)) {
+                if lane == 0 {
+                    head.resize(head.len() + heads.dim, [0.0; LANES]);
+                }
+                let first = head.len() - heads.dim;
+                head[first..].iter_mut().zip(key).for_each(|(row, x)| row[lane] = *x);
+            }
+            for (head, value) in self.values.iter_mut().zip(value.chunks_exact(heads.dim)) {
+                head.extend(value.chunks(LANES).map(|part| {
+                    let mut row = [0.0; LANES];
+                    row[..part.len()].copy_from_slice(part);
+                    row
+                }));
+            }
+            self.positions += 1;
+        }
+    }
+
+    /// Forgets all positions after the first `n`.
+    pub(crate) fn truncate(&mut self, heads: Heads, n: usize) {
+        self.keys.iter_mut().for_each(|head| head.truncate(n.div_ceil(LANES) * heads.dim));
+        self.values.iter_mut().for_each(|head| head.truncate(n * heads.dim.div_ceil(LANES)));
+        self.positions = self.positions.min(n);
+    }
+}
+
+/// The rows of `q` (`q_width` each), the last of which stands at the last position of the cache, each over all positions
+/// up to its own. As many rows of `q_width`.
+pub(crate) fn attend(heads: Heads, q: &[f32], cache: &Cache) -> Vec<f32> {
     let (width, group) = (heads.q_width(), heads.group_width());
     let rows = q.len() / width;
+    let first = cache.positions - rows;
     // Key head by key head, so that each job owns a contiguous piece of the result.
     let mut by_head = vec![0.0; q.len()];
     let jobs: Vec<_> = by_head
@@ -55,11 +103,8 @@ pub(crate) fn attend(heads: Heads, first: usize, q: &[f32], keys: &[f32], values
             .flat_map(|row| &q[row * width + head * group..row * width + (head + 1) * group])
             .copied()
             .collect::<Vec<f32>>();
-        let offset = head * heads.dim;
-        vectorized(
-            #[inline(always)]
-            || attend_group(heads, first + row, &queries, &keys[offset..], &values[offset..], out),
-        );
+        let (keys, values) = (cache.keys[head].as_flattened(), cache.values[head].as_flattened());
+        Arch::new().dispatch(Group { heads, first: first + row, q: &queries, keys, values, out });
     };
     if rayon::current_num_threads() > 1 && jobs.len() > 1 {
         jobs.into_par_iter().for_each(work);
@@ -75,33 +120,91 @@ pub(crate) fn attend(heads: Heads, first: usize, q: &[f32], keys: &[f32], values
     out
 }
 
-/// A few rows of the query heads that share one key head; that head is at the beginning of each row of
-/// `keys` and `values`.
-#[inline(always)]
-fn attend_group(heads: Heads, first: usize, q: &[f32], keys: &[f32], values: &[f32], out: &mut [f32]) {
-    let (dim, stride, per_row) = (heads.dim, heads.kv_width(), heads.q / heads.kv);
-    let queries = q.len() / dim;
-    // Query `i` belongs to row `i / per_row` and sees the positions up to that row's own.
-    let seen = |i: usize| first + i / per_row + 1;
-    let longest = seen(queries - 1);
-    let scale = 1.0 / (dim as f32).sqrt();
-    let mut weights = vec![0.0; queries * longest];
-    for p in 0..longest {
-        let key = &keys[p * stride..][..dim];
-        for (i, q) in q.chunks_exact(dim).enumerate().filter(|(i, _)| p < seen(*i)) {
-            weights[i * longest + p] = dot(q, key) * scale;
+/// A few rows of the query heads that share one key head, the first row at position `first`.
+struct Group<'a> {
+    heads: Heads,
+    first: usize,
+    q: &'a [f32],
+    keys: &'a [f32],
+    values: &'a [f32],
+    out: &'a mut [f32],
+}
+
+impl WithSimd for Group<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, simd: S) {
+        let Self { heads, first, q, keys, values, out } = self;
+        let (dim, per_row) = (heads.dim, heads.q / heads.kv);
+        // Query `i` belongs to row `i / per_row` and sees the positions up to that row's own.
+        let seen = |i: usize| first + i / per_row + 1;
+        let count = q.len() / dim;
+        let padded = seen(count - 1).next_multiple_of(LANES);
+        let (mut weights, mut sums) = (vec![0.0; TOGETHER * padded], vec![0.0; TOGETHER * padded_width(dim)]);
+        for i in (0..count).step_by(TOGETHER) {
+            // Where fewer are left, the last one stands in for the others.
+            let at: [usize; TOGETHER] = std::array::from_fn(|j| (i + j).min(count - 1));
+            scores(simd, at.map(|i| &q[i * dim..][..dim]), keys, &mut weights);
+            for (i, weights) in at.iter().zip(weights.chunks_exact_mut(padded)) {
+                softmax(&mut weights[..seen(*i)]);
+                weights[seen(*i)..].fill(0.0);
+            }
+            let longest = seen(at[TOGETHER - 1]);
+            weighted_sums(simd, &weights, longest, values, &mut sums);
+            for (sums, out) in sums.chunks_exact(padded_width(dim)).zip(out[i * dim..].chunks_exact_mut(dim))
+            {
+                out.copy_from_slice(&sums[..dim]);
+            }
         }
     }
-    for (i, weights) in weights.chunks_exact_mut(longest).enumerate() {
-        softmax(&mut weights[..seen(i)]);
-    }
-    for p in 0..longest {
-        let value = &values[p * stride..][..dim];
-        for (i, out) in out.chunks_exact_mut(dim).enumerate().filter(|(i, _)| p < seen(*i)) {
-            let weight = weights[i * longest + p];
-            for (out, value) in out.iter_mut().zip(value) {
-                *out += weight * value;
+}
+
+/// Values of a head with the zeros that fill it up.
+fn padded_width(dim: usize) -> usize {
+    dim.next_multiple_of(LANES)
+}
+
+/// Dot products of each query with every key of the blocks that its share of `out` covers, scaled.
+#[inline(always)]
+fn scores<S: Simd>(simd: S, q: [&[f32]; TOGETHER], keys: &[f32], out: &mut [f32]) {
+    let dim = q[0].len();
+    let scale = simd.splat_f32s(1.0 / (dim as f32).sqrt());
+    let (keys, _) = S::as_simd_f32s(keys);
+    let (out, _) = S::as_mut_simd_f32s(out);
+    let (parts, padded) = (LANES / S::F32_LANES, out.len() / TOGETHER);
+    for (at, block) in keys.chunks_exact(dim * parts).take(padded / parts).enumerate() {
+        for part in 0..parts {
+            let mut sums = [simd.splat_f32s(0.0); TOGETHER];
+            for d in 0..dim {
+                let key = block[d * parts + part];
+                for j in 0..TOGETHER {
+                    sums[j] = simd.mul_add_f32s(simd.splat_f32s(q[j][d]), key, sums[j]);
+                }
             }
+            for j in 0..TOGETHER {
+                out[j * padded + at * parts + part] = simd.mul_f32s(sums[j], scale);
+            }
+        }
+    }
+}
+
+/// The sums of the first `longest` values by weight; a row of weights and one of sums for each query.
+#[inline(always)]
+fn weighted_sums<S: Simd>(simd: S, weights: &[f32], longest: usize, values: &[f32], out: &mut [f32]) {
+    let (values, _) = S::as_simd_f32s(values);
+    let (out, _) = S::as_mut_simd_f32s(out);
+    let (parts, padded) = (out.len() / TOGETHER, weights.len() / TOGETHER);
+    let weights: [&[f32]; TOGETHER] = std::array::from_fn(|j| &weights[j * padded..][..longest]);
+    for part in 0..parts {
+        let mut sums = [simd.splat_f32s(0.0); TOGETHER];
+        for (p, row) in values.chunks_exact(parts).take(longest).enumerate() {
+            for j in 0..TOGETHER {
+                sums[j] = simd.mul_add_f32s(simd.splat_f32s(weights[j][p]), row[part], sums[j]);
+            }
+        }
+        for j in 0..TOGETHER {
+            out[j * parts + part] = sums[j];
         }
     }
 }
@@ -170,7 +273,12 @@ mod tests {
         let wave = |n: usize, step: f32| (0..n).map(|i| (i as f32 * step).sin()).collect::<Vec<f32>>();
         let q = wave(rows * 60, 0.7);
         let (keys, values) = (wave((first + rows) * 20, 0.3), wave((first + rows) * 20, 1.1));
-        let got = attend(heads, first, &q, &keys, &values);
+        let mut cache = Cache::default();
+        cache.extend(heads, &keys, &values);
+        // What was cut off must leave no trace.
+        cache.extend(heads, &wave(60, 0.9), &wave(60, 0.8));
+        cache.truncate(heads, first + rows);
+        let got = attend(heads, &q, &cache);
         for row in 0..rows {
             for head in 0..6 {
                 let at = |p: usize| p * 20 + head / 3 * 10;

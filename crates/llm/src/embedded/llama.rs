@@ -7,7 +7,7 @@
 
 use std::time::Instant;
 
-use super::attention::{Heads, attend};
+use super::attention::{Cache, Heads, attend};
 use super::gguf::{Fault, Gguf, Value};
 use super::quant::{BLOCK, Matrix, dot};
 
@@ -34,9 +34,7 @@ struct Layer {
     gate: Matrix,
     up: Matrix,
     down: Matrix,
-    /// Cached keys and values, position by position, `kv_heads * head_dim` each.
-    keys: Vec<f32>,
-    values: Vec<f32>,
+    cache: Cache,
 }
 
 /// The weights, and the cache of the tokens fed so far.
@@ -80,8 +78,7 @@ impl Llama {
                 down: matrix("ffn_down", width, hidden)?,
                 attention_norm: gguf.tensor(&format!("blk.{i}.attn_norm.weight"), &[width])?,
                 mlp_norm: gguf.tensor(&format!("blk.{i}.ffn_norm.weight"), &[width])?,
-                keys: Vec::new(),
-                values: Vec::new(),
+                cache: Cache::default(),
             });
         }
         let embedding = Matrix::new(&gguf.tensor("token_embd.weight", &[vocab, width])?, vocab, width);
@@ -112,20 +109,22 @@ impl Llama {
     /// Forgets all tokens after the first `n`.
     pub(crate) fn keep(&mut self, n: usize) {
         let n = n.min(self.fed);
-        let width = self.sizes.heads.kv_width();
-        for layer in &mut self.layers {
-            layer.keys.truncate(n * width);
-            layer.values.truncate(n * width);
-        }
+        let heads = self.sizes.heads;
+        self.layers.iter_mut().for_each(|layer| layer.cache.truncate(heads, n));
         self.fed = n;
     }
 
     /// Feeds tokens (each below the vocabulary size, no more than there is room for) and returns the
-    /// scores of what comes next, one per vocabulary entry. `None` for no tokens.
+    /// scores of what comes next, one for each of `wanted`, or of the whole vocabulary. `None` for no tokens.
     ///
     /// # Errors
     /// [`OutOfTime`] when `until` passes; the tokens of whole chunks stay in the cache then.
-    pub(crate) fn feed(&mut self, tokens: &[u32], until: Instant) -> Result<Option<Vec<f32>>, OutOfTime> {
+    pub(crate) fn feed(
+        &mut self,
+        tokens: &[u32],
+        wanted: Option<&[u32]>,
+        until: Instant,
+    ) -> Result<Option<Vec<f32>>, OutOfTime> {
         let mut last = None;
         for chunk in tokens.chunks(CHUNK) {
             if Instant::now() >= until {
@@ -136,7 +135,8 @@ impl Llama {
         }
         Ok(last.map(|x| {
             let x = rms_norm(&x, &self.norm, self.sizes.epsilon);
-            self.output.as_ref().unwrap_or(&self.embedding).apply(&x)
+            let output = self.output.as_ref().unwrap_or(&self.embedding);
+            wanted.map_or_else(|| output.apply(&x), |rows| output.apply_rows(&x, rows))
         }))
     }
 
@@ -153,9 +153,8 @@ impl Llama {
             let (mut q, mut k) = (layer.q.apply(&h), layer.k.apply(&h));
             rotate(&mut q, heads.dim, tokens.len(), &turns);
             rotate(&mut k, heads.dim, tokens.len(), &turns);
-            layer.keys.extend_from_slice(&k);
-            layer.values.extend_from_slice(&layer.v.apply(&h));
-            let attended = attend(heads, self.fed, &q, &layer.keys, &layer.values);
+            layer.cache.extend(heads, &k, &layer.v.apply(&h));
+            let attended = attend(heads, &q, &layer.cache);
             add(&mut x, &layer.out.apply(&attended));
 
             let h = rms_norm(&x, &layer.mlp_norm, epsilon);

@@ -19,7 +19,7 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use llguidance::Matcher;
-use toktrie::TokenId;
+use toktrie::{SimpleVob, TokenId};
 
 use crate::{Completion, Finish, LlmError, Request, TextModel};
 use chat::Template;
@@ -28,6 +28,9 @@ use grammar::Grammars;
 use llama::Llama;
 use sampler::Sampler;
 use vocabulary::Vocabulary;
+
+/// Tokens are few where they are less than one of so many.
+const FEW: usize = 8;
 
 /// How to run an embedded model.
 #[derive(Debug, Clone)]
@@ -121,15 +124,28 @@ impl Embedded {
         &prompt[keep..]
     }
 
-    /// Feeds the pending tokens and leaves none; the scores of the token that follows.
-    fn feed(&mut self, pending: &mut Vec<TokenId>, until: Instant) -> Result<Vec<f32>, Stopped> {
-        let done = self.pool.install(|| self.llama.feed(pending, until));
+    /// Feeds the pending tokens and leaves none; the scores of the token that follows, where it is allowed.
+    fn feed(
+        &mut self,
+        pending: &mut Vec<TokenId>,
+        allowed: Option<&SimpleVob>,
+        until: Instant,
+    ) -> Result<Vec<f32>, Stopped> {
+        // A grammar often leaves a handful of tokens: then only their rows of the output matrix are read.
+        let few = |mask: &&SimpleVob| mask.num_set() < self.vocabulary.len() / FEW;
+        let rows: Option<Vec<TokenId>> = allowed.filter(few).map(|mask| mask.iter().collect());
+        let done = self.pool.install(|| self.llama.feed(pending, rows.as_deref(), until));
         let fed = self.llama.fed() - self.fed.len();
         self.fed.extend(pending.drain(..fed));
         match done {
             Err(llama::OutOfTime) => Err(Stopped::OutOfTime),
             Ok(None) => Err(Stopped::Engine("nothing to continue from".into())),
             Ok(Some(mut scores)) => {
+                if let Some(rows) = rows {
+                    let found = rows.into_iter().zip(std::mem::take(&mut scores));
+                    scores = vec![f32::NEG_INFINITY; self.vocabulary.len()];
+                    found.for_each(|(token, score)| scores[token as usize] = score);
+                }
                 // Some models pad their embeddings beyond the tokens that exist.
                 scores.truncate(self.vocabulary.len());
                 Ok(scores)
@@ -167,7 +183,7 @@ impl Embedded {
                 written.truncate(limit);
                 return Ok((written, Finish::Length));
             }
-            let scores = self.feed(&mut pending, until)?;
+            let scores = self.feed(&mut pending, mask.as_ref(), until)?;
             let token = sampler
                 .pick(&scores, mask.as_ref())
                 .ok_or_else(|| Stopped::Engine("the grammar allows no token here".into()))?;

@@ -82,6 +82,16 @@ impl Matrix {
         if n == 1 { by_row } else { transpose(&by_row, self.rows, n) }
     }
 
+    /// What [`Matrix::apply`] gives for one row of `cols` values, of these rows of the matrix alone.
+    pub(crate) fn apply_rows(&self, x: &[f32], rows: &[u32]) -> Vec<f32> {
+        let x = Self::new(x, 1, self.cols);
+        let mut out = vec![0.0; rows.len()];
+        for (out, row) in out.chunks_exact_mut(1).zip(rows) {
+            self.rows_times(*row as usize, &x, out);
+        }
+        out
+    }
+
     /// Products of the weight rows from `first` on with every row of `x`; `out` is weight row by weight row.
     fn rows_times(&self, first: usize, x: &Matrix, out: &mut [f32]) {
         #[cfg(target_arch = "x86_64")]
@@ -183,17 +193,6 @@ mod avx2 {
     }
 }
 
-/// Runs `work` compiled for AVX2 and FMA where the processor has them. The closure must be
-/// `#[inline(always)]`, else it stays as it was.
-#[inline(always)]
-pub(crate) fn vectorized<T>(work: impl FnOnce() -> T) -> T {
-    #[cfg(target_arch = "x86_64")]
-    if let Some(simd) = pulp::x86::V3::try_new() {
-        return simd.vectorize(work);
-    }
-    work()
-}
-
 /// Dot product in 32 partial sums, which compilers turn into vector code without long dependency chains.
 #[inline(always)]
 pub(crate) fn dot(a: &[f32], b: &[f32]) -> f32 {
@@ -242,6 +241,14 @@ mod tests {
                 }
             }
         }
+    }
+
+    #[test]
+    fn single_rows_are_those_of_the_whole_product() {
+        let matrix = Matrix::new(&random(70 * 96, 6), 70, 96);
+        let x = random(96, 7);
+        let all = matrix.apply(&x);
+        assert_eq!(matrix.apply_rows(&x, &[69, 0, 33]), [all[69], all[0], all[33]]);
     }
 
     #[test]

@@ -177,7 +177,7 @@ fn scores_agree_with_those_of_candle() {
         let input = Tensor::new(part, &Device::Cpu).unwrap().unsqueeze(0).unwrap();
         let expected =
             reference.forward(&input, fed).unwrap().flatten_all().unwrap().to_vec1::<f32>().unwrap();
-        let Ok(Some(got)) = model.llama.feed(part, until) else { panic!() };
+        let Ok(Some(got)) = model.llama.feed(part, None, until) else { panic!() };
         let norm = |x: &mut dyn Iterator<Item = f32>| x.map(|x| x * x).sum::<f32>().sqrt();
         let size = norm(&mut expected.iter().copied());
         let distance = norm(&mut got.iter().zip(&expected).map(|(a, b)| a - b));
@@ -185,9 +185,9 @@ fn scores_agree_with_those_of_candle() {
         assert!(distance < 0.03 * size, "{distance} of {size} at {end}");
         fed = end;
     }
-    let Ok(Some(whole)) = model.llama.feed(&[7], until) else { panic!() };
+    let Ok(Some(whole)) = model.llama.feed(&[7], None, until) else { panic!() };
     model.llama.keep(90);
-    let Ok(Some(again)) = model.llama.feed(&[&prompt[90..], &[7]].concat(), until) else { panic!() };
+    let Ok(Some(again)) = model.llama.feed(&[&prompt[90..], &[7]].concat(), None, until) else { panic!() };
     assert_eq!(whole, again, "a shortened cache is as good as new");
 }
 

@@ -6,8 +6,9 @@ use crate::error::TrainError;
 use crate::extractor::features;
 use crate::math::Dropout;
 use crate::params::Params;
+use crate::trunk::{Mode, Stats, forward};
 use crate::untrained::{photo, random_weights};
-use crate::vision::{FrozenNet, Stats, forward};
+use crate::vision::FrozenNet;
 use burn::tensor::{Device, Tensor, TensorData};
 use capwright_blueprint::language::Memory;
 use capwright_blueprint::latency::{Kernel, Work, bridge_work, frozen_work, trunk_work};
@@ -277,9 +278,9 @@ fn frozen(name: String, graph: Graph) -> Result<Calibration, TrainError> {
 fn trained(name: String, graph: Graph) -> Calibration {
     let work = trunk_work(&graph);
     let params = Params::init(&graph.parameters(), 1, &Device::flex());
-    let (mut stats, x) = (Stats::new(&graph), tensor(graph.input_shape()));
+    let (mut stats, x) = (Stats::new(&graph), wave(graph.input_shape().len()));
     let run = Box::new(move || {
-        std::hint::black_box(forward(&graph, &params, &mut stats, x.clone(), false));
+        std::hint::black_box(forward(&graph, &params, &mut stats, &x, Mode::Inference).tokens(&graph));
     });
     Calibration { name, work, run }
 }

@@ -104,7 +104,7 @@ fn column(row: &mut [f32], conv: &Conv, plane: &[f32], (from, to): (Shape, Shape
     }
 }
 
-/// A depthwise convolution with bias and non-linearity.
+/// A depthwise convolution with bias and non-linearity, of one image or of several, `[c, n, h, w]`.
 ///
 /// Each channel is copied into a padded plane, split by the phases of the stride, so that every tap of the kernel
 /// is a shift of one long contiguous row whatever the width of the map; the few junk cells between rows are
@@ -117,24 +117,19 @@ pub(crate) fn depthwise(
     (from, to): (Shape, Shape),
     scratch: &mut Vec<f32>,
 ) {
-    let (k, s) = (conv.kernel, conv.stride);
-    let (rows, width) = (((to.h - 1) * s + k).div_ceil(s), ((to.w - 1) * s + k).div_ceil(s));
-    let plane = rows * width;
-    let flat = ((to.h - 1) * width + to.w).next_multiple_of(LANES);
+    let k = conv.kernel;
+    let Phases { rows, width, flat, taps, size } = Phases::of(conv, to);
     scratch.clear();
-    scratch.resize(s * s * plane + 2 * LANES + flat, 0.0);
-    let (phases, sums) = scratch.split_at_mut(s * s * plane + 2 * LANES);
-    let taps: Vec<usize> = (0..k * k)
-        .map(|t| {
-            let (ky, kx) = (t / k, t % k);
-            (ky % s * s + kx % s) * plane + ky / s * width + kx / s
-        })
-        .collect();
+    scratch.resize(size + flat, 0.0);
+    let (phases, sums) = scratch.split_at_mut(size);
+    // Planes of one channel, of as many images as there are.
+    let images = x.len() / (from.h * from.w) / bias.len();
     pulp::Arch::new().dispatch(|| {
-        for c in 0..from.c {
-            scatter(phases, conv, &x[c * from.h * from.w..][..from.h * from.w], from, (rows, width));
+        for (at, x) in x.chunks_exact(from.h * from.w).enumerate() {
+            let c = at / images;
+            scatter(phases, conv, x, from, (rows, width));
             convolve(sums, phases, &taps, &weight[c * k * k..][..k * k], bias[c]);
-            let out = &mut out[c * to.h * to.w..][..to.h * to.w];
+            let out = &mut out[at * to.h * to.w..][..to.h * to.w];
             for (row, sums) in out.chunks_exact_mut(to.w).zip(sums.chunks(width)) {
                 let sums = &sums[..to.w];
                 match act {
@@ -144,6 +139,68 @@ pub(crate) fn depthwise(
                     }
                     Some(act) => row.iter_mut().zip(sums).for_each(|(r, x)| *r = activate(act, *x)),
                 }
+            }
+        }
+    });
+}
+
+/// How a padded plane lies when it is split by the phases of the stride.
+struct Phases {
+    /// Rows and width of one phase.
+    rows: usize,
+    width: usize,
+    /// Cells of a result whose rows are as wide, in whole lanes.
+    flat: usize,
+    /// Where what each tap reads begins.
+    taps: Vec<usize>,
+    /// Values of all phases, with room for lanes that reach beyond.
+    size: usize,
+}
+
+impl Phases {
+    fn of(conv: &Conv, to: Shape) -> Self {
+        let (k, s) = (conv.kernel, conv.stride);
+        let (rows, width) = (((to.h - 1) * s + k).div_ceil(s), ((to.w - 1) * s + k).div_ceil(s));
+        let plane = rows * width;
+        let tap = |t: usize| {
+            let (ky, kx) = (t / k, t % k);
+            (ky % s * s + kx % s) * plane + ky / s * width + kx / s
+        };
+        let flat = ((to.h - 1) * width + to.w).next_multiple_of(LANES);
+        Self { rows, width, flat, taps: (0..k * k).map(tap).collect(), size: s * s * plane + 2 * LANES }
+    }
+}
+
+/// Adds to the gradients of the weights of a depthwise convolution of several images, `[c, n, h, w]`, from those of its result.
+pub(crate) fn depthwise_weights(
+    d_weight: &mut [f32],
+    conv: &Conv,
+    d_y: &[f32],
+    x: &[f32],
+    (from, to): (Shape, Shape),
+    scratch: &mut Vec<f32>,
+) {
+    let k = conv.kernel;
+    let Phases { rows, width, flat, taps, size } = Phases::of(conv, to);
+    scratch.clear();
+    scratch.resize(size + flat, 0.0);
+    let (phases, wide) = scratch.split_at_mut(size);
+    let images = x.len() / (from.h * from.w) / conv.output;
+    pulp::Arch::new().dispatch(|| {
+        let planes = x.chunks_exact(from.h * from.w).zip(d_y.chunks_exact(to.h * to.w));
+        for (at, (x, d_y)) in planes.enumerate() {
+            scatter(phases, conv, x, from, (rows, width));
+            for (row, d) in wide.chunks_mut(width).zip(d_y.chunks_exact(to.w)) {
+                row[..to.w].copy_from_slice(d);
+            }
+            let d_weight = &mut d_weight[at / images * k * k..][..k * k];
+            for (d, tap) in d_weight.iter_mut().zip(&taps) {
+                let blocks = phases[*tap..tap + flat].as_chunks::<LANES>().0.iter();
+                let mut sums = [0.0f32; LANES];
+                for (x, d) in blocks.zip(wide.as_chunks::<LANES>().0) {
+                    (0..LANES).for_each(|i| sums[i] += x[i] * d[i]);
+                }
+                *d += sums.iter().sum::<f32>();
             }
         }
     });

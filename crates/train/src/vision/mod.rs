@@ -1,8 +1,7 @@
-//! Everything about images: pretrained weights, the frozen backbone, feature and pixel caches, the trained trunk.
+//! Everything about images: pretrained weights, the frozen backbone, feature and pixel caches.
 //!
 //! * [`weights`] reads `.pth` and `.safetensors` files without executing anything.
 //! * [`frozen`] runs a frozen graph, batch norm folded into the convolutions, on the host.
-//! * [`network`] runs a trained graph on burn, with gradients.
 //! * [`features`] keeps the frozen part's features on disk, [`pixels`] the resized images, both shared by processes;
 //!   [`variants`] says how training images are varied. Sets used longest ago make room (`eviction`).
 
@@ -10,10 +9,7 @@ mod chunks;
 mod eviction;
 pub mod features;
 pub mod frozen;
-mod kernels;
-pub mod network;
-#[cfg(test)]
-mod parity;
+pub(crate) mod kernels;
 mod pickle;
 pub mod pixels;
 mod torch_file;
@@ -24,7 +20,6 @@ pub use chunks::CacheError;
 pub use eviction::make_room;
 pub use features::{FeatureCache, FeatureSpec, Features};
 pub use frozen::FrozenNet;
-pub use network::{Stats, forward};
 pub use pixels::{PixelCache, Pixels};
 pub use variants::Variant;
 pub use weights::{Weights, WeightsError};
