@@ -70,7 +70,8 @@ impl Delta {
     /// What an answer must follow.
     pub fn schema(&self) -> Value {
         let labels: Vec<&str> = self.labels().collect();
-        json!({ "type": "object", "required": ["edits"], "properties": { "edits":
+        // A model that may add fields of its own writes them until it is stopped.
+        json!({ "type": "object", "required": ["edits"], "additionalProperties": false, "properties": { "edits":
             { "type": "array", "minItems": 1, "maxItems": self.most, "items": { "enum": labels } } } })
     }
 

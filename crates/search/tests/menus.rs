@@ -2,33 +2,14 @@
 
 mod common;
 
-use capwright_backbones::Library;
-use capwright_blueprint::Zoo;
 use capwright_blueprint::schema::{language, sample, validate};
-use capwright_contract::Contract;
 use capwright_search::{Judge, LlmArchitect, LlmOptions, Space};
 use capwright_study::Verdict;
-use common::{Chance, judge, opened, proposed};
+use common::{CONTRACTS, Chance, judge, opened, proposed, under};
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
 use serde_json::Value;
 use std::collections::BTreeSet;
-
-/// Five needs that leave very different designs.
-const CONTRACTS: [&str; 5] = [
-    "request = \"a light captioner\"\n[budgets]\nparams_trainable = 5000000\n[data]\nvocab = 2542",
-    "request = \"for a camera\"\n[budgets]\nparams_total = 3000000\nmacs_image = 60000000\n[data]\nvocab = 500",
-    "request = \"drawn scenes\"\n[budgets]\nmacs_image = 60000000\nmacs_token = 4000000\n[components]\nimage_sizes = [64, 96]\n[data]\nvocab = 81",
-    "request = \"a transformer, 6 MB\"\n[budgets]\nweight_bytes = 6000000\n[components]\nfamilies = [\"transformer\"]\n[data]\nvocab = 2542",
-    "request = \"an lstm with attention from scratch\"\n[budgets]\nparams_total = 2000000\n[components]\nscratch = true\nbackbones = []\nfamilies = [\"lstm\"]\nrequired = [\"attention\"]\n[data]\nvocab = 1000",
-];
-
-fn contract(text: &str) -> Contract {
-    let text = format!("version = 1\n{text}\ndir = \".\"\n[search]\nrepairs = 2");
-    let mut contract = Contract::from_toml(&text).expect("a contract");
-    contract.components.backbones.get_or_insert_with(|| Library::default().names());
-    contract
-}
 
 fn share(schema: &Value, judge: &Judge) -> f64 {
     const DRAWS: usize = 400;
@@ -39,7 +20,7 @@ fn share(schema: &Value, judge: &Judge) -> f64 {
 #[test]
 fn what_the_grammar_allows_is_of_the_space_and_fits_more_often() {
     for text in CONTRACTS {
-        let contract = contract(text);
+        let contract = under(text);
         let (space, judge) = (Space::new(&contract), judge(&contract));
         let grammar = space.grammar(&judge);
         let mut rng = ChaCha8Rng::seed_from_u64(2);
@@ -55,7 +36,7 @@ fn what_the_grammar_allows_is_of_the_space_and_fits_more_often() {
 /// The designs of a fit remain possible: nothing that fits is lost but the tied embeddings of recurrences.
 #[test]
 fn menus_keep_what_fits() {
-    let contract = contract(CONTRACTS[2]);
+    let contract = under(CONTRACTS[2]);
     let (space, judge) = (Space::new(&contract), judge(&contract));
     let grammar = space.grammar(&judge).to_string();
     let mut rng = ChaCha8Rng::seed_from_u64(3);
@@ -82,7 +63,7 @@ fn leaves(value: &Value, found: &mut BTreeSet<String>) {
 /// A design's choices that exclude each other are no longer side by side: 224 pixels of a large backbone under a small budget.
 #[test]
 fn choices_that_exclude_each_other_are_apart() {
-    let contract = contract(CONTRACTS[1]);
+    let contract = under(CONTRACTS[1]);
     let (space, judge) = (Space::new(&contract), judge(&contract));
     let mut rng = ChaCha8Rng::seed_from_u64(4);
     let grammar = space.grammar(&judge);
@@ -109,7 +90,7 @@ fn even_a_model_that_knows_nothing_is_admitted() {
     const PROPOSALS: u64 = 20;
     let (mut admitted, mut hashes) = (0, BTreeSet::new());
     for text in CONTRACTS {
-        let contract = contract(text);
+        let contract = under(text);
         let (space, judge) = (Space::new(&contract), judge(&contract));
         let mut study = opened(&contract);
         let mut architect =

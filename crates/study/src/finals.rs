@@ -105,3 +105,98 @@ impl Study {
         self.runs_of(trial).reduce(|best, run| if of(run) > of(best) { run } else { best }).unwrap_or(trial)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::conformance::{admitted, draft, epoch, opened, result};
+    use crate::{Event, Opened, TrialResult};
+
+    /// A study of designs whose first runs score as said on each of 40 images, give or take.
+    fn study(finalists: Option<u32>, scores: &[f64]) -> Study {
+        let Event::StudyOpened(opened) = opened() else { unreachable!() };
+        let mut contract = opened.contract.clone();
+        contract.search.finalists = finalists;
+        let mut study =
+            Study::fold([Event::StudyOpened(Box::new(Opened { contract, ..*opened }))]).expect("a study");
+        for (trial, score) in (1..).zip(scores) {
+            let verdict = admitted(trial, &format!("b{trial}"));
+            study.apply(&Event::Proposed(Box::new(draft(trial, 0, verdict)))).expect("it follows");
+            run(&mut study, trial, Some(*score));
+        }
+        study
+    }
+
+    /// A run with that score, or one that fails.
+    fn run(study: &mut Study, trial: u64, score: Option<f64>) {
+        study.apply(&Event::TrialStarted { trial }).expect("it follows");
+        let event = match score {
+            None => Event::TrialFailed { trial, reason: "not finite".into() },
+            Some(score) => {
+                let by_image =
+                    (0..40).map(|image| score as f32 + 0.01 * ((image + trial) % 3) as f32).collect();
+                let result = TrialResult { by_image, ..result(epoch(1, score).scores) };
+                Event::TrialFinished { trial, result: Box::new(result) }
+            }
+        };
+        study.apply(&event).expect("it follows");
+    }
+
+    /// Trains all that is due, and says of which designs.
+    fn train(study: &mut Study, score: impl Fn(u64) -> Option<f64>) -> Vec<u64> {
+        let mut trained = Vec::new();
+        for step in study.finals_due() {
+            let FinalStep::Again { of } = step else { panic!("{step:?}") };
+            let trial = study.next_trial();
+            study.apply(&Event::TrialRepeated { trial, of }).expect("it follows");
+            trained.push(of);
+        }
+        study.unfinished().into_iter().for_each(|trial| run(study, trial, score(study.repeats[&trial].of)));
+        trained
+    }
+
+    #[test]
+    fn the_best_by_first_runs_train_twice_again_in_turn() {
+        let mut study = study(Some(2), &[0.1, 0.3, 0.2]);
+        assert_eq!(study.finals(), None);
+        assert_eq!(train(&mut study, |of| Some(if of == 2 { 0.15 } else { 0.25 })), [2, 3, 2, 3]);
+        assert_eq!(study.finals_due(), []);
+        let board = Leaderboard::of(&study);
+        let rows: Vec<_> = board.rows.iter().map(|row| (row.trial, row.runs)).collect();
+        assert_eq!(rows, [(3, 3), (2, 3), (1, 1)], "the mean of the second is higher");
+        assert!((board.rows[0].bleu[3] - (0.2 + 0.25 + 0.25) / 3.0).abs() < 1e-12);
+        assert_eq!((study.best_run(3), study.best_run(2)), (5, 2));
+        let p = board.rows[1].lead_p.expect("behind");
+        assert!((0.05..1.0).contains(&p) && board.rows[0].lead_p.is_none(), "runs differ by as much: {p}");
+        assert!(board.verdict().expect("finals").contains("chance explains its lead over trial 2"));
+        assert!((study.seconds(3) - 6.0).abs() < 1e-12);
+    }
+
+    #[test]
+    fn a_lead_of_every_run_decides_and_a_failed_run_scores_nothing() {
+        let mut clear = study(Some(3), &[0.1, 0.3, 0.2]);
+        train(&mut clear, |of| Some([0.0, 0.101, 0.301, 0.201][of as usize]));
+        assert!(clear.finals().expect("finals").decided());
+        let verdict = Leaderboard::of(&clear).verdict().expect("finals");
+        assert_eq!(verdict, "finals: trial 2 is better than every other finalist, 3 runs each (p < 0.05)");
+        let mut broken = study(Some(2), &[0.1, 0.3, 0.2]);
+        train(&mut broken, |of| (of != 2).then_some(0.2));
+        let board = Leaderboard::of(&broken);
+        assert_eq!(board.best(), Some(3));
+        assert!((board.rows[1].bleu[3] - 0.1).abs() < 1e-12, "{:?}", board.rows[1]);
+    }
+
+    #[test]
+    fn finals_are_asked_for_and_wait_for_the_end() {
+        assert_eq!(study(None, &[0.1, 0.3]).finals_due(), []);
+        assert_eq!(study(Some(2), &[]).finals_due(), []);
+        let mut open = study(Some(2), &[0.1, 0.3]);
+        for of in [2, 1] {
+            let trial = open.next_trial();
+            open.apply(&Event::TrialRepeated { trial, of }).expect("it follows");
+        }
+        assert_eq!(open.finals_due(), [FinalStep::Again { of: 2 }, FinalStep::Again { of: 1 }]);
+        assert_eq!((open.finals(), open.unfinished()), (None, vec![3, 4]));
+        assert!(Leaderboard::of(&open).rows.iter().all(|row| row.runs == 1));
+    }
+}

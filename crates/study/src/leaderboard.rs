@@ -1,4 +1,5 @@
-//! The leaderboard: a fold over a study, never written down separately.
+//! The leaderboard: a fold over a study, never written down separately. It holds no time, so that a study that is trained again
+//! has the same to the byte.
 
 use crate::finals::LEVEL;
 use crate::{Scores, Study, Trial, TrialResult, TrialStatus, describe};
@@ -46,8 +47,6 @@ pub struct Row {
     pub images: usize,
     /// Epochs trained.
     pub epochs: u32,
-    /// Wall seconds.
-    pub seconds: f64,
     /// Runs from different seeds whose scores these are the means of: 1 but for finalists.
     #[serde(default = "one")]
     pub runs: usize,
@@ -224,7 +223,7 @@ fn merit(merit: Merit, row: &Row, study: &Study) -> f64 {
     match merit {
         Merit::Bleu4 => -row.bleu[3],
         Merit::CiderD => -row.cider_d,
-        Merit::TrainingSeconds => row.seconds,
+        Merit::TrainingSeconds => study.seconds(row.trial),
         Merit::ParamsTotal => of_cost(|c| c.params_total),
         Merit::ParamsTrainable => of_cost(|c| c.params_trainable),
         Merit::MacsImage => of_cost(|c| c.macs_image),
@@ -246,7 +245,6 @@ fn row(number: u64, trial: &Trial, result: &TrialResult) -> Row {
         distinct: result.scores.distinct,
         images: result.scores.images,
         epochs: result.epochs,
-        seconds: result.seconds,
         runs: 1,
         lead_p: None,
     }
@@ -262,7 +260,7 @@ fn collapse(result: &TrialResult) -> String {
     )
 }
 
-const HEADS: [&str; 14] = [
+const HEADS: [&str; 13] = [
     "#",
     "trial",
     "author",
@@ -275,15 +273,19 @@ const HEADS: [&str; 14] = [
     "CIDEr-D",
     "distinct",
     "epochs",
-    "time",
     "design",
 ];
 
 /// Columns of text (author, design) are set to the left, numbers to the right.
-const TEXT_COLUMNS: [usize; 2] = [2, 13];
+const TEXT_COLUMNS: [usize; 2] = [2, 12];
 
 impl Row {
-    fn cells(&self) -> [String; 14] {
+    /// Epochs trained, `3×9` for three runs of nine.
+    pub fn trained(&self) -> String {
+        if self.runs > 1 { format!("{}×{}", self.runs, self.epochs) } else { self.epochs.to_string() }
+    }
+
+    fn cells(&self) -> [String; 13] {
         let bleu = self.bleu.map(|b| format!("{b:.4}"));
         let [bleu1, bleu2, bleu3, bleu4] = bleu;
         [
@@ -298,8 +300,7 @@ impl Row {
             bleu4,
             format!("{:.4}", self.cider_d),
             format!("{}/{}", self.distinct, self.images),
-            if self.runs > 1 { format!("{}×{}", self.runs, self.epochs) } else { self.epochs.to_string() },
-            format!("{:.0} s", self.seconds),
+            self.trained(),
             one_line(&self.design),
         ]
     }
@@ -315,9 +316,9 @@ fn one_line(text: &str) -> String {
     text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect()
 }
 
-fn aligned(lines: &[[String; 14]]) -> String {
+fn aligned(lines: &[[String; 13]]) -> String {
     let width = |column: usize| lines.iter().map(|line| line[column].chars().count()).max().unwrap_or(0);
-    let widths: [usize; 14] = std::array::from_fn(width);
+    let widths: [usize; 13] = std::array::from_fn(width);
     let mut text = String::new();
     for line in lines {
         let cells: Vec<String> =
@@ -418,9 +419,9 @@ mod tests {
     fn the_table_is_aligned() {
         let text = Leaderboard::of(&study(&[(0.1, 5_000_000), (0.25, 12_345_678)])).table();
         let expected = "\
-#  trial  author  trainable   total  BLEU-1  BLEU-2  BLEU-3  BLEU-4  CIDEr-D  distinct  epochs  time  design
-1      2  random    12.35 M  3.00 M  0.6000  0.4000  0.3000  0.2500   0.5000    40/100       1   2 s  net2@s32 224px → lstm 512 dot
-2      1  random     5.00 M  3.00 M  0.6000  0.4000  0.3000  0.1000   0.2000    40/100       1   2 s  net1@s32 224px → lstm 512 dot
+#  trial  author  trainable   total  BLEU-1  BLEU-2  BLEU-3  BLEU-4  CIDEr-D  distinct  epochs  design
+1      2  random    12.35 M  3.00 M  0.6000  0.4000  0.3000  0.2500   0.5000    40/100       1  net2@s32 224px → lstm 512 dot
+2      1  random     5.00 M  3.00 M  0.6000  0.4000  0.3000  0.1000   0.2000    40/100       1  net1@s32 224px → lstm 512 dot
 ";
         assert_eq!(text, expected);
     }

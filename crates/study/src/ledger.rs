@@ -389,6 +389,11 @@ impl Study {
         })
     }
 
+    /// Wall seconds of all runs of a trial's design.
+    pub fn seconds(&self, trial: u64) -> f64 {
+        self.runs_of(trial).filter_map(|run| self.run(run)?.result()).map(|result| result.seconds).sum()
+    }
+
     /// Trials and repetitions that are not over, in order: what a resumed study trains first.
     pub fn unfinished(&self) -> Vec<u64> {
         let open = |t: &Trial| matches!(t.status, TrialStatus::Admitted | TrialStatus::Running);

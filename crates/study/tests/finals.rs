@@ -1,8 +1,8 @@
 //! How often the finals call the wrong design the best, simulated with recorded runs of real designs.
 //!
-//! `data/finals.json` holds the CIDEr-D of each validation image (drawn scenes, 120 images) in ten runs from different seeds of
-//! six designs: `capwright search "a small captioner"` with ten runs for each of six finalists, its ledger read by
-//! `data/finals.py`. What all runs and images say together is taken for the truth; the finals see three runs and as many images
+//! `data/finals.json` holds the CIDEr-D of each validation image (drawn scenes, 120 images) in ten runs of four epochs from
+//! different seeds of five designs, two of them nearly alike: `capwright search --contract data/finals.toml --architect random
+//! --epochs 4 --max-macs 4000000 --family lstm --family gru ""`, its ledger read by `data/finals.py`. What all runs and images say together is taken for the truth; the finals see three runs and as many images
 //! as there are, both drawn again and again.
 
 use capwright_study::compare;

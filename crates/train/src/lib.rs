@@ -1,4 +1,4 @@
-//! Graphs to networks on burn: features, training, decoding, scoring. The only crate that knows tensors.
+//! Graphs to networks: features, training, decoding, scoring. The only crate that knows tensors.
 //!
 //! [`run_trial`] trains one design from its specification; [`Captioner`] uses what it leaves. In between:
 //! [`vision`] turns images into features, [`bridge`] features into memory, [`decoder`] memory into words.

@@ -18,10 +18,14 @@ pub(super) fn ranking(html: &mut Html, told: &Told) {
         html.element("<td>", number(row.params_total), "</td>");
         html.element("<td>", format_args!("{:.4}", row.bleu[3]), "</td>");
         html.element("<td>", format_args!("{:.4}", row.cider_d), "</td>");
-        html.element("<td>", row.epochs, "</td>").element("<td>", time(row.seconds), "</td></tr>\n");
+        html.element("<td>", row.trained(), "</td>");
+        html.element("<td>", time(told.study.seconds(row.trial)), "</td></tr>\n");
     }
     end_table(html);
     let board = &told.board;
+    if let Some(verdict) = board.verdict() {
+        html.raw("<p class=\"note\">").text(verdict).raw("</p>\n");
+    }
     for (title, trials) in
         [("Collapsed", &board.collapsed), ("Failed", &board.failed), ("Unfinished", &board.unfinished)]
     {
@@ -73,7 +77,7 @@ pub(super) fn architects(html: &mut Html, told: &Told) {
     table(html, "author", columns);
     for (author, stats) in &told.study.authors {
         let own: Vec<&Row> = told.board.rows.iter().filter(|row| row.author == *author).collect();
-        let trained: f64 = own.iter().map(|row| row.seconds).sum();
+        let trained: f64 = own.iter().map(|row| told.study.seconds(row.trial)).sum();
         html.raw("<tr><th scope=\"row\">");
         swatch(html, told.colour(author));
         html.foreign(author).raw("</th>").element("<td>", number(stats.proposals), "</td>");

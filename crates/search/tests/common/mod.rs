@@ -1,7 +1,8 @@
-//! What both suites of architects need.
+//! What the suites of architects share; each uses a part of it.
+#![allow(dead_code)]
 
 use capwright_backbones::Library;
-use capwright_blueprint::schema;
+use capwright_blueprint::{Zoo, schema};
 use capwright_contract::Contract;
 use capwright_llm::{Completion, Finish, LlmError, Request, TextModel};
 use capwright_search::{Architect, Brief, Draft, Judge};
@@ -10,6 +11,22 @@ use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
 use std::collections::BTreeMap;
 use std::sync::Arc;
+
+/// Five needs that leave very different designs.
+pub const CONTRACTS: [&str; 5] = [
+    "request = \"a light captioner\"\n[budgets]\nparams_trainable = 5000000\n[data]\nvocab = 2542",
+    "request = \"for a camera\"\n[budgets]\nparams_total = 3000000\nmacs_image = 60000000\n[data]\nvocab = 500",
+    "request = \"drawn scenes\"\n[budgets]\nmacs_image = 60000000\nmacs_token = 4000000\n[components]\nimage_sizes = [64, 96]\n[data]\nvocab = 81",
+    "request = \"a transformer, 6 MB\"\n[budgets]\nweight_bytes = 6000000\n[components]\nfamilies = [\"transformer\"]\n[data]\nvocab = 2542",
+    "request = \"an lstm with attention from scratch\"\n[budgets]\nparams_total = 2000000\n[components]\nscratch = true\nbackbones = []\nfamilies = [\"lstm\"]\nrequired = [\"attention\"]\n[data]\nvocab = 1000",
+];
+
+pub fn under(text: &str) -> Contract {
+    let text = format!("version = 1\n{text}\ndir = \".\"\n[search]\nrepairs = 2");
+    let mut contract = Contract::from_toml(&text).expect("a contract");
+    contract.components.backbones.get_or_insert_with(|| Library::default().names());
+    contract
+}
 
 pub fn judge(contract: &Contract) -> Judge {
     Judge::new(Arc::new(Library::default()), contract.clone())

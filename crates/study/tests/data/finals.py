@@ -7,7 +7,7 @@ import json
 import sqlite3
 import sys
 
-rows = sqlite3.connect(f"{sys.argv[1]}/ledger.sqlite").execute("select event from events order by seq")
+rows = sqlite3.connect(f"{sys.argv[1]}/ledger.sqlite").execute("select json from events order by seq")
 design, runs = {}, {}
 for (text,) in rows:
     event = json.loads(text)
