@@ -96,25 +96,22 @@ impl Lowering {
         }
     }
 
-    /// Reports heads that do not divide the width of what they attend to.
-    pub(crate) fn heads_divide(&mut self, at: &str, heads: usize, width: usize, of: &str) -> Result<(), ()> {
-        if heads > 0 && width.is_multiple_of(heads) {
-            return Ok(());
+    /// Reports heads that do not divide the width of what they attend to. Shapes are known all the same, so that what comes
+    /// after is checked too.
+    pub(crate) fn heads_divide(&mut self, at: &str, heads: usize, width: usize, of: &str) {
+        if heads == 0 || !width.is_multiple_of(heads) {
+            let at = format!("{at}/heads");
+            self.diagnostics.push(misfit_heads(&at, heads as u32, width as u32, of, Heads::CHOICES));
         }
-        let at = format!("{at}/heads");
-        self.diagnostics.push(misfit_heads(&at, heads as u32, width as u32, of, Heads::CHOICES));
-        Err(())
     }
 
-    /// Reports maps with too many cells for ops whose cost grows with their square.
-    pub(crate) fn few_cells(&mut self, at: &str, x: NodeId) -> Result<(), ()> {
+    /// Reports maps with too many cells for ops whose cost grows with their square; what comes after is checked too.
+    pub(crate) fn few_cells(&mut self, at: &str, x: NodeId) {
         let shape = self.graph.shape(x);
-        if shape.h * shape.w <= MAX_TOKENS {
-            return Ok(());
+        if shape.h * shape.w > MAX_TOKENS {
+            let message = format!("a map of {} cells; the limit is {MAX_TOKENS}", shape.h * shape.w);
+            self.report(Code::TooManyTokens, at, message, "use a later cut, a smaller image, or pool");
         }
-        let message = format!("a map of {} cells; the limit is {MAX_TOKENS}", shape.h * shape.w);
-        self.report(Code::TooManyTokens, at, message, "use a later cut, a smaller image, or pool");
-        Err(())
     }
 
     pub(crate) fn norm(&mut self, at: &str, name: &str, x: NodeId, kind: NormKind) -> Lowered {

@@ -3,7 +3,7 @@
 mod common;
 
 use capwright_blueprint::schema::{language, sample, validate};
-use capwright_search::{Judge, LlmArchitect, LlmOptions, Space};
+use capwright_search::{Architect, Brief, Judge, LlmArchitect, LlmOptions, Space};
 use capwright_study::Verdict;
 use common::{CONTRACTS, Chance, judge, opened, proposed, under};
 use rand::SeedableRng;
@@ -108,4 +108,25 @@ fn even_a_model_that_knows_nothing_is_admitted() {
     let all = PROPOSALS as usize * CONTRACTS.len();
     assert!(admitted * 100 >= all * 99, "{admitted} of {all}");
     assert!(hashes.len() * 10 >= admitted * 9, "{} of {admitted}", hashes.len());
+}
+
+/// Faults that hide each other: heads that do not divide the channels, and behind them eighteen times the budget.
+#[test]
+fn a_draft_with_several_faults_is_offered_what_mends_it() {
+    const DRAFT: &str = r#"{"encoder":{"input":192,"source":{"kind":"pretrained","backbone":"mobilenet_v2","cut":"s32","cuts":2},"blocks":[{"op":"self_attention","heads":12,"expand":4},{"op":"self_attention","heads":4,"expand":4},{"op":"self_attention","heads":12,"expand":1},{"op":"self_attention","heads":4,"expand":1}]},"bridge":{"dim":128,"dropout_pct":0,"positions":"none"},"decoder":{"family":"convolution","memory":"grid","dim":128,"layers":2,"kernel":2,"dropout_pct":20},"recipe":{"lr":0.01,"schedule":"linear","weight_decay":0.0001,"label_smoothing":0.05,"clip":5.0,"batch":16,"optimizer":"sgd","scheduled_sampling_pct":0,"encoder_lr":0.1,"freeze_encoder":0}}"#;
+    let contract = under(CONTRACTS[0]);
+    let (judge, study) = (judge(&contract), opened(&contract));
+    assert!(!judge.fits(DRAFT));
+    let mut architect = LlmArchitect::new(
+        Box::new(Chance),
+        Space::new(&contract),
+        judge.clone(),
+        Vec::new(),
+        LlmOptions::default(),
+    );
+    for proposal in 1..=10 {
+        let brief = Brief { contract: &contract, study: &study, proposal, attempt: 1 };
+        let mended = architect.repair(&brief, DRAFT, &["heads".into()]).expect("an answer").text;
+        assert!(judge.fits(&mended), "{mended}");
+    }
 }

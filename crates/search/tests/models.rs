@@ -44,6 +44,12 @@ fn suite(mut model: impl FnMut() -> Box<dyn TextModel>) {
                 assert!(!matches!(verdict, Verdict::Unreadable { .. }), "{}", draft.text);
                 assert!(draft.prompt_tokens > 100 && draft.completion_tokens > 0, "{draft:?}");
                 texts += 1;
+                println!(
+                    "{} {:?} in {:.1} s",
+                    draft.text,
+                    capwright_search::problems(&verdict),
+                    draft.seconds
+                );
                 if let Verdict::Admitted { hash, .. } = verdict {
                     admitted += 1;
                     hashes.insert(hash);
