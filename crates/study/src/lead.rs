@@ -9,7 +9,7 @@ pub struct Standing {
     pub finalist: u64,
     /// Mean score over its runs.
     pub mean: f64,
-    /// How likely the leader would lead it by so much or more, were the two alike; `None` for the leader.
+    /// How likely the two would be as far apart or more, either way, were they alike; `None` for the leader.
     pub p: Option<f64>,
 }
 

@@ -50,7 +50,7 @@ pub struct Row {
     /// Runs from different seeds whose scores these are the means of: 1 but for finalists.
     #[serde(default = "one")]
     pub runs: usize,
-    /// Of a finalist behind the first: how likely the first would lead by so much if the two were alike.
+    /// Of a finalist behind the one of the highest mean: how likely the two would be as far apart if they were alike.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub lead_p: Option<f64>,
 }
