@@ -236,10 +236,26 @@ fn an_architect_that_fails_again_and_again_ends_the_study() {
 
 /// Six epochs, the first two on trial.
 fn halved() -> Case {
+    halved_with_finalists(None)
+}
+
+fn halved_with_finalists(finalists: Option<u32>) -> Case {
     let mut contract = contract();
     (contract.search.halving, contract.training.epochs) = (Some(2), 6);
     (contract.search.trials, contract.search.max_proposals) = (10, 20);
+    contract.search.finalists = finalists;
     Case::of(contract)
+}
+
+/// What comes of a search that is interrupted after so many reports, and then goes on.
+fn stopped_and_resumed(mut case: Case, stops_after: u32) -> Outcome {
+    let mut executor = Pretend::new(2);
+    executor.stops_after = Some(stops_after);
+    let stopped = case.run(&mut random(), &mut executor);
+    assert!(matches!(stopped, Err(SearchError::Interrupted)), "after {stops_after}: {stopped:?}");
+    executor.stops_after = None;
+    executor.stop.store(false, std::sync::atomic::Ordering::SeqCst);
+    case.run(&mut random(), &mut executor).unwrap()
 }
 
 /// What the ledger says of promotions and results, without the order in which workers ended within a round.
@@ -315,23 +331,17 @@ fn a_search_that_is_stopped_goes_on_to_the_same_promotions() {
     let mut unbroken = halved();
     let wanted = fates(&unbroken.run(&mut random(), &mut Pretend::new(1)).unwrap());
     for stops_after in [3, 11, 14, 20, 27, 33] {
-        let mut case = halved();
-        let mut executor = Pretend::new(2);
-        executor.stops_after = Some(stops_after);
-        let stopped = case.run(&mut random(), &mut executor);
-        assert!(matches!(stopped, Err(SearchError::Interrupted)), "after {stops_after}: {stopped:?}");
-        executor.stops_after = None;
-        executor.stop.store(false, std::sync::atomic::Ordering::SeqCst);
-        assert_eq!(fates(&case.run(&mut random(), &mut executor).unwrap()), wanted, "after {stops_after}");
+        assert_eq!(fates(&stopped_and_resumed(halved(), stops_after)), wanted, "after {stops_after}");
     }
 }
 
 fn with_finals() -> Case {
-    let mut contract = contract();
-    (contract.search.halving, contract.training.epochs) = (Some(2), 6);
-    (contract.search.trials, contract.search.max_proposals) = (10, 20);
-    contract.search.finalists = Some(3);
-    Case::of(contract)
+    halved_with_finalists(Some(3))
+}
+
+/// Further runs by number, and of which trials.
+fn repeats(outcome: &Outcome) -> Vec<(u64, u64)> {
+    outcome.study.repeats.iter().map(|(number, repeat)| (*number, repeat.of)).collect()
 }
 
 #[test]
@@ -352,7 +362,7 @@ fn finalists_train_to_their_end_and_twice_again() {
         assert_eq!(outcome.best, Some(board.rows[0].trial));
         let kept = std::fs::read_to_string(case.home.path().join("best/weights.safetensors")).unwrap();
         assert_eq!(kept, study.best_run(board.rows[0].trial).to_string());
-        all.push((fates(&outcome), study.repeats.iter().map(|(n, r)| (*n, r.of)).collect::<Vec<_>>()));
+        all.push((fates(&outcome), repeats(&outcome)));
     }
     assert_eq!(all[0], all[1]);
 }
@@ -364,17 +374,8 @@ fn finals_that_are_stopped_go_on() {
     let told = |event: &&Event| matches!(event, Event::TrialEpoch { .. } | Event::TrialFinished { .. });
     let reports = unbroken.events().iter().filter(told).count() as u32;
     for stops_after in (reports / 2..reports).step_by(2) {
-        let mut case = with_finals();
-        let mut executor = Pretend::new(2);
-        executor.stops_after = Some(stops_after);
-        let stopped = case.run(&mut random(), &mut executor);
-        assert!(matches!(stopped, Err(SearchError::Interrupted)), "after {stops_after}: {stopped:?}");
-        executor.stops_after = None;
-        executor.stop.store(false, std::sync::atomic::Ordering::SeqCst);
-        let outcome = case.run(&mut random(), &mut executor).unwrap();
+        let outcome = stopped_and_resumed(with_finals(), stops_after);
         assert_eq!(fates(&outcome), fates(&wanted), "after {stops_after}");
-        let repeats =
-            |outcome: &Outcome| outcome.study.repeats.iter().map(|(n, r)| (*n, r.of)).collect::<Vec<_>>();
         assert_eq!(repeats(&outcome), repeats(&wanted), "after {stops_after}");
     }
 }

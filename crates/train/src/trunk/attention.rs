@@ -1,6 +1,6 @@
 //! Self-attention of the cells of each image to each other (PyTorch's `MultiheadAttention`), forward and backward.
 
-use super::Place;
+use super::{Place, layer, layer_back};
 use crate::macs;
 use crate::math::{View, product, softmax, softmax_back};
 use rayon::prelude::*;
@@ -27,23 +27,6 @@ pub(super) struct Back {
     pub(super) x: Vec<f32>,
     pub(super) qkv: (Vec<f32>, Vec<f32>),
     pub(super) out: (Vec<f32>, Vec<f32>),
-}
-
-/// `weight · x + bias` over the channels of each cell.
-fn layer((weight, bias): (&[f32], &[f32]), x: &[f32], columns: usize) -> Vec<f32> {
-    let inputs = x.len() / columns;
-    let mut y = product(View::new(weight, inputs), View::new(x, columns));
-    y.chunks_exact_mut(columns).zip(bias).for_each(|(row, b)| row.iter_mut().for_each(|y| *y += b));
-    y
-}
-
-/// Gradients of `x`, weight and bias of [`layer`].
-fn layer_back(weight: &[f32], x: &[f32], d_y: &[f32], columns: usize) -> (Vec<f32>, Vec<f32>, Vec<f32>) {
-    let inputs = x.len() / columns;
-    let d_x = product(View::new(weight, inputs).t(), View::new(d_y, columns));
-    let d_weight = product(View::new(d_y, columns), View::new(x, columns).t());
-    let d_bias = d_y.chunks_exact(columns).map(|row| row.iter().sum()).collect();
-    (d_x, d_weight, d_bias)
 }
 
 /// Rows of one head in one image: `[width, cells]` of part 0 (queries), 1 (keys) or 2 (values), side by side.

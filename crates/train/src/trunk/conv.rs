@@ -166,10 +166,6 @@ fn add_product(out: &mut [f32], a: View<'_>, b: View<'_>, (rows, columns): (usiz
     }
 }
 
-fn is_depthwise(conv: &Conv) -> bool {
-    conv.groups > 1 && conv.groups == conv.input && conv.groups == conv.output
-}
-
 /// A depthwise kernel without gaps: the taps of a dilated one with zeros between them.
 fn without_gaps(conv: &Conv, weight: &[f32]) -> (Conv, Vec<f32>) {
     let (k, d, extent) = (conv.kernel, conv.dilation, conv.extent());
@@ -185,7 +181,7 @@ fn without_gaps(conv: &Conv, weight: &[f32]) -> (Conv, Vec<f32>) {
 pub(super) fn forward(conv: &Conv, place: Place, weight: &[f32], x: &[f32]) -> Vec<f32> {
     let Place { from, to, images } = place;
     let mut out = vec![0.0; images * to.len()];
-    if is_depthwise(conv) {
+    if kernels::is_depthwise(conv) {
         macs::add(out.len() * conv.kernel * conv.kernel);
         let (conv, weight) = without_gaps(conv, weight);
         let none = vec![0.0; conv.output];
@@ -211,7 +207,7 @@ pub(super) fn backward(
     wanted: bool,
 ) -> (Vec<f32>, Option<Vec<f32>>) {
     let Place { from, to, images } = place;
-    if is_depthwise(conv) {
+    if kernels::is_depthwise(conv) {
         return depthwise_back(conv, place, weight, x, d_y, wanted);
     }
     let group = Group { conv, from, to, images };

@@ -162,11 +162,7 @@ fn node_forward(
             y
         }
         Op::ChannelConv { .. } => channel_conv(x, get("weight"), place.images),
-        Op::Linear { input, .. } => {
-            let mut y = product(View::new(get("weight"), input), View::new(x, place.images));
-            add_to_channels(&mut y, get("bias"));
-            y
-        }
+        Op::Linear { .. } => layer((get("weight"), get("bias")), x, place.images),
         Op::Act(act) => maps::activate(act, x),
         Op::Add => x.iter().zip(inputs[1]).map(|(x, y)| x + y).collect(),
         Op::Mul => gate(graph, node, place).times(x, inputs[1]),
@@ -219,6 +215,20 @@ fn scaled(x: &[f32], by: &[f32]) -> Vec<f32> {
 
 fn sums_of_channels(d: &[f32], channels: usize) -> Vec<f32> {
     d.chunks_exact(d.len() / channels).map(|row| norm::sum(row, |d| d)).collect()
+}
+
+/// `weight · x + bias` over the channels of each column.
+fn layer((weight, bias): (&[f32], &[f32]), x: &[f32], columns: usize) -> Vec<f32> {
+    let mut y = product(View::new(weight, x.len() / columns), View::new(x, columns));
+    add_to_channels(&mut y, bias);
+    y
+}
+
+/// Gradients of `x`, weight and bias of [`layer`].
+fn layer_back(weight: &[f32], x: &[f32], d_y: &[f32], columns: usize) -> (Vec<f32>, Vec<f32>, Vec<f32>) {
+    let d = View::new(d_y, columns);
+    let d_x = product(View::new(weight, x.len() / columns).t(), d);
+    (d_x, product(d, View::new(x, columns).t()), sums_of_channels(d_y, d_y.len() / columns))
 }
 
 /// Which channels each tap reads and makes: `(tap, from, to)`.
@@ -371,11 +381,11 @@ impl Pass {
                 learned("weight", d_weight);
                 d_x
             }
-            Op::Linear { input, output } => {
-                let d = View::new(&d_y, place.images);
-                learned("weight", product(d, View::new(x, place.images).t()));
-                learned("bias", sums_of_channels(&d_y, output));
-                product(View::new(get("weight"), input).t(), d)
+            Op::Linear { .. } => {
+                let (d_x, d_weight, d_bias) = layer_back(get("weight"), x, &d_y, place.images);
+                learned("weight", d_weight);
+                learned("bias", d_bias);
+                d_x
             }
             Op::Act(act) => maps::activate_back(act, x, value(&self.values, id), d_y),
             Op::Add => return vec![Some(d_y.clone()), Some(d_y)],

@@ -354,7 +354,7 @@ fn convolve(
     (from, to): (Shape, Shape),
     scratch: &mut Vec<f32>,
 ) {
-    if conv.groups == conv.input && conv.groups == conv.output && conv.groups > 1 {
+    if kernels::is_depthwise(conv) {
         return kernels::depthwise(out, conv, layer, x, (from, to), scratch);
     }
     if conv.kernel == 1 && conv.groups == 1 && from == Shape::new(from.c, to.h, to.w) && conv.stride == 1 {

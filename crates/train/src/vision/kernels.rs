@@ -39,6 +39,11 @@ pub(crate) fn activate(act: Activation, x: f32) -> f32 {
     }
 }
 
+/// Whether each channel is convolved by itself.
+pub(crate) fn is_depthwise(conv: &Conv) -> bool {
+    conv.groups > 1 && conv.groups == conv.input && conv.groups == conv.output
+}
+
 /// A 1 × 1 convolution with stride 1: `out[o][p] = act(Σ weight[o][i] · x[i][p] + bias[o])`, so many cells at a time that
 /// bias and non-linearity find them in the cache.
 pub(crate) fn pointwise(
@@ -118,10 +123,9 @@ pub(crate) fn depthwise(
     scratch: &mut Vec<f32>,
 ) {
     let k = conv.kernel;
-    let Phases { rows, width, flat, taps, size } = Phases::of(conv, to);
-    scratch.clear();
-    scratch.resize(size + flat, 0.0);
-    let (phases, sums) = scratch.split_at_mut(size);
+    let layout = Phases::of(conv, to);
+    let (phases, sums) = layout.buffers(scratch);
+    let Phases { rows, width, taps, .. } = layout;
     // Planes of one channel, of as many images as there are.
     let images = x.len() / (from.h * from.w) / bias.len();
     pulp::Arch::new().dispatch(|| {
@@ -169,6 +173,13 @@ impl Phases {
         let flat = ((to.h - 1) * width + to.w).next_multiple_of(LANES);
         Self { rows, width, flat, taps: (0..k * k).map(tap).collect(), size: s * s * plane + 2 * LANES }
     }
+
+    /// Zeros for the phases of a plane, and for a result with rows as wide.
+    fn buffers<'a>(&self, scratch: &'a mut Vec<f32>) -> (&'a mut [f32], &'a mut [f32]) {
+        scratch.clear();
+        scratch.resize(self.size + self.flat, 0.0);
+        scratch.split_at_mut(self.size)
+    }
 }
 
 /// Adds to the gradients of the weights of a depthwise convolution of several images, `[c, n, h, w]`, from those of its result.
@@ -181,10 +192,9 @@ pub(crate) fn depthwise_weights(
     scratch: &mut Vec<f32>,
 ) {
     let k = conv.kernel;
-    let Phases { rows, width, flat, taps, size } = Phases::of(conv, to);
-    scratch.clear();
-    scratch.resize(size + flat, 0.0);
-    let (phases, wide) = scratch.split_at_mut(size);
+    let layout = Phases::of(conv, to);
+    let (phases, wide) = layout.buffers(scratch);
+    let Phases { rows, width, flat, taps, .. } = layout;
     let images = x.len() / (from.h * from.w) / conv.output;
     pulp::Arch::new().dispatch(|| {
         let planes = x.chunks_exact(from.h * from.w).zip(d_y.chunks_exact(to.h * to.w));
