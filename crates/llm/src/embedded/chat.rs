@@ -5,21 +5,22 @@ use toktrie::TokenId;
 use super::gguf::Fault;
 use super::vocabulary::Vocabulary;
 
-/// The two families that Llama-architecture chat models use, told apart by their control tokens.
+/// The two families that chat models of the known architectures use, told apart by their control tokens.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Template {
-    /// `<|im_start|>role\n…<|im_end|>\n`
-    ChatMl,
+    /// `<|im_start|>role\n…<|im_end|>\n`; a model that would think first is shown that it has.
+    ChatMl { thought: bool },
     /// `<|start_header_id|>role<|end_header_id|>\n\n…<|eot_id|>`
     Llama3,
 }
 
 impl Template {
-    /// Finds the template whose control tokens the vocabulary has.
-    pub(crate) fn detect(vocabulary: &Vocabulary) -> Result<Self, Fault> {
+    /// Finds the template whose control tokens the vocabulary has. `may_think`: the model thinks before it answers unless told not to
+    /// (Qwen 3), which the grammar of an answer leaves no room for.
+    pub(crate) fn detect(vocabulary: &Vocabulary, may_think: bool) -> Result<Self, Fault> {
         let has = |names: &[&str]| names.iter().all(|name| vocabulary.control(name).is_some());
         if has(&["<|im_start|>", "<|im_end|>"]) {
-            Ok(Self::ChatMl)
+            Ok(Self::ChatMl { thought: may_think })
         } else if has(&["<|begin_of_text|>", "<|start_header_id|>", "<|end_header_id|>", "<|eot_id|>"]) {
             Ok(Self::Llama3)
         } else {
@@ -34,12 +35,15 @@ impl Template {
         let turns = [("system", system), ("user", user)];
         let turns = turns.into_iter().filter(|(role, text)| *role == "user" || !text.is_empty());
         match self {
-            Self::ChatMl => {
+            Self::ChatMl { thought } => {
                 for (role, text) in turns {
                     out.control("<|im_start|>").text(&format!("{role}\n{text}"));
                     out.control("<|im_end|>").text("\n");
                 }
                 out.control("<|im_start|>").text("assistant\n");
+                if thought {
+                    out.text("<think>\n\n</think>\n\n");
+                }
             }
             Self::Llama3 => {
                 out.control("<|begin_of_text|>");

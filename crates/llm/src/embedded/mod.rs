@@ -1,18 +1,18 @@
 //! A quantized chat model in this process, with grammar-constrained decoding.
 //!
-//! For small models, so that a first run needs no server. It reads GGUF files of the `llama` architecture
-//! with a byte-pair vocabulary (SmolLM, SmolLM2, Llama 3), and holds all weights in eight bits. Large models are better
+//! For small models, so that a first run needs no server. It reads GGUF files of the architectures `llama`, `qwen2` and `qwen3`
+//! with a byte-pair vocabulary (SmolLM, SmolLM2, Llama 3, Qwen 2.5, Qwen 3), and holds all weights in eight bits. Large models are better
 //! served by a server such as llama.cpp, through [`crate::OpenAi`].
 
 mod attention;
 mod chat;
 mod gguf;
 mod grammar;
-mod llama;
 mod quant;
 mod sampler;
 #[cfg(test)]
 mod tests;
+mod transformer;
 mod vocabulary;
 
 use std::path::{Path, PathBuf};
@@ -23,11 +23,16 @@ use toktrie::{SimpleVob, TokenId};
 
 use crate::{Completion, Finish, LlmError, Request, TextModel};
 use chat::Template;
-use gguf::{Fault, Gguf};
+use gguf::{Fault, Gguf, Value};
 use grammar::Grammars;
-use llama::Llama;
 use sampler::Sampler;
+use transformer::Transformer;
 use vocabulary::Vocabulary;
+
+/// Whether the model's own template lets it think before it answers, unless told not to.
+fn may_think(gguf: &Gguf) -> bool {
+    matches!(gguf.value("tokenizer.chat_template"), Some(Value::Text(text)) if text.contains("enable_thinking"))
+}
 
 /// Tokens are few where they are less than one of so many.
 const FEW: usize = 8;
@@ -58,7 +63,7 @@ pub struct Embedded {
     vocabulary: Vocabulary,
     template: Template,
     grammars: Grammars,
-    llama: Llama,
+    transformer: Transformer,
     /// The tokens in the model's cache.
     fed: Vec<TokenId>,
     pool: rayon::ThreadPool,
@@ -92,22 +97,31 @@ impl Embedded {
             _ => return Err("it has no token embedding".into()),
         };
         // The architecture is told first: it is the likeliest mistake and the clearest message.
-        Llama::check(&gguf)?;
+        Transformer::check(&gguf)?;
         let vocabulary = Vocabulary::read(&gguf)?;
         if vocabulary.len() > rows {
             return Err(format!("it has {} tokens but embeddings for {rows}", vocabulary.len()));
         }
-        let template = Template::detect(&vocabulary)?;
+        let template = Template::detect(&vocabulary, may_think(&gguf))?;
         let grammars = Grammars::new(&vocabulary.env())?;
-        let llama = Llama::load(&mut gguf, rows, max_context)?;
+        let transformer = Transformer::load(&mut gguf, rows, max_context)?;
         let file = path.file_stem().unwrap_or_default().to_string_lossy();
         let name = format!("embedded:{file}");
-        Ok(Self { name, path: path.into(), vocabulary, template, grammars, llama, fed: Vec::new(), pool })
+        Ok(Self {
+            name,
+            path: path.into(),
+            vocabulary,
+            template,
+            grammars,
+            transformer,
+            fed: Vec::new(),
+            pool,
+        })
     }
 
     /// Most tokens of prompt and answer together.
     pub fn context_limit(&self) -> usize {
-        self.llama.max_positions()
+        self.transformer.max_positions()
     }
 
     /// How many tokens a text has, outside of any chat template.
@@ -118,8 +132,8 @@ impl Embedded {
     /// Keeps what the cache shares with `prompt` and returns the tokens still to feed, at least one.
     fn reuse<'a>(&mut self, prompt: &'a [TokenId]) -> &'a [TokenId] {
         let same = self.fed.iter().zip(prompt).take_while(|(a, b)| a == b).count();
-        let keep = same.min(self.llama.fed()).min(prompt.len().saturating_sub(1));
-        self.llama.keep(keep);
+        let keep = same.min(self.transformer.fed()).min(prompt.len().saturating_sub(1));
+        self.transformer.keep(keep);
         self.fed.truncate(keep);
         &prompt[keep..]
     }
@@ -134,11 +148,11 @@ impl Embedded {
         // A grammar often leaves a handful of tokens: then only their rows of the output matrix are read.
         let few = |mask: &&SimpleVob| mask.num_set() < self.vocabulary.len() / FEW;
         let rows: Option<Vec<TokenId>> = allowed.filter(few).map(|mask| mask.iter().collect());
-        let done = self.pool.install(|| self.llama.feed(pending, rows.as_deref(), until));
-        let fed = self.llama.fed() - self.fed.len();
+        let done = self.pool.install(|| self.transformer.feed(pending, rows.as_deref(), until));
+        let fed = self.transformer.fed() - self.fed.len();
         self.fed.extend(pending.drain(..fed));
         match done {
-            Err(llama::OutOfTime) => Err(Stopped::OutOfTime),
+            Err(transformer::OutOfTime) => Err(Stopped::OutOfTime),
             Ok(None) => Err(Stopped::Engine("nothing to continue from".into())),
             Ok(Some(mut scores)) => {
                 if let Some(rows) = rows {

@@ -7,6 +7,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use tokenizers::models::bpe::{BPE, Vocab};
+use tokenizers::normalizers::unicode::NFC;
 use tokenizers::pre_tokenizers::byte_level::ByteLevel;
 use tokenizers::pre_tokenizers::digits::Digits;
 use tokenizers::pre_tokenizers::sequence::Sequence;
@@ -21,6 +22,9 @@ const MAX_TOKEN_BYTES: usize = 512;
 
 /// How Llama 3 cuts text before merging (from its published tokenizer).
 const LLAMA3_SPLIT: &str = r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+";
+
+/// How Qwen 2 and 3 do: digits stand alone.
+const QWEN2_SPLIT: &str = r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+";
 
 /// Names of tokens that end an answer, whatever the metadata says.
 const STOPS: [&str; 5] = ["<|im_end|>", "<|endoftext|>", "<|eot_id|>", "<|end_of_text|>", "<|eom_id|>"];
@@ -141,15 +145,16 @@ fn stops(gguf: &Gguf, control: &HashMap<String, TokenId>, n: usize) -> Result<Ve
 }
 
 fn tokenizer(gguf: &Gguf, tokens: &[String], types: &[i64]) -> Result<Tokenizer, Fault> {
-    let split = |e: tokenizers::Error| e.to_string();
+    let told = |e: tokenizers::Error| e.to_string();
     let pre = gguf.text("tokenizer.ggml.pre")?;
     let (steps, ignore_merges): (Vec<PreTokenizerWrapper>, bool) = match pre {
         "smollm" => (vec![Digits::new(true).into(), ByteLevel::new(false, true, true).into()], false),
         "gpt-2" => (vec![ByteLevel::new(false, true, true).into()], false),
-        "llama-bpe" | "llama-v3" | "llama3" => {
-            let pattern = SplitPattern::Regex(LLAMA3_SPLIT.into());
-            let words = Split::new(pattern, SplitDelimiterBehavior::Isolated, false).map_err(split)?;
-            (vec![words.into(), ByteLevel::new(false, true, false).into()], true)
+        "llama-bpe" | "llama-v3" | "llama3" | "qwen2" => {
+            let qwen = pre == "qwen2";
+            let pattern = SplitPattern::Regex(if qwen { QWEN2_SPLIT } else { LLAMA3_SPLIT }.into());
+            let words = Split::new(pattern, SplitDelimiterBehavior::Isolated, false).map_err(told)?;
+            (vec![words.into(), ByteLevel::new(false, true, false).into()], !qwen)
         }
         _ => return Err(format!("its way of splitting text, `{pre}`, is not supported")),
     };
@@ -165,6 +170,9 @@ fn tokenizer(gguf: &Gguf, tokens: &[String], types: &[i64]) -> Result<Tokenizer,
         .map_err(|e| format!("its merges are damaged: {e}"))?;
     let mut tokenizer = Tokenizer::new(bpe);
     tokenizer.with_pre_tokenizer(Some(Sequence::new(steps)));
+    if pre == "qwen2" {
+        tokenizer.with_normalizer(Some(NFC)).map_err(told)?;
+    }
     let whole = tokens.iter().zip(types).filter(|(_, kind)| **kind == USER_DEFINED);
     tokenizer
         .add_tokens(whole.map(|(token, _)| AddedToken::from(token.clone(), false).normalized(false)))
