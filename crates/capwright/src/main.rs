@@ -61,6 +61,9 @@ fn run(command: Command) -> Result<(), Failure> {
         Command::Explain(args) => check::explain(&args),
         Command::Leaderboard(args) => study::leaderboard(&args),
         Command::Study(StudyCommand::Report { study, out }) => study::report(&study, out),
+        Command::Study(StudyCommand::Plan { study, hours, workers, json }) => {
+            study::plan(&study, hours, workers, json)
+        }
         Command::Study(StudyCommand::Ablate(args)) => ablate::ablate(&args),
         Command::Zoo(ZooCommand::List { json }) => zoo::list(json),
         Command::Weights(WeightsCommand::Fetch { name, file }) => zoo::fetch(&name, file.as_deref()),

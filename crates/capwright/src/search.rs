@@ -5,14 +5,16 @@ use crate::failure::Failure;
 use crate::watch::Watch;
 use crate::{say, setup, study, train};
 use capwright_backbones::{Library, Snippet, SnippetKind, snippets};
+use capwright_caption_data::{Dataset, ImageRecord, Split};
 use capwright_contract::{Contract, Family};
 use capwright_llm::{Embedded, LlmError, OpenAi, Options, TextModel, Timeouts, default_model};
-use capwright_pipeline::{Driver, LocalProcesses, Outcome, SearchError, StudyFolder};
+use capwright_pipeline::{Driver, LocalProcesses, Outcome, SearchError, StudyFolder, note_test};
 use capwright_search::{
     Architect, Evolution, Hybrid, Judge, LlmArchitect, LlmOptions, RandomArchitect, Replay, Space,
 };
 use capwright_store::SqliteStore;
-use capwright_study::{Event, Study, Trial, TrialStore, WeightsFile};
+use capwright_study::{Event, Scores, Study, Trial, TrialStore, WeightsFile};
+use capwright_train::Captioner;
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
@@ -41,6 +43,8 @@ pub fn search(args: &SearchArgs) -> Result<(), Failure> {
 pub struct Done {
     folder: StudyFolder,
     outcome: Outcome,
+    /// Scores of the best model on the test split, where there is one.
+    test: Option<Scores>,
 }
 
 /// Runs a new study to its end.
@@ -219,6 +223,15 @@ fn inspiration(contract: &Contract) -> Vec<Vec<String>> {
     SnippetKind::ALL.map(|kind| of(kind).map(|s| s.to_string()).collect()).to_vec()
 }
 
+fn cores() -> usize {
+    std::thread::available_parallelism().map_or(1, usize::from)
+}
+
+/// Trials at a time where nobody says how many.
+pub fn default_workers() -> usize {
+    cores().min(4)
+}
+
 /// Runs a study to its end.
 fn drive(
     folder: StudyFolder,
@@ -229,9 +242,8 @@ fn drive(
     machine: &MachineArgs,
     stop: Arc<AtomicBool>,
 ) -> Result<Done, Failure> {
-    let cores = std::thread::available_parallelism().map_or(1, usize::from);
-    let workers = machine.workers.unwrap_or(cores.min(4)).max(1);
-    let threads = machine.threads.unwrap_or((cores / workers).max(1)).max(1);
+    let workers = machine.workers.unwrap_or_else(default_workers).max(1);
+    let threads = machine.threads.unwrap_or((cores() / workers).max(1)).max(1);
     let program = std::env::current_exe().map_err(Failure::input)?;
     let judge = Judge::new(Arc::new(Library::default()), contract.clone());
     let mut executor = LocalProcesses::new(program, workers);
@@ -253,7 +265,10 @@ fn drive(
     }
     .run();
     match outcome {
-        Ok(outcome) => Ok(Done { folder, outcome }),
+        Ok(outcome) => {
+            let test = test_scores(&folder, &outcome, contract)?;
+            Ok(Done { folder, outcome, test })
+        }
         Err(SearchError::Interrupted) => Err(Failure::interrupted(SearchError::Interrupted)
             .help(format!("capwright resume {}", folder.root().display()))),
         Err(error @ SearchError::Architect { .. }) => Err(Failure::llm(error)),
@@ -261,12 +276,30 @@ fn drive(
     }
 }
 
+/// Scores the best model on the test split, which nothing was chosen on, and writes that into its card.
+fn test_scores(
+    folder: &StudyFolder,
+    outcome: &Outcome,
+    contract: &Contract,
+) -> Result<Option<Scores>, Failure> {
+    let data = Dataset::load(&contract.data.dir).map_err(Failure::input)?;
+    let images: Vec<ImageRecord> = data.records(Split::Test).cloned().collect();
+    if outcome.best.is_none() || images.is_empty() {
+        return Ok(None);
+    }
+    eprintln!("the best model is scored on {} test images", images.len());
+    let model = Captioner::load(folder.best()).map_err(Failure::input)?;
+    let scores = model.evaluate(&images, contract.decoding).map_err(Failure::input)?.scores;
+    note_test(folder, &scores).map_err(|error| Failure::file(&folder.best(), error))?;
+    Ok(Some(scores))
+}
+
 /// Captions shown at the end of a search.
 const SHOWN: usize = 5;
 
 /// Says what a study came to.
 pub fn conclude(done: &Done, json: bool) -> Result<(), Failure> {
-    let Done { folder, outcome } = done;
+    let Done { folder, outcome, test } = done;
     study::print(&outcome.study, json)?;
     if json {
         return Ok(());
@@ -286,6 +319,19 @@ pub fn conclude(done: &Done, json: bool) -> Result<(), Failure> {
                 say(format!("  {:width$}  (a person: {reference})", "", width = sample.image.len()));
             }
         }
+    }
+    if let Some(Scores { bleu, cider_d, images, .. }) = test {
+        say(format!(
+            "\ntest split, {images} images on which nothing was chosen: BLEU-4 {:.4}, CIDEr-D {cider_d:.4}",
+            bleu[3]
+        ));
+    }
+    if let Some(forecast) = outcome.study.forecast() {
+        say(format!(
+            "\n{} designs were predicted before they were trained: rank correlation {:.2} with what they scored",
+            forecast.designs.len(),
+            forecast.rank_correlation
+        ));
     }
     let path = folder.best();
     say(format!("\nbest model: {}\ntry: capwright caption {} PHOTO", path.display(), path.display()));

@@ -117,6 +117,7 @@ fn wanted(args: &SearchArgs) -> Result<Contract, Failure> {
     contract.budgets.macs_image = args.max_macs.or(contract.budgets.macs_image);
     contract.search.halving = args.halving.or(contract.search.halving);
     contract.search.finalists = args.finalists.or(contract.search.finalists);
+    contract.search.hours = args.hours.or(contract.search.hours);
     contract.search.snippets = args.snippets.unwrap_or(contract.search.snippets);
     contract.search.blind |= args.blind;
     contract.search.token_budget = args.token_budget.or(contract.search.token_budget);

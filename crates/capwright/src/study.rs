@@ -7,7 +7,7 @@ use capwright_files::write_atomic;
 use capwright_pipeline::StudyFolder;
 use capwright_report::render_study;
 use capwright_store::SqliteStore;
-use capwright_study::{Event, Leaderboard, Study, TrialStore};
+use capwright_study::{Event, Leaderboard, Step, Study, TrialStore, describe};
 use std::path::{Path, PathBuf};
 
 /// All events of a study.
@@ -30,6 +30,49 @@ pub fn report(folder: &Path, out: Option<PathBuf>) -> Result<(), Failure> {
     write_atomic(&out, page.as_bytes()).map_err(|error| Failure::file(&out, error))?;
     say(out.display());
     Ok(())
+}
+
+/// Says what a study would do within some hours.
+pub fn plan(folder: &Path, hours: f64, workers: Option<usize>, json: bool) -> Result<(), Failure> {
+    if !(hours > 0.0 && hours.is_finite()) {
+        return Err(Failure::input("--hours must lie above 0"));
+    }
+    let study = Study::fold(events(folder)?).map_err(Failure::input)?;
+    let workers = workers.unwrap_or_else(crate::search::default_workers).max(1);
+    let steps = study.plan(hours * 3_600.0, workers);
+    if json {
+        return say_json(&steps);
+    }
+    if study.finished.is_some() {
+        say("the study is over; a new search with a larger budget would go on from its kind of designs:");
+    }
+    for step in &steps {
+        say(format!(
+            "{} (about {:.0} min of one worker)",
+            planned(&study, step),
+            (step.seconds() / 60.0).ceil()
+        ));
+    }
+    if steps.is_empty() {
+        say(format!("nothing that is due ends within {hours} h"));
+    }
+    Ok(())
+}
+
+fn planned(study: &Study, step: &Step) -> String {
+    let design = |trial: &u64| study.run(*trial).map(|run| describe(&run.blueprint)).unwrap_or_default();
+    match step {
+        Step::Train { trial, from: 0, to, .. } => {
+            format!("train trial {trial}, {}, for {to} epochs", design(trial))
+        }
+        Step::Train { trial, from, to, .. } => {
+            format!("train trial {trial}, {}, on from {from} to {to} epochs", design(trial))
+        }
+        Step::Again { of, .. } => format!("train finalist {of}, {}, again from another seed", design(of)),
+        Step::Designs { count, .. } => {
+            format!("ask for {count} more designs and train each for its first epochs")
+        }
+    }
 }
 
 /// Prints a ranking.

@@ -164,6 +164,7 @@ fn check_study(home: &Path, acknowledged: &[i64]) {
     let card = std::fs::read_to_string(home.join("s/best/card.json")).expect("the best model is written");
     let card: Value = serde_json::from_str(&card).unwrap();
     assert!(card["validation"]["bleu"][3].is_number());
+    assert_eq!(card["test"]["images"], 4, "the test split is scored at the end");
 }
 
 #[test]

@@ -212,6 +212,10 @@ pub struct Search {
     pub finalists: Option<u32>,
     /// Runs of a finalist, the first included.
     pub final_runs: u32,
+    /// Wall hours that the search may take, over all its sittings: nothing is begun that is not expected to end by then, but for the
+    /// training of one design to its end.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub hours: Option<f64>,
     /// Zoo snippets shown to a language model as inspiration.
     pub snippets: u32,
     /// Tell a language model nothing of what was tried and found: to measure what that brings.
@@ -237,6 +241,7 @@ impl Default for Search {
             halving: None,
             finalists: None,
             final_runs: 3,
+            hours: None,
             snippets: 5,
             blind: false,
             token_budget: None,

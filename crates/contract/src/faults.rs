@@ -36,6 +36,7 @@ fn settings(contract: &Contract) -> Vec<Rule> {
             "search.finalists is 0; let at least one design into the finals, or leave it out",
         ),
         ((2..=20).contains(&search.final_runs), "search.final_runs must lie between 2 and 20"),
+        (search.hours.is_none_or(|h| h > 0.0 && h.is_finite()), "search.hours must lie above 0"),
         (search.trials > 0, "search.trials is 0; train at least one design"),
         (search.max_proposals > 0, "search.max_proposals is 0; allow at least one proposal"),
         (

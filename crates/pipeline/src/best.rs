@@ -26,6 +26,9 @@ pub struct ModelCard {
     pub cost: Cost,
     /// Scores on the validation split, on which it was selected.
     pub validation: Scores,
+    /// Scores on the test split, measured once, when the study was over; none where the data has no test split.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub test: Option<Scores>,
     /// Fingerprint of the data.
     pub data_fingerprint: String,
     /// Seed of the study.
@@ -52,8 +55,6 @@ struct Manifest {
 
 /// Copies the model of a trial's best run to the study's `best/` with contract, card and manifest.
 ///
-/// The new folder is complete before the old one goes.
-///
 /// # Errors
 /// Whatever the file system answers; `NotFound` where the trial has no model.
 pub fn keep_best(folder: &StudyFolder, study: &Study, trial: u64) -> io::Result<()> {
@@ -62,10 +63,6 @@ pub fn keep_best(folder: &StudyFolder, study: &Study, trial: u64) -> io::Result<
     let Some(TrialStatus::Finished(result)) = study.run(run).map(|run| &run.status) else {
         return Err(io::ErrorKind::NotFound.into());
     };
-    let staging = tempfile::Builder::new().prefix(".best-").tempdir_in(folder.root())?;
-    let target = staging.path().join("model");
-    copy_files(&folder.trial(run).join(&result.model), &target)?;
-    fs::copy(folder.contract(), target.join("contract.toml"))?;
     let spent = study.tokens();
     let tokens = spent.prompt + spent.completion;
     let card = ModelCard {
@@ -75,6 +72,7 @@ pub fn keep_best(folder: &StudyFolder, study: &Study, trial: u64) -> io::Result<
         blueprint_hash: record.hash.clone(),
         cost: record.cost,
         validation: result.scores.clone(),
+        test: None,
         data_fingerprint: study.contract().data.fingerprint.clone(),
         seed: study.contract().training.seed,
         training_seconds: Some(result.seconds),
@@ -82,7 +80,16 @@ pub fn keep_best(folder: &StudyFolder, study: &Study, trial: u64) -> io::Result<
         llm_tokens: Some(tokens),
         llm_usd: study.contract().search.usd_per_million_tokens.map(|price| tokens as f64 * price / 1e6),
     };
-    write_json(&target.join("card.json"), &card)?;
+    put_best(folder, &folder.trial(run).join(&result.model), &card)
+}
+
+/// Makes the best folder of the files of a model and its card. The new folder is complete before the old one goes.
+fn put_best(folder: &StudyFolder, model: &Path, card: &ModelCard) -> io::Result<()> {
+    let staging = tempfile::Builder::new().prefix(".best-").tempdir_in(folder.root())?;
+    let target = staging.path().join("model");
+    copy_files(model, &target)?;
+    fs::copy(folder.contract(), target.join("contract.toml"))?;
+    write_json(&target.join("card.json"), card)?;
     write_manifest(&target)?;
     let best = folder.best();
     if best.exists() {
@@ -91,6 +98,17 @@ pub fn keep_best(folder: &StudyFolder, study: &Study, trial: u64) -> io::Result<
     fs::rename(&target, &best)?;
     sync_folder(folder.root());
     Ok(())
+}
+
+/// Writes the scores of the test split into the card of the best model.
+///
+/// # Errors
+/// Whatever the file system answers; `InvalidData` for a card that is none.
+pub fn note_test(folder: &StudyFolder, scores: &Scores) -> io::Result<()> {
+    let best = folder.best();
+    let card: ModelCard = serde_json::from_str(&fs::read_to_string(best.join("card.json"))?)
+        .map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error))?;
+    put_best(folder, &best, &ModelCard { test: Some(scores.clone()), ..card })
 }
 
 fn copy_files(from: &Path, to: &Path) -> io::Result<()> {

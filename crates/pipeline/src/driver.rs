@@ -4,16 +4,16 @@ use crate::best::keep_best;
 use crate::execute::{Executor, Report};
 use crate::files::StudyFolder;
 use crate::progress::Progress;
-use capwright_search::{Architect, ArchitectError, Brief, Draft, Judge, Judgement, problems};
+use capwright_search::{Architect, ArchitectError, Brief, Judge, Surrogate, problems};
 use capwright_study::{
-    Event, FinalStep, Leaderboard, LedgerError, StoreError, Study, TrialEvent, TrialSpec, TrialStatus,
-    TrialStore, Verdict, WeightsFile, describe,
+    Event, FinalStep, Leaderboard, LedgerError, Prediction, Proposal, StoreError, Study, Trial, TrialEvent,
+    TrialSpec, TrialStatus, TrialStore, Verdict, WeightsFile, describe, worked,
 };
 use std::collections::BTreeMap;
 use std::io;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// Trials of one round. Proposals of a round see the results of earlier rounds and no others, so that the ledger
 /// does not depend on which worker was faster.
@@ -100,10 +100,33 @@ struct Running {
     /// Admitted trials that wait for a worker.
     waiting: Vec<u64>,
     lost: BTreeMap<u64, u32>,
+    /// Wall seconds of earlier sittings, and the start of this one.
+    worked: f64,
+    begun: Instant,
+    /// Whether there was no time left for one more design.
+    late: bool,
     /// A proposal whose last draft was refused and may be repaired: attempt, text and problems.
     pending: Option<(u64, u32, String, Vec<String>)>,
     failures: u32,
     last_failure: String,
+}
+
+impl Running {
+    /// Wall seconds that the contract leaves.
+    fn seconds_left(&self) -> Option<f64> {
+        let hours = self.study.contract().search.hours?;
+        Some(hours * 3_600.0 - self.worked - self.begun.elapsed().as_secs_f64())
+    }
+
+    /// Whether the time is over for new designs: one more, and then the best so far to its end, would take too long.
+    fn is_late(&self) -> bool {
+        let (study, epochs) = (&self.study, self.study.contract().training.epochs);
+        self.seconds_left().is_some_and(|left| {
+            let best = Leaderboard::of_first_runs(study).best();
+            let finish = best.map_or(0.0, |trial| study.seconds_to(trial, epochs));
+            left <= study.seconds_per_design() + finish
+        })
+    }
 }
 
 impl Driver<'_> {
@@ -114,6 +137,7 @@ impl Driver<'_> {
     pub fn run(&mut self) -> Result<Outcome, SearchError> {
         let mut state = self.recover()?;
         while !self.over(&state) {
+            state.late |= state.is_late();
             if self.stop.load(Ordering::Relaxed) {
                 self.executor.stop();
                 return Err(SearchError::Interrupted);
@@ -138,6 +162,7 @@ impl Driver<'_> {
             return Err(SearchError::Empty);
         }
         let study = Study::fold(recorded.iter().map(|r| &r.event))?;
+        let worked = worked(&recorded);
         let mut waiting = study.unfinished();
         waiting.reverse();
         let pending = recorded.iter().rev().find_map(|r| match &r.event {
@@ -149,7 +174,13 @@ impl Driver<'_> {
             .filter(|p| p.attempt < study.contract().search.repairs)
             .map(|p| (p.proposal, p.attempt, p.text.clone(), problems(&p.verdict)));
         let (lost, last_failure) = (BTreeMap::new(), String::new());
-        Ok(Running { study, waiting, lost, pending, failures: 0, last_failure })
+        let (begun, late, failures) = (Instant::now(), false, 0);
+        let mut state =
+            Running { study, waiting, lost, worked, begun, late, pending, failures, last_failure };
+        if recorded.len() > 1 && state.study.finished.is_none() {
+            self.record(&mut state, &Event::StudyResumed)?;
+        }
+        Ok(state)
     }
 
     fn record(&mut self, state: &mut Running, event: &Event) -> Result<(), SearchError> {
@@ -169,14 +200,35 @@ impl Driver<'_> {
             || (state.study.next_proposal() > u64::from(search.max_proposals) && state.pending.is_none())
             || search.tokens().is_some_and(|budget| spent >= budget)
             || state.failures >= ARCHITECT_FAILURES
+            || state.late
+    }
+
+    /// What goes on: all that did well, as far as time allows; at the end one design is trained to its end whatever it takes.
+    fn promotions(&self, state: &Running) -> Vec<(u64, u32)> {
+        let (study, ending) = (&state.study, self.asked_enough(state));
+        let mut due = study.promotions(ending);
+        if let Some(left) = state.seconds_left() {
+            let complete = |trial: &Trial| trial.result().is_some_and(|result| !result.paused);
+            let last = ending && due.len() == 1 && !study.trials.values().any(complete);
+            due.retain(|(trial, epochs)| last || study.seconds_to(*trial, *epochs) <= left);
+        }
+        due
+    }
+
+    /// What the finals still need, if there is time for it.
+    fn finals_due(&self, state: &Running) -> Vec<FinalStep> {
+        let steps = state.study.finals_due();
+        let seconds: f64 = steps.iter().map(|step| state.study.seconds_for(*step)).sum();
+        let workers = self.executor.capacity().max(1) as f64;
+        if state.seconds_left().is_some_and(|left| seconds / workers > left) { Vec::new() } else { steps }
     }
 
     fn over(&self, state: &Running) -> bool {
         self.asked_enough(state)
             && state.waiting.is_empty()
             && state.study.unfinished().is_empty()
-            && state.study.promotions(true).is_empty()
-            && state.study.finals_due().is_empty()
+            && self.promotions(state).is_empty()
+            && self.finals_due(state).is_empty()
     }
 
     /// The number of the first trial of the round to which the next trial belongs.
@@ -195,7 +247,7 @@ impl Driver<'_> {
         if !between || !state.study.unfinished().is_empty() || (promoted && !ending) {
             return Ok(());
         }
-        let promotions = state.study.promotions(ending);
+        let promotions = self.promotions(state);
         if ending && promotions.is_empty() {
             return self.finals(state);
         }
@@ -211,7 +263,7 @@ impl Driver<'_> {
 
     /// When all is tried, what the finals still need.
     fn finals(&mut self, state: &mut Running) -> Result<(), SearchError> {
-        for step in state.study.finals_due() {
+        for step in self.finals_due(state) {
             match step {
                 FinalStep::Longer { trial, epochs } => self.train_on(state, trial, epochs)?,
                 FinalStep::Again { of } => {
@@ -320,7 +372,9 @@ impl Driver<'_> {
         let judgement = self.judge.judge(&draft.text, &state.study);
         let text = draft.text.clone();
         let problems = judgement.problems();
-        self.record_proposal(state, proposal, attempt, draft, judgement)?;
+        let predicted = predict(&visible, &judgement.verdict);
+        let judged = draft.judged(proposal, attempt, judgement.verdict);
+        self.record_proposal(state, Proposal { predicted, ..judged })?;
         if !problems.is_empty() && attempt < contract.search.repairs {
             state.pending = Some((proposal, attempt, text, problems));
         }
@@ -341,15 +395,7 @@ impl Driver<'_> {
         self.record(state, &Event::ArchitectFailed { proposal, author, reason })
     }
 
-    fn record_proposal(
-        &mut self,
-        state: &mut Running,
-        proposal: u64,
-        attempt: u32,
-        draft: Draft,
-        judgement: Judgement,
-    ) -> Result<(), SearchError> {
-        let proposal = draft.judged(proposal, attempt, judgement.verdict);
+    fn record_proposal(&mut self, state: &mut Running, proposal: Proposal) -> Result<(), SearchError> {
         (self.watch)(Progress::Proposed(&proposal));
         let trial = match &proposal.verdict {
             Verdict::Admitted { trial, .. } => Some(*trial),
@@ -421,5 +467,13 @@ impl Driver<'_> {
             self.record(&mut state, &Event::StudyFinished { best })?;
         }
         Ok(Outcome { study: state.study, best })
+    }
+}
+
+/// What an admitted design is expected to score, by what the architect could see.
+fn predict(visible: &Study, verdict: &Verdict) -> Option<Prediction> {
+    match verdict {
+        Verdict::Admitted { blueprint, cost, .. } => Some(Surrogate::of(visible)?.predict(blueprint, cost)),
+        _ => None,
     }
 }

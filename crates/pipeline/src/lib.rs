@@ -8,7 +8,7 @@ mod execute;
 mod files;
 mod progress;
 
-pub use best::{ModelCard, keep_best};
+pub use best::{ModelCard, keep_best, note_test};
 pub use driver::{Driver, Outcome, SearchError};
 pub use execute::{Executor, LocalProcesses, Report};
 pub use files::{StudyFolder, sha256_file, write_json};

@@ -180,6 +180,21 @@ fn a_worker_that_dies_is_started_again_and_given_up_after_three_deaths() {
 }
 
 #[test]
+fn a_search_begins_nothing_that_does_not_fit_into_its_hours() {
+    let mut short = contract();
+    short.search.hours = Some(0.5 / 3_600.0);
+    let mut case = Case::of(short);
+    let outcome = case.run(&mut random(), &mut Pretend::new(1)).unwrap();
+    let (trials, finished) = (outcome.study.trials.len(), case.finished().len());
+    assert!((1..7).contains(&trials), "designs of a second each do not fit: {trials}");
+    assert_eq!(finished, trials, "what was begun is ended");
+    assert!(outcome.best.is_some() && outcome.study.finished.is_some());
+    let mut long = contract();
+    long.search.hours = Some(100.0);
+    assert_eq!(Case::of(long).run(&mut random(), &mut Pretend::new(1)).unwrap().study.trials.len(), 7);
+}
+
+#[test]
 fn an_interrupted_study_goes_on_where_it_stopped() {
     let (mut broken, mut unbroken) = (Case::new(), Case::new());
     let mut interruptions = 0;

@@ -14,6 +14,10 @@ fn a_study_has_a_page_with_everything_that_happened() {
     for said in [
         "a &lt;script&gt; of my own",
         "id=\"history\"",
+        "Hypervolume: the area below the front",
+        "id=\"choices\"",
+        "<th scope=\"row\"><bdi>resnet</bdi></th>",
+        "1 designs, each predicted before it was trained",
         "Front: trials 1.",
         "the loss is not finite",
         "duplicate",

@@ -70,6 +70,7 @@ impl Draft {
             prompt_tokens: self.prompt_tokens,
             completion_tokens: self.completion_tokens,
             seconds: self.seconds,
+            predicted: None,
             verdict,
         }
     }

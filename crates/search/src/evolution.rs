@@ -1,11 +1,12 @@
 //! Regularised evolution (Real et al., "Regularized Evolution for Image Classifier Architecture Search", AAAI 2019) over the
 //! same grammar: the parent is the best of a few drawn from the youngest designs, the child differs in one choice or takes
-//! parts of two.
+//! parts of two. Of some children the one is proposed that the surrogate finds most promising.
 
 use crate::architect::{Architect, ArchitectError, Brief, Draft};
 use crate::judge::Judge;
 use crate::random::RandomArchitect;
 use crate::space::Space;
+use crate::surrogate::Surrogate;
 use capwright_blueprint::vary;
 use capwright_study::{Leaderboard, Study, TrialStatus};
 use rand::seq::IndexedRandom;
@@ -38,19 +39,14 @@ const PATIENCE: usize = 20;
 /// Children for one proposal, at most.
 const CHILDREN: usize = 400;
 
+/// Admitted children of which the most promising is proposed, once there is something to judge them by.
+const LITTER: usize = 64;
+
 /// Proposes children of the designs that did well. Every one fits the contract and is new to the study.
 pub struct Evolution {
     space: Space,
     judge: Judge,
     random: RandomArchitect,
-}
-
-/// A design of the population.
-struct Member {
-    trial: u64,
-    /// Place on the leaderboard; what has none comes last.
-    rank: usize,
-    design: Value,
 }
 
 impl Evolution {
@@ -60,27 +56,58 @@ impl Evolution {
         Self { space, judge, random }
     }
 
-    /// The first child that is admitted, and its parents.
+    /// Of some children that are admitted the one that is expected to bring most, and its parents.
     fn child(&self, brief: &Brief, rng: &mut ChaCha8Rng) -> Option<(String, Vec<u64>)> {
         let members = population(brief.study)?;
-        (0..CHILDREN).find_map(|tried| {
-            let parent = tournament(&members, rng)?;
-            let mut parents = vec![parent.trial];
-            let mut design = parent.design.clone();
-            if rng.random_bool(CROSSED) {
-                let second = tournament(&members, rng)?;
-                design = vary::cross(&design, &second.design, self.space.schema(), rng);
-                parents.extend((second.trial != parent.trial).then_some(second.trial));
+        let surrogate = Surrogate::of(brief.study);
+        let wanted = if surrogate.is_some() { LITTER } else { 1 };
+        let (mut best, mut found, mut refused): (Option<(f64, _)>, _, _) = (None, 0, 0);
+        for _ in 0..CHILDREN {
+            let (text, parents) = self.bear(&members, refused / PATIENCE, rng)?;
+            let Some(admitted) = self.judge.judge(&text, brief.study).admitted else {
+                refused += 1;
+                continue;
+            };
+            let design = admitted.checked();
+            let promise = surrogate.as_ref().map_or(0.0, |surrogate| {
+                Surrogate::promise(&surrogate.predict(design.blueprint(), &design.cost()))
+            });
+            if best.as_ref().is_none_or(|(most, _)| promise > *most) {
+                best = Some((promise, (text, parents)));
             }
-            let first = usize::from(parents.len() == 1);
-            let edits = first + usize::from(rng.random_bool(ANOTHER)) + tried / PATIENCE;
-            for _ in 0..edits {
-                design = vary::mutate(&design, self.space.schema(), rng)?;
+            (found, refused) = (found + 1, 0);
+            if found == wanted {
+                break;
             }
-            let text = design.to_string();
-            self.judge.judge(&text, brief.study).admitted.map(|_| (text, parents))
-        })
+        }
+        best.map(|(_, child)| child)
     }
+
+    /// A child, fitting or not, and its parents.
+    fn bear(&self, members: &[Member], more: usize, rng: &mut ChaCha8Rng) -> Option<(String, Vec<u64>)> {
+        let parent = tournament(members, rng)?;
+        let mut parents = vec![parent.trial];
+        let mut design = parent.design.clone();
+        if rng.random_bool(CROSSED) {
+            let second = tournament(members, rng)?;
+            design = vary::cross(&design, &second.design, self.space.schema(), rng);
+            parents.extend((second.trial != parent.trial).then_some(second.trial));
+        }
+        let first = usize::from(parents.len() == 1);
+        let edits = first + usize::from(rng.random_bool(ANOTHER)) + more;
+        for _ in 0..edits {
+            design = vary::mutate(&design, self.space.schema(), rng)?;
+        }
+        Some((design.to_string(), parents))
+    }
+}
+
+/// A design of the population.
+struct Member {
+    trial: u64,
+    /// Place on the leaderboard; what has none comes last.
+    rank: usize,
+    design: Value,
 }
 
 /// The youngest designs that are over; `None` before there are enough.

@@ -2,14 +2,13 @@
 
 mod common;
 
-use capwright_blueprint::Blueprint;
 use capwright_contract::Contract;
 use capwright_search::{
     Architect, ArchitectError, Brief, Draft, Evolution, Hybrid, LlmArchitect, LlmOptions, RandomArchitect,
     Space,
 };
 use capwright_study::{Event, Leaderboard, Scores, Study, TrialResult, Verdict, conformance::result};
-use common::{Chance, judge, opened};
+use common::{Chance, judge, opened, quality};
 use std::collections::BTreeSet;
 
 const CONTRACT: &str = r#"
@@ -72,29 +71,6 @@ impl Architect for Useless {
     fn repair(&mut self, brief: &Brief, _: &str, _: &[String]) -> Result<Draft, ArchitectError> {
         self.propose(brief)
     }
-}
-
-/// A made-up quality in 0..1 that rewards a few choices independently of each other, as real designs mostly do.
-fn quality(blueprint: &Blueprint) -> f64 {
-    let json = serde_json::to_value(blueprint).expect("designs are JSON");
-    let near = |at: &str, best: f64| {
-        let found = json.pointer(at).and_then(serde_json::Value::as_f64);
-        found.map_or(0.0, |x| 1.0 - ((x.max(1e-6) / best).ln().abs() / 3.0).min(1.0))
-    };
-    let is = |at: &str, word: &str| f64::from(u8::from(json.pointer(at).is_some_and(|found| found == word)));
-    let terms = [
-        is("/encoder/source/backbone", "efficientnet_lite2"),
-        is("/encoder/source/cut", "s32"),
-        near("/bridge/dim", 256.0),
-        is("/decoder/family", "recurrent"),
-        is("/decoder/attention", "additive"),
-        near("/decoder/hidden", 512.0),
-        near("/decoder/dropout_pct", 40.0),
-        near("/recipe/lr", 0.001),
-        is("/recipe/schedule", "cosine"),
-        near("/recipe/batch", 24.0),
-    ];
-    terms.iter().sum::<f64>() / terms.len() as f64
 }
 
 /// What came of a design of that quality: a few collapse and a few fail.
@@ -191,7 +167,8 @@ fn evolution_and_the_hybrid_beat_chance_where_choices_matter() {
         (0..SEEDS).map(|seed| best(make, seed, 96).0).sum::<f64>() / SEEDS as f64
     };
     let [by_chance, evolved, mixed] = [mean(&random), mean(&evolution), mean(&hybrid)];
-    assert!(evolved > by_chance + 0.03, "evolution {evolved}, random {by_chance}");
+    // Evolution that takes the first child has 0.84 here, chance 0.77.
+    assert!(evolved > by_chance + 0.1, "evolution {evolved}, random {by_chance}");
     assert!(mixed > by_chance + 0.03, "hybrid {mixed}, random {by_chance}");
 }
 

@@ -1,6 +1,9 @@
 //! What every [`TrialStore`] must do, as tests that an implementation calls from its own. They panic on a fault.
 
-use crate::{Epoch, Event, Opened, Proposal, SampleCaption, Scores, Study, TrialResult, TrialStore, Verdict};
+use crate::{
+    Epoch, Event, Opened, Prediction, Proposal, SampleCaption, Scores, Study, TrialResult, TrialStore,
+    Verdict,
+};
 use capwright_blueprint::language::Source;
 use capwright_blueprint::{Blueprint, Cost};
 use capwright_contract::{Clause, Contract, Violation};
@@ -103,6 +106,7 @@ pub fn samples() -> Vec<Event> {
         Event::TrialRepeated { trial: 4, of: 1 },
         Event::TrialStarted { trial: 4 },
         Event::TrialFinished { trial: 4, result: Box::new(result(scores(0.3, 41))) },
+        Event::StudyResumed,
         Event::StudyFinished { best: Some(1) },
     ]
 }
@@ -131,6 +135,7 @@ pub fn draft(proposal: u64, attempt: u32, verdict: Verdict) -> Proposal {
         prompt_tokens: 100,
         completion_tokens: 10,
         seconds: 0.1,
+        predicted: (proposal > 4).then_some(Prediction { epochs: 1, score: 0.2, sd: 0.05 }),
         verdict,
     }
 }

@@ -63,6 +63,8 @@ pub enum Event {
         /// In a sentence.
         reason: String,
     },
+    /// Somebody goes on with a study that was interrupted.
+    StudyResumed,
     /// The study is over: always the last event.
     StudyFinished {
         /// The best trial, if any was ranked.
@@ -105,8 +107,22 @@ pub struct Proposal {
     pub completion_tokens: usize,
     /// Wall seconds of writing.
     pub seconds: f64,
+    /// What an admitted design was expected to score, once there were designs to learn from.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub predicted: Option<Prediction>,
     /// What was thought of it.
     pub verdict: Verdict,
+}
+
+/// What a design is expected to score before it is trained.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct Prediction {
+    /// After that many epochs.
+    pub epochs: u32,
+    /// The score by which trials are compared.
+    pub score: f64,
+    /// Standard deviation of what it then has, the noise of one run included.
+    pub sd: f64,
 }
 
 /// What the checks say to a text.
@@ -161,6 +177,7 @@ impl Event {
             Self::TrialPromoted { .. } => "trial_promoted",
             Self::TrialRepeated { .. } => "trial_repeated",
             Self::TrialFailed { .. } => "trial_failed",
+            Self::StudyResumed => "study_resumed",
             Self::StudyFinished { .. } => "study_finished",
         }
     }

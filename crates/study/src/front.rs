@@ -17,9 +17,32 @@ pub fn front(points: &[(f64, f64)]) -> Vec<usize> {
     order
 }
 
+/// The area of costs and scores in which some point is at least as good: with costs up to `most`, and scores from 0 (Zitzler and
+/// Thiele, "Multiobjective Evolutionary Algorithms: A Comparative Case Study and the Strength Pareto Approach", IEEE TEC 1999).
+pub fn hypervolume(points: &[(f64, f64)], most: f64) -> f64 {
+    let within: Vec<(f64, f64)> = points.iter().copied().filter(|(cost, _)| *cost <= most).collect();
+    let mut volume = 0.0;
+    let mut reached = 0.0;
+    for place in front(&within) {
+        let (cost, score) = within[place];
+        volume += (most - cost) * (score - reached).max(0.0);
+        reached = score.max(reached);
+    }
+    volume
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_hypervolume_is_the_area_below_the_front() {
+        let points = [(1.0, 0.2), (2.0, 0.5), (3.0, 0.4), (9.0, 0.9)];
+        // Steps of 0.2 from 1 on and of 0.3 from 2 on; what costs more than 4 does not count.
+        assert!((hypervolume(&points, 4.0) - (3.0 * 0.2 + 2.0 * 0.3)).abs() < 1e-12);
+        assert!(hypervolume(&points, 10.0) > hypervolume(&points[..3], 10.0));
+        assert!(hypervolume(&[], 1.0) == 0.0);
+    }
 
     #[test]
     fn only_what_is_better_in_something_stays() {

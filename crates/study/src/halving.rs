@@ -28,6 +28,12 @@ struct Reached {
 }
 
 impl Study {
+    /// Epochs that every design trains for: those of the first rung, all of them without halving.
+    pub fn first_rung(&self) -> u32 {
+        let epochs = self.contract().training.epochs;
+        self.contract().search.halving.map_or(epochs, |first| rungs(first, epochs)[0])
+    }
+
     /// Epochs after which a run of the trial ends for now; none where it may train to its end.
     pub fn stop_after(&self, trial: u64) -> Option<u32> {
         let (first, epochs) = (self.contract().search.halving?, self.contract().training.epochs);

@@ -1,6 +1,6 @@
 //! The state of a study as a strict fold over its events.
 
-use crate::{Epoch, Event, LedgerError, Opened, Proposal, TrialResult, Verdict};
+use crate::{Epoch, Event, LedgerError, Opened, Prediction, Proposal, TrialResult, Verdict};
 use capwright_blueprint::{Blueprint, Cost};
 use capwright_contract::Contract;
 use serde::{Deserialize, Serialize};
@@ -54,6 +54,8 @@ pub struct Trial {
     pub hash: String,
     /// Its cost as admitted.
     pub cost: Cost,
+    /// What it was expected to score.
+    pub predicted: Option<Prediction>,
     /// Epochs so far, from 1 without gaps.
     pub epochs: Vec<Epoch>,
     /// How many times a worker has started on it.
@@ -182,6 +184,7 @@ impl Study {
             Event::TrialFailed { trial, reason } => {
                 self.end(*trial, event.kind(), TrialStatus::Failed(reason.clone()))
             }
+            Event::StudyResumed => Ok(()),
             Event::StudyFinished { best } => self.finish(*best),
         }
     }
@@ -208,6 +211,7 @@ impl Study {
                 blueprint: blueprint.as_ref().clone(),
                 hash: hash.clone(),
                 cost: *cost,
+                predicted: p.predicted,
                 epochs: Vec::new(),
                 runs: 0,
                 granted: None,

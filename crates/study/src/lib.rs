@@ -3,28 +3,34 @@
 //! A study is the list of its events. [`Study`] and [`Leaderboard`] are folds over that list and are never written
 //! down themselves. This crate is pure: no IO, no clock, no tensors.
 
+mod archive;
 pub mod conformance;
 mod describe;
 mod error;
 mod event;
 mod finals;
+mod forecast;
 mod front;
 mod halving;
 mod lead;
 mod leaderboard;
 mod ledger;
 mod memory;
+mod plan;
 mod store;
 mod trial;
 
+pub use archive::{Kind, Size};
 pub use describe::describe;
 pub use error::LedgerError;
-pub use event::{Event, Opened, Proposal, Verdict};
+pub use event::{Event, Opened, Prediction, Proposal, Verdict};
 pub use finals::{FinalStep, Finals};
-pub use front::front;
+pub use forecast::Forecast;
+pub use front::{front, hypervolume};
 pub use lead::{Standing, compare};
 pub use leaderboard::{Leaderboard, Row, Unranked};
 pub use ledger::{AuthorStats, ProposalState, Repeat, Study, Tokens, Trial, TrialStatus};
 pub use memory::MemoryStore;
+pub use plan::{Step, worked};
 pub use store::{Recorded, StoreError, TrialStore};
 pub use trial::{Epoch, SampleCaption, Scores, TrialEvent, TrialResult, TrialSpec, WeightsFile};

@@ -218,6 +218,9 @@ pub struct SearchArgs {
     /// lead of the first.
     #[arg(long, value_name = "N", num_args = 0..=1, default_missing_value = "3")]
     pub finalists: Option<u32>,
+    /// Wall hours that the search may take, over all its sittings: begin nothing that is not expected to end by then.
+    #[arg(long)]
+    pub hours: Option<f64>,
     /// Zoo snippets shown as inspiration in each prompt [default: 5].
     #[arg(long)]
     pub snippets: Option<u32>,

@@ -23,6 +23,21 @@ pub enum StudyCommand {
         #[arg(long, value_name = "FILE")]
         out: Option<PathBuf>,
     },
+    /// Say what the study would do with one more hour: which trials go on, how many designs would follow.
+    #[command(after_help = "Example:\n  capwright study plan capwright-studies/001 --hours 2")]
+    Plan {
+        /// The study; it may still be running.
+        study: PathBuf,
+        /// Wall hours.
+        #[arg(long, default_value_t = 1.0)]
+        hours: f64,
+        /// Trials at a time [default: one for each core, at most 4].
+        #[arg(long)]
+        workers: Option<usize>,
+        /// Print JSON.
+        #[arg(long)]
+        json: bool,
+    },
     /// Search again and again with the same budget: each way to search with each seed, and what the differences are.
     #[command(after_help = ABLATE_EXAMPLES)]
     Ablate(Box<AblateArgs>),

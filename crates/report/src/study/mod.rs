@@ -1,6 +1,9 @@
 //! One HTML page about a study: what was tried, what it brought, and why the rest was refused.
 
+mod kinds;
+mod parallel;
 mod plane;
+mod predictor;
 mod tables;
 
 use crate::html::{Html, count, thousands};
@@ -8,7 +11,7 @@ use crate::page::page;
 use crate::plot::COLOURS;
 use crate::sections::swatch;
 use capwright_contract::Score;
-use capwright_study::{Event, Leaderboard, LedgerError, Row, Study, front};
+use capwright_study::{Event, Leaderboard, LedgerError, Row, Study, front, hypervolume};
 use plane::{Axis, Plane, Point};
 use std::collections::BTreeMap;
 
@@ -56,7 +59,10 @@ pub fn render_study(events: &[Event]) -> Result<String, LedgerError> {
         html.raw("<main>\n");
         history(html, &told);
         costs(html, &told);
+        parallel::choices(html, &told);
+        kinds::archive(html, &told);
         curves(html, &told);
+        predictor::predictor(html, &told);
         tables::ranking(html, &told);
         tables::lineage(html, &told);
         tables::architects(html, &told);
@@ -82,6 +88,7 @@ fn header(html: &mut Html, told: &Told) {
         html.foreign(author).raw("</li>");
     }
     html.raw("</ul>\n<nav><a href=\"#history\">History</a> <a href=\"#costs\">Quality and cost</a>");
+    html.raw(" <a href=\"#choices\">Choices</a> <a href=\"#kinds\">Kinds of designs</a>");
     html.raw(" <a href=\"#curves\">Learning curves</a> <a href=\"#ranking\">Ranking</a>");
     html.raw(" <a href=\"#architects\">Architects</a> <a href=\"#refused\">What was refused</a>");
     html.raw(" <a href=\"#contract\">Contract</a></nav>\n</header>\n");
@@ -106,7 +113,7 @@ fn short(value: f64) -> String {
 }
 
 fn history(html: &mut Html, told: &Told) {
-    html.raw("<section id=\"history\">\n<h2>History</h2>\n");
+    html.raw("<section id=\"history\">\n<h2>History</h2>\n<div class=\"plots\">\n");
     let mut rows: Vec<&Row> = told.board.rows.iter().collect();
     rows.sort_by_key(|row| row.trial);
     let at = |row: &Row| (row.trial as f64, told.score_of(row));
@@ -124,7 +131,31 @@ fn history(html: &mut Html, told: &Told) {
         lines: vec![(steps, None)],
     }
     .draw_in(html, "Each trial in the colour of its author; the line is the best so far.");
-    html.raw("</section>\n");
+    volume(html, told, &rows);
+    html.raw("</div>\n</section>\n");
+}
+
+/// How the front of quality against size has grown.
+fn volume(html: &mut Html, told: &Told, rows: &[&Row]) {
+    let points: Vec<Point> =
+        rows.iter().map(|row| (row.params_total as f64 / 1e6, told.score_of(row))).collect();
+    let most = points.iter().map(|point| point.0).fold(0.0, f64::max);
+    let grown: Vec<Point> =
+        (1..=rows.len()).map(|n| (rows[n - 1].trial as f64, hypervolume(&points[..n], most))).collect();
+    Plane {
+        title: format!("hypervolume of {} and parameters by trial", told.score.name()),
+        x: Axis::over(grown.iter().map(|point| point.0), "trial", false, whole),
+        y: Axis::over(grown.iter().map(|point| point.1), "hypervolume", false, three),
+        points: Vec::new(),
+        lines: vec![(grown, None)],
+    }
+    .draw_in(
+        html,
+        format!(
+            "Hypervolume: the area below the front of {} against millions of parameters, up to the largest design of all.",
+            told.score.name()
+        ),
+    );
 }
 
 fn said(row: &Row) -> String {

@@ -2,11 +2,11 @@
 #![allow(dead_code)]
 
 use capwright_backbones::Library;
-use capwright_blueprint::{Zoo, schema};
+use capwright_blueprint::{Blueprint, Zoo, schema};
 use capwright_contract::Contract;
 use capwright_llm::{Completion, Finish, LlmError, Request, TextModel};
 use capwright_search::{Architect, Brief, Draft, Judge};
-use capwright_study::{Event, Opened, Study, Verdict};
+use capwright_study::{Event, Opened, Proposal, Study, Verdict};
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
 use std::collections::BTreeMap;
@@ -83,4 +83,32 @@ pub fn proposed(study: &mut Study, architect: &mut dyn Architect) -> Vec<(Draft,
         }
     }
     drafts
+}
+
+/// A made-up quality in 0..1 that rewards a few choices independently of each other, as real designs mostly do.
+pub fn quality(blueprint: &Blueprint) -> f64 {
+    let json = serde_json::to_value(blueprint).expect("designs are JSON");
+    let near = |at: &str, best: f64| {
+        let found = json.pointer(at).and_then(serde_json::Value::as_f64);
+        found.map_or(0.0, |x| 1.0 - ((x.max(1e-6) / best).ln().abs() / 3.0).min(1.0))
+    };
+    let is = |at: &str, word: &str| f64::from(u8::from(json.pointer(at).is_some_and(|found| found == word)));
+    let terms = [
+        is("/encoder/source/backbone", "efficientnet_lite2"),
+        is("/encoder/source/cut", "s32"),
+        near("/bridge/dim", 256.0),
+        is("/decoder/family", "recurrent"),
+        is("/decoder/attention", "additive"),
+        near("/decoder/hidden", 512.0),
+        near("/decoder/dropout_pct", 40.0),
+        near("/recipe/lr", 0.001),
+        is("/recipe/schedule", "cosine"),
+        near("/recipe/batch", 24.0),
+    ];
+    terms.iter().sum::<f64>() / terms.len() as f64
+}
+
+/// A text that nobody wrote, with that verdict.
+pub fn draft(proposal: u64, verdict: Verdict) -> Proposal {
+    Draft::without_model("by hand".into(), String::new(), 0.0).judged(proposal, 0, verdict)
 }

@@ -1,0 +1,77 @@
+//! The predictor on designs whose quality is made up.
+
+mod common;
+
+use capwright_contract::Contract;
+use capwright_search::{Space, Surrogate};
+use capwright_study::{Event, Study, Verdict, conformance::epoch, conformance::result};
+use common::{draft, judge, opened, quality, under};
+use rand::SeedableRng;
+use rand_chacha::ChaCha8Rng;
+
+/// A study of so many random designs; the last ones are not trained.
+fn study(contract: &Contract, trained: u64, more: u64) -> Study {
+    let (space, judge, mut study) = (Space::new(contract), judge(contract), opened(contract));
+    let mut rng = ChaCha8Rng::seed_from_u64(5);
+    while study.next_trial() <= trained + more {
+        let judgement = judge.judge(&space.sample(&mut rng), &study);
+        let Verdict::Admitted { trial, blueprint, .. } = &judgement.verdict else { continue };
+        let (trial, score) = (*trial, 0.3 * quality(blueprint));
+        let proposal = draft(study.next_proposal(), judgement.verdict.clone());
+        study.apply(&Event::Proposed(Box::new(proposal))).expect("it follows");
+        if trial <= trained {
+            let scores = epoch(1, score).scores;
+            for event in [
+                Event::TrialStarted { trial },
+                Event::TrialEpoch { trial, epoch: epoch(1, score) },
+                Event::TrialFinished { trial, result: Box::new(result(scores)) },
+            ] {
+                study.apply(&event).expect("it follows");
+            }
+        }
+    }
+    study
+}
+
+/// Ranks of values, none of which are equal.
+fn ranks(values: &[f64]) -> Vec<f64> {
+    values.iter().map(|v| values.iter().filter(|other| *other < v).count() as f64).collect()
+}
+
+fn rank_correlation(a: &[f64], b: &[f64]) -> f64 {
+    let (a, b, n) = (ranks(a), ranks(b), a.len() as f64);
+    let squares: f64 = a.iter().zip(&b).map(|(a, b)| (a - b).powi(2)).sum();
+    1.0 - 6.0 * squares / (n * (n * n - 1.0))
+}
+
+#[test]
+fn designs_that_were_never_trained_are_put_in_about_the_right_order() {
+    let contract = under("[training]\nepochs = 1\n[data]\nvocab = 500");
+    let study = study(&contract, 120, 60);
+    let surrogate = Surrogate::of(&study).expect("enough to learn from");
+    let (mut predicted, mut true_scores, mut within) = (Vec::new(), Vec::new(), 0);
+    for trial in (121..=180).map(|number| &study.trials[&number]) {
+        let prediction = surrogate.predict(&trial.blueprint, &trial.cost);
+        let score = 0.3 * quality(&trial.blueprint);
+        assert_eq!(prediction.epochs, 1);
+        within += u32::from((score - prediction.score).abs() <= 2.0 * prediction.sd);
+        predicted.push(prediction.score);
+        true_scores.push(score);
+    }
+    let found = rank_correlation(&predicted, &true_scores);
+    assert!(found > 0.5, "rank correlation {found:.2}");
+    assert!(within >= 50, "{within} of 60 within two standard deviations");
+    let promise = |score, sd| Surrogate::promise(&capwright_study::Prediction { epochs: 1, score, sd });
+    assert!(promise(0.3, 0.01) > promise(0.1, 0.01) && promise(0.1, 0.1) > promise(0.1, 0.01));
+}
+
+#[test]
+fn nothing_is_predicted_from_few_designs_or_from_equal_ones() {
+    let contract = under("[training]\nepochs = 1\n[data]\nvocab = 500");
+    assert!(Surrogate::of(&study(&contract, 7, 0)).is_none());
+    let mut flat = study(&contract, 20, 0);
+    for trial in flat.trials.values_mut() {
+        trial.epochs[0].scores.bleu = [0.1; 4];
+    }
+    assert!(Surrogate::of(&flat).is_none());
+}

@@ -1,0 +1,213 @@
+//! What a study spent, what the next steps cost, and which of them fit into some time.
+
+use crate::{Epoch, Event, FinalStep, Recorded, Study, Trial};
+use serde::{Deserialize, Serialize};
+
+/// Something that a study would do next.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "step", rename_all = "snake_case")]
+pub enum Step {
+    /// Trains a trial or a repetition up to so many epochs.
+    Train {
+        /// Its number.
+        trial: u64,
+        /// Epochs that it has.
+        from: u32,
+        /// Epochs that it will have.
+        to: u32,
+        /// Expected seconds of one worker.
+        seconds: f64,
+    },
+    /// Trains a finalist once more, from another seed.
+    Again {
+        /// Number of the trial.
+        of: u64,
+        /// Expected seconds of one worker.
+        seconds: f64,
+    },
+    /// Asks for new designs and trains each for its first rung.
+    Designs {
+        /// How many.
+        count: u64,
+        /// Expected seconds of one worker for all of them.
+        seconds: f64,
+    },
+}
+
+impl Step {
+    /// Expected seconds of one worker.
+    pub fn seconds(&self) -> f64 {
+        let (Self::Train { seconds, .. } | Self::Again { seconds, .. } | Self::Designs { seconds, .. }) =
+            self;
+        *seconds
+    }
+}
+
+/// Wall seconds that were worked on a study: between its events, but for the pauses before it was resumed.
+pub fn worked(events: &[Recorded]) -> f64 {
+    let gaps = events.windows(2).filter(|pair| !matches!(pair[1].event, Event::StudyResumed));
+    gaps.map(|pair| pair[1].at_unix_ms.saturating_sub(pair[0].at_unix_ms) as f64 / 1_000.0).sum()
+}
+
+impl Study {
+    /// Expected seconds to train a trial or a repetition up to so many epochs: by its own epochs, without any by those of all.
+    pub fn seconds_to(&self, number: u64, epochs: u32) -> f64 {
+        let Some(run) = self.run(number) else { return 0.0 };
+        let more = f64::from(epochs.saturating_sub(run.epochs.len() as u32));
+        let own = (!run.epochs.is_empty()).then(|| run.epoch_seconds() / run.epochs.len() as f64);
+        more * own.unwrap_or_else(|| self.seconds_per_epoch())
+    }
+
+    /// Mean seconds of an epoch over all trials; 0 before there is one.
+    fn seconds_per_epoch(&self) -> f64 {
+        let (epochs, seconds) = self.trials.values().fold((0, 0.0), |(epochs, seconds), trial| {
+            (epochs + trial.epochs.len(), seconds + trial.epoch_seconds())
+        });
+        if epochs == 0 { 0.0 } else { seconds / epochs as f64 }
+    }
+
+    /// Expected seconds of one worker for a new design's first rung; features included, as they were needed so far.
+    pub fn seconds_per_design(&self) -> f64 {
+        let first = self.first_rung();
+        let over: Vec<f64> = self
+            .trials
+            .values()
+            .filter_map(|trial| {
+                let own: f64 = trial.epochs.iter().take(first as usize).map(seconds_of).sum();
+                let result = trial.result()?;
+                Some(own + (result.seconds - trial.epoch_seconds()).max(0.0))
+            })
+            .collect();
+        over.iter().sum::<f64>() / over.len().max(1) as f64
+    }
+
+    /// Expected seconds of one worker to train a finalist once more.
+    fn seconds_again(&self, of: u64) -> f64 {
+        let Some(run) = self.run(of).filter(|run| !run.epochs.is_empty()) else { return 0.0 };
+        f64::from(self.contract().training.epochs) * run.epoch_seconds() / run.epochs.len() as f64
+    }
+
+    /// Expected seconds of one worker for a step of the finals.
+    pub fn seconds_for(&self, step: FinalStep) -> f64 {
+        match step {
+            FinalStep::Longer { trial, epochs } => self.seconds_to(trial, epochs),
+            FinalStep::Again { of } => self.seconds_again(of),
+        }
+    }
+
+    /// What the study would do within so many wall seconds, with so many workers: first what is under way, then what did well goes
+    /// on, then new designs are asked for or, where there are enough, the best is trained to its end and the finals are held. A
+    /// step that does not fit is left out.
+    pub fn plan(&self, seconds: f64, workers: usize) -> Vec<Step> {
+        let epochs = self.contract().training.epochs;
+        let until = |number: &u64| self.stop_after(*number).unwrap_or(epochs);
+        let under_way = self.unfinished().into_iter().map(|number| self.train(number, until(&number)));
+        let mut steps: Vec<Step> = under_way.collect();
+        let wanted = u64::from(self.contract().search.trials).saturating_sub(self.trials.len() as u64);
+        steps.extend(self.promotions(wanted == 0).into_iter().map(|(trial, to)| self.train(trial, to)));
+        if wanted == 0 {
+            steps.extend(self.finals_due().into_iter().map(|step| match step {
+                FinalStep::Longer { trial, epochs } => self.train(trial, epochs),
+                FinalStep::Again { of } => Step::Again { of, seconds: self.seconds_again(of) },
+            }));
+        }
+        let mut left = seconds * workers.max(1) as f64;
+        steps.retain(|step| {
+            let fits = step.seconds() <= left;
+            left -= if fits { step.seconds() } else { 0.0 };
+            fits
+        });
+        let each = self.seconds_per_design();
+        let count = if each > 0.0 { wanted.min((left / each) as u64) } else { wanted };
+        steps.extend((count > 0).then_some(Step::Designs { count, seconds: each * count as f64 }));
+        steps
+    }
+
+    fn train(&self, trial: u64, to: u32) -> Step {
+        let from = self.run(trial).map_or(0, |run| run.epochs.len() as u32);
+        Step::Train { trial, from, to, seconds: self.seconds_to(trial, to) }
+    }
+}
+
+fn seconds_of(epoch: &Epoch) -> f64 {
+    epoch.train_seconds + epoch.score_seconds
+}
+
+impl Trial {
+    /// Seconds of its epochs.
+    pub fn epoch_seconds(&self) -> f64 {
+        self.epochs.iter().map(seconds_of).sum()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::conformance::{admitted, draft, epoch, opened, result};
+    use crate::{Opened, TrialResult};
+
+    /// A study of four designs of ten epochs, halved: each has one epoch of `seconds`, and two more to get ready.
+    fn study(seconds: f64) -> Study {
+        let Event::StudyOpened(opened) = opened() else { unreachable!() };
+        let mut contract = opened.contract.clone();
+        (contract.search.halving, contract.training.epochs, contract.search.trials) = (Some(1), 10, 6);
+        let mut study =
+            Study::fold([Event::StudyOpened(Box::new(Opened { contract, ..*opened }))]).expect("a study");
+        for (trial, score) in (1..).zip([0.1, 0.4, 0.2, 0.3]) {
+            let epoch = Epoch { train_seconds: seconds - 1.0, score_seconds: 1.0, ..epoch(1, score) };
+            let scores = epoch.scores.clone();
+            let ended = TrialResult { epochs: 1, paused: true, seconds: seconds + 2.0, ..result(scores) };
+            for event in [
+                Event::Proposed(Box::new(draft(trial, 0, admitted(trial, &format!("b{trial}"))))),
+                Event::TrialStarted { trial },
+                Event::TrialEpoch { trial, epoch },
+                Event::TrialFinished { trial, result: Box::new(ended) },
+            ] {
+                study.apply(&event).expect("it follows");
+            }
+        }
+        study
+    }
+
+    #[test]
+    fn what_fits_into_the_time_is_planned_in_the_order_of_the_search() {
+        let study = study(10.0);
+        assert!((study.seconds_per_design() - 12.0).abs() < 1e-9);
+        let on = Step::Train { trial: 2, from: 1, to: 3, seconds: 20.0 };
+        let designs = |count| Step::Designs { count, seconds: 12.0 * count as f64 };
+        assert_eq!(study.plan(1_000.0, 2), [on, designs(2)], "six designs are asked for");
+        assert_eq!(study.plan(17.0, 2), [on, designs(1)]);
+        assert_eq!(study.plan(17.0, 1), [designs(1)], "what does not fit waits");
+        assert_eq!(study.plan(1.0, 1), []);
+    }
+
+    #[test]
+    fn a_study_with_enough_designs_brings_the_best_to_its_end() {
+        let mut study = study(10.0);
+        study.opened.contract.search.trials = 4;
+        study.apply(&Event::TrialPromoted { trial: 2, epochs: 3 }).expect("it follows");
+        study.apply(&Event::TrialStarted { trial: 2 }).expect("it follows");
+        assert_eq!(study.plan(1_000.0, 1), [Step::Train { trial: 2, from: 1, to: 3, seconds: 20.0 }]);
+        let epochs = (2..=3).map(|n| Epoch { train_seconds: 9.0, score_seconds: 1.0, ..epoch(n, 0.5) });
+        for epoch in epochs {
+            study.apply(&Event::TrialEpoch { trial: 2, epoch }).expect("it follows");
+        }
+        let ended = TrialResult { epochs: 3, paused: true, seconds: 32.0, ..result(epoch(3, 0.5).scores) };
+        study.apply(&Event::TrialFinished { trial: 2, result: Box::new(ended) }).expect("it follows");
+        let last = Step::Train { trial: 2, from: 3, to: 10, seconds: 70.0 };
+        assert_eq!(study.plan(1_000.0, 1), [last]);
+    }
+
+    #[test]
+    fn pauses_are_no_work() {
+        let at = |seq, at_unix_ms, event| Recorded { seq, at_unix_ms, event };
+        let events = [
+            at(1, 1_000, opened()),
+            at(2, 4_000, Event::TrialStarted { trial: 1 }),
+            at(3, 900_000, Event::StudyResumed),
+            at(4, 900_500, Event::TrialStarted { trial: 1 }),
+        ];
+        assert!((worked(&events) - 3.5).abs() < 1e-9);
+        assert!(worked(&[]) == 0.0);
+    }
+}
