@@ -255,6 +255,18 @@ const ALL: &[(&str, SnippetKind, &str, &str)] = &[
         r#"{"lr":0.002,"schedule":"linear","weight_decay":0.001,"label_smoothing":0.05,"clip":1.0,"batch":32}"#,
         "For small recurrent decoders with larger batches.",
     ),
+    (
+        "Recipe for photos",
+        RECIPE,
+        r#"{"lr":0.001,"schedule":"cosine","weight_decay":0.01,"label_smoothing":0.1,"clip":5.0,"batch":24,"ema":0.995,"augment":"flip_crop"}"#,
+        "For recurrent decoders on some thousand photos: mirrored and cropped images, averaged weights.",
+    ),
+    (
+        "Gentle recipe for photos",
+        RECIPE,
+        r#"{"lr":0.0005,"schedule":"cosine","weight_decay":0.01,"label_smoothing":0.1,"clip":1.0,"batch":24,"ema":0.995,"augment":"flip_crop"}"#,
+        "The same for Transformers.",
+    ),
 ];
 
 /// All snippets, in a fixed order.

@@ -12,6 +12,7 @@ mod facts;
 mod failure;
 mod model;
 mod paired;
+mod refine;
 mod report;
 mod score;
 mod search;
@@ -49,6 +50,7 @@ fn run(command: Command) -> Result<(), Failure> {
     match command {
         Command::Search(args) => search::search(&args),
         Command::Train(args) => train::train(&args),
+        Command::Refine(args) => refine::refine(&args),
         Command::Resume(args) => search::resume(&args),
         Command::Contract(args) => contract::contract(&args),
         Command::Verify(args) => verify::verify(&args),

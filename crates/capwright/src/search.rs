@@ -3,14 +3,14 @@
 use crate::cli::{MachineArgs, ResumeArgs, SearchArgs};
 use crate::failure::Failure;
 use crate::watch::Watch;
-use crate::{say, setup, study, train};
+use crate::{refine, say, setup, study, train};
 use capwright_backbones::{Library, Snippet, SnippetKind, snippets};
 use capwright_caption_data::{Dataset, ImageRecord, Split};
 use capwright_contract::{Contract, Family};
 use capwright_llm::{Embedded, LlmError, OpenAi, Options, TextModel, Timeouts, default_model};
-use capwright_pipeline::{Driver, LocalProcesses, Outcome, SearchError, StudyFolder, note_test};
+use capwright_pipeline::{Driver, LocalProcesses, Outcome, SearchError, StudyFolder, note_test, sha256_file};
 use capwright_search::{
-    Architect, Evolution, Hybrid, Judge, LlmArchitect, LlmOptions, RandomArchitect, Replay, Space,
+    Architect, Evolution, Hybrid, Judge, LlmArchitect, LlmOptions, Parts, RandomArchitect, Replay, Space,
 };
 use capwright_store::SqliteStore;
 use capwright_study::{Event, Scores, Study, Trial, TrialStore, WeightsFile};
@@ -33,6 +33,18 @@ pub struct LlmArgs<'a> {
     pub timeout: u64,
 }
 
+impl<'a> LlmArgs<'a> {
+    /// What a search was told.
+    pub fn of(args: &'a SearchArgs) -> Self {
+        Self {
+            gguf: args.llm_gguf.as_deref(),
+            url: args.llm_url.as_deref(),
+            model: &args.llm_model,
+            timeout: args.llm_timeout,
+        }
+    }
+}
+
 /// `capwright search`.
 pub fn search(args: &SearchArgs) -> Result<(), Failure> {
     let done = run(args, stop_flag(STOPPING))?;
@@ -50,16 +62,12 @@ pub struct Done {
 /// Runs a new study to its end.
 pub fn run(args: &SearchArgs, stop: Arc<AtomicBool>) -> Result<Done, Failure> {
     let prepared = setup::prepare_search(args)?;
-    let llm = LlmArgs {
-        gguf: args.llm_gguf.as_deref(),
-        url: args.llm_url.as_deref(),
-        model: &args.llm_model,
-        timeout: args.llm_timeout,
-    };
+    let llm = LlmArgs::of(args);
     let chosen = args.architect.clone().unwrap_or_else(|| {
         if llm.gguf.is_some() || llm.url.is_some() { "llm".into() } else { "hybrid".into() }
     });
-    let mut architect = architect(&chosen, &prepared.contract, &llm, args.architect.is_none())?;
+    let mut architect =
+        architect(&chosen, &prepared.contract, &prepared.folder, &llm, args.architect.is_none())?;
     begin(prepared, &chosen, architect.as_mut(), &args.machine, stop)
 }
 
@@ -107,7 +115,7 @@ pub fn go_on(args: &ResumeArgs, stop: Arc<AtomicBool>) -> Result<Done, Failure> 
         timeout: args.llm_timeout,
     };
     let chosen = setup::chosen_architect(&state);
-    let mut architect = architect(&chosen, &contract, &llm, false)?;
+    let mut architect = architect(&chosen, &contract, &folder, &llm, false)?;
     drive(folder, &mut store, architect.as_mut(), &contract, weights, &args.machine, stop)
 }
 
@@ -130,16 +138,19 @@ pub fn stop_flag(said: &'static str) -> Arc<AtomicBool> {
     stop
 }
 
-fn architect(
+/// The architect of that name.
+pub fn architect(
     chosen: &str,
     contract: &Contract,
+    folder: &StudyFolder,
     llm: &LlmArgs,
     fall_back: bool,
 ) -> Result<Box<dyn Architect>, Failure> {
     let space = Space::new(contract);
     let judge = Judge::new(Arc::new(Library::default()), contract.clone());
     let random = || Box::new(RandomArchitect::new(space.clone(), judge.clone())) as Box<dyn Architect>;
-    let evolution = || Box::new(Evolution::new(space.clone(), judge.clone())) as Box<dyn Architect>;
+    let evolution =
+        || Box::new(Evolution::new(space.clone(), judge.clone(), known_parts(folder))) as Box<dyn Architect>;
     if let Some(path) = chosen.strip_prefix("replay:") {
         return Ok(Box::new(Replay::new(&study::events(Path::new(path))?)));
     }
@@ -201,6 +212,20 @@ pub fn text_model(args: &LlmArgs) -> Result<Box<dyn TextModel>, Failure> {
     })
 }
 
+/// The zoo's snippets as parts of designs, and the design that a study began with.
+fn known_parts(folder: &StudyFolder) -> Parts {
+    let of = |kind| {
+        let all = snippets().into_iter().filter(move |snippet| snippet.kind == kind);
+        all.filter_map(|snippet| serde_json::from_str(&snippet.json).ok()).collect()
+    };
+    Parts {
+        sources: of(SnippetKind::Source),
+        decoders: of(SnippetKind::Decoder),
+        recipes: of(SnippetKind::Recipe),
+        design: refine::design(folder),
+    }
+}
+
 /// The zoo's snippets that the contract allows, a list for each kind.
 fn inspiration(contract: &Contract) -> Vec<Vec<String>> {
     let parts = &contract.components;
@@ -250,6 +275,13 @@ fn drive(
     let recorded = store.events().map_err(Failure::input)?;
     let so_far = Study::fold(recorded.iter().map(|r| &r.event)).map_err(Failure::input)?;
     let done = so_far.trials.len() - so_far.unfinished().len();
+    let start = match refine::values(&folder) {
+        Some(path) => {
+            let sha256 = sha256_file(&path).map_err(|error| Failure::file(&path, error))?;
+            Some(WeightsFile { path, sha256 })
+        }
+        None => None,
+    };
     let mut watch = Watch::new(contract.search.trials, done as u32, workers);
     let outcome = Driver {
         store,
@@ -258,6 +290,7 @@ fn drive(
         executor: &mut executor,
         folder: &folder,
         weights: &weights,
+        start,
         cache: crate::zoo::cache()?.dir().join("features"),
         threads,
         watch: &mut |news| watch.see(news),

@@ -107,6 +107,11 @@ fn wanted(args: &SearchArgs) -> Result<Contract, Failure> {
         contract =
             if args.request.is_empty() { file } else { file.joined(&contract).map_err(Failure::input)? };
     }
+    with_flags(contract, args)
+}
+
+/// A contract with what the flags add to it.
+pub fn with_flags(mut contract: Contract, args: &SearchArgs) -> Result<Contract, Failure> {
     if !args.family.is_empty() {
         contract.components.families = families(&args.family)?;
     }

@@ -84,6 +84,8 @@ pub struct Driver<'a> {
     pub folder: &'a StudyFolder,
     /// Weights of each backbone that a design may name.
     pub weights: &'a BTreeMap<String, WeightsFile>,
+    /// Trained values that every trial begins with, where it has use for them.
+    pub start: Option<WeightsFile>,
     /// Folder of the feature cache.
     pub cache: PathBuf,
     /// Threads of one worker.
@@ -316,6 +318,7 @@ impl Driver<'_> {
             data_fingerprint: contract.data.fingerprint.clone(),
             vocabulary: self.folder.vocabulary(),
             weights,
+            start: self.start.clone(),
             cache: self.cache.clone(),
             out: self.folder.trial(trial),
             seed: contract.training.seed.wrapping_mul(1_000_003).wrapping_add(trial),

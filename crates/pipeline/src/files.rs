@@ -69,6 +69,11 @@ impl StudyFolder {
         self.root.join("trials").join(format!("{trial:04}"))
     }
 
+    /// The model that a study began with, where it did.
+    pub fn start(&self) -> PathBuf {
+        self.root.join("start")
+    }
+
     /// The best model.
     pub fn best(&self) -> PathBuf {
         self.root.join("best")

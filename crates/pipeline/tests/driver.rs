@@ -107,6 +107,7 @@ impl Case {
             executor,
             folder: &folder,
             weights: &BTreeMap::new(),
+            start: None,
             cache: self.home.path().join("cache"),
             threads: 1,
             watch: &mut |_| {},

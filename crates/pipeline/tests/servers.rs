@@ -174,6 +174,7 @@ fn search(contract: &Contract, url: &str) -> (Vec<Event>, Result<Study, SearchEr
         executor: &mut executor,
         folder: &folder,
         weights: &BTreeMap::new(),
+        start: None,
         cache: home.path().join("cache"),
         threads: 1,
         watch: &mut |_| {},

@@ -3,6 +3,7 @@
 //! parts of two. Of some children the one is proposed that the surrogate finds most promising.
 
 use crate::architect::{Architect, ArchitectError, Brief, Draft};
+use crate::compose::Parts;
 use crate::judge::Judge;
 use crate::random::RandomArchitect;
 use crate::space::Space;
@@ -23,7 +24,7 @@ const POPULATION: usize = 32;
 /// trained twenty thousand designs, and a study of a hundred cannot wait that long.
 const TOURNAMENT: usize = 16;
 
-/// Trials that must be over before any is a parent, one of them with a rank; until then designs are drawn at random.
+/// Trials that must be over before any is a parent, one of them with a rank; until then designs are made of known parts.
 const FOUNDERS: usize = 8;
 
 /// How often a child has two parents.
@@ -46,14 +47,21 @@ const LITTER: usize = 64;
 pub struct Evolution {
     space: Space,
     judge: Judge,
-    random: RandomArchitect,
+    parts: Parts,
 }
 
 impl Evolution {
-    /// An architect over a space; the judge tells which children fit.
-    pub fn new(space: Space, judge: Judge) -> Self {
-        let random = RandomArchitect::new(space.clone(), judge.clone());
-        Self { space, judge, random }
+    /// An architect over a space that begins with designs of known parts; the judge tells which children fit.
+    pub fn new(space: Space, judge: Judge, parts: Parts) -> Self {
+        let parts = parts.within(&space);
+        Self { space, judge, parts }
+    }
+
+    /// A design of known parts that is admitted, or one near that to begin with: it itself if it is new.
+    fn founder(&self, brief: &Brief, rng: &mut ChaCha8Rng) -> Option<String> {
+        (0..RandomArchitect::DRAWS)
+            .map(|tried| self.parts.found(&self.space, tried.div_ceil(PATIENCE), rng))
+            .find(|text| self.judge.judge(text, brief.study).admitted.is_some())
     }
 
     /// Of some children that are admitted the one that is expected to bring most, and its parents.
@@ -137,17 +145,16 @@ impl Architect for Evolution {
         "evolution".into()
     }
 
-    /// A child; as long as there are no parents, a random design under the name of the random architect.
+    /// A child; as long as there are no parents, a design of known parts.
     fn propose(&mut self, brief: &Brief) -> Result<Draft, ArchitectError> {
         let start = Instant::now();
         let mut rng = ChaCha8Rng::seed_from_u64(brief.seed());
-        match self.child(brief, &mut rng) {
-            Some((text, parents)) => {
-                let draft = Draft::without_model(self.name(), text, start.elapsed().as_secs_f64());
-                Ok(Draft { parents, ..draft })
-            }
-            None => self.random.propose(brief),
-        }
+        let child = self.child(brief, &mut rng);
+        let (text, parents) = child
+            .or_else(|| Some((self.founder(brief, &mut rng)?, Vec::new())))
+            .ok_or(ArchitectError::NothingFits { draws: RandomArchitect::DRAWS })?;
+        let draft = Draft::without_model(self.name(), text, start.elapsed().as_secs_f64());
+        Ok(Draft { parents, ..draft })
     }
 
     fn repair(&mut self, brief: &Brief, _: &str, _: &[String]) -> Result<Draft, ArchitectError> {

@@ -5,6 +5,7 @@
 
 mod architect;
 mod clause_of;
+mod compose;
 mod delta;
 mod evolution;
 mod features;
@@ -21,6 +22,7 @@ mod surrogate;
 
 pub use architect::{Architect, ArchitectError, Brief, Draft};
 pub use clause_of::clause_of;
+pub use compose::Parts;
 pub use evolution::Evolution;
 pub use given::Given;
 pub use hybrid::Hybrid;

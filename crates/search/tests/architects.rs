@@ -4,8 +4,8 @@ mod common;
 
 use capwright_contract::Contract;
 use capwright_search::{
-    Architect, ArchitectError, Brief, Draft, Evolution, Hybrid, LlmArchitect, LlmOptions, RandomArchitect,
-    Space,
+    Architect, ArchitectError, Brief, Draft, Evolution, Hybrid, LlmArchitect, LlmOptions, Parts,
+    RandomArchitect, Space,
 };
 use capwright_study::{Event, Leaderboard, Scores, Study, TrialResult, Verdict, conformance::result};
 use common::{Chance, judge, opened, quality};
@@ -44,7 +44,7 @@ fn random(contract: &Contract) -> Box<dyn Architect> {
 }
 
 fn evolution(contract: &Contract) -> Box<dyn Architect> {
-    Box::new(Evolution::new(Space::new(contract), judge(contract)))
+    Box::new(Evolution::new(Space::new(contract), judge(contract), Parts::default()))
 }
 
 fn llm(contract: &Contract) -> Box<dyn Architect> {
@@ -114,7 +114,7 @@ fn conforms(make: &dyn Fn(&Contract) -> Box<dyn Architect>) {
         let drafts = proposed(&mut study, first.as_mut());
         assert_eq!(drafts[0].text, again.text, "proposal {proposal}");
         assert_eq!(drafts[0].parents, again.parents);
-        assert!(author == drafts[0].author || drafts[0].author == "random", "{author}");
+        assert_eq!(author, drafts[0].author);
         let authors: BTreeSet<&String> = drafts.iter().map(|draft| &draft.author).collect();
         assert_eq!(authors.len(), 1, "a repair is of the same author: {authors:?}");
         assert!(

@@ -31,6 +31,9 @@ pub struct TrialSpec {
     pub vocabulary: PathBuf,
     /// Weights of the design's backbones, in the order of [`capwright_blueprint::language::Source::backbones`].
     pub weights: Vec<WeightsFile>,
+    /// Trained values to begin with (`.safetensors`): those whose name and shape the design has.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub start: Option<WeightsFile>,
     /// Folder of the feature cache, shared by all trials.
     pub cache: PathBuf,
     /// The trial's own folder: checkpoint, result and model.

@@ -109,6 +109,18 @@ pub fn read_and_find(
     })
 }
 
+/// Reads those of the wanted tensors that a safetensors file has in their shape and type.
+///
+/// # Errors
+/// A missing or damaged file, or one whose sha256 is another.
+pub fn read_fitting(path: &Path, sha256: &str, wanted: &[Param]) -> Result<Vec<Option<Values>>, TrainError> {
+    let found = self::sha256(path)?;
+    if found != sha256 {
+        return Err(TrainError::format(path, format!("its sha256 is {found}, not {sha256}: it has changed")));
+    }
+    parsed(path, |file| Ok(wanted.iter().map(|param| one(file, param).ok()).collect()))
+}
+
 fn parsed<T>(
     path: &Path,
     read: impl FnOnce(&SafeTensors<'_>) -> Result<T, TrainError>,

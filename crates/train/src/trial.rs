@@ -79,6 +79,9 @@ pub fn run_trial(
     if let Some(name) = &design.tuned {
         network.start_from(weights_of(&setting.weights, name)?)?;
     }
+    if let Some(start) = &spec.start {
+        network.inherit(&start.path, &start.sha256)?;
+    }
     let learner = Learner::of(network, &spec.blueprint.recipe);
     let built = learner.network.params.elements();
     assert_eq!(built, spec.cost.params_trainable, "the built network and its cost differ in parameters");

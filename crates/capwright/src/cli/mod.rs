@@ -30,6 +30,11 @@ pub enum Command {
     /// Train designs that you wrote yourself.
     #[command(after_help = TRAIN_EXAMPLES)]
     Train(Box<TrainArgs>),
+    /// Search from a model there is: designs near its own, which begin with its values.
+    #[command(
+        after_help = "Example:\n  capwright refine capwright-studies/001/best \"smaller, same quality\" --trials 12"
+    )]
+    Refine(Box<RefineArgs>),
     /// Go on with a study that was interrupted or killed.
     #[command(after_help = "Example:\n  capwright resume capwright-studies/001")]
     Resume(ResumeArgs),
@@ -237,6 +242,15 @@ pub struct SearchArgs {
     pub run: RunArgs,
     #[command(flatten)]
     pub machine: MachineArgs,
+}
+
+/// Arguments of `refine`.
+#[derive(Debug, Args)]
+pub struct RefineArgs {
+    /// The model: a study's best/ folder.
+    pub model: PathBuf,
+    #[command(flatten)]
+    pub search: SearchArgs,
 }
 
 /// What designs are trained on, and for how long.

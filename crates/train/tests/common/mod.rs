@@ -34,6 +34,7 @@ pub fn spec_of(
         data_fingerprint: set.fingerprint().to_string(),
         vocabulary: root.join("vocabulary.json"),
         weights,
+        start: None,
         cache: root.join("cache"),
         out: root.join(out),
         seed: 7,

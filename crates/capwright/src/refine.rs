@@ -1,0 +1,167 @@
+//! `capwright refine`: a search that begins with a model there is, its design and its values.
+
+use crate::cli::RefineArgs;
+use crate::failure::Failure;
+use crate::{contract, search, setup};
+use capwright_caption_data::Vocabulary;
+use capwright_contract::{Contract, Merit, Objective, Score, Search, parse_request};
+use capwright_pipeline::{ModelCard, StudyFolder};
+use std::fs;
+use std::path::Path;
+
+/// What a wish to be less leaves of a cost.
+const LESS: f64 = 0.75;
+
+/// What counts as the same quality, as a share of the model's score.
+const SAME: f64 = 0.02;
+
+/// Designs to train where nobody says how many.
+const TRIALS: u32 = 12;
+
+/// What a study takes over of a model's folder.
+const BLUEPRINT: &str = "blueprint.json";
+const WEIGHTS: &str = "weights.safetensors";
+const VOCABULARY: &str = "vocabulary.json";
+
+/// What a request says in comparison with the model.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+struct Wishes {
+    smaller: bool,
+    faster: bool,
+    as_good: bool,
+}
+
+/// Words for a wish, in English and Chinese.
+const SMALLER: &[&str] = &["smaller", "lighter", "更小", "更轻"];
+const FASTER: &[&str] = &["faster", "quicker", "更快"];
+const AS_GOOD: &[&str] =
+    &["same quality", "equal quality", "as good", "just as good", "质量不变", "同样质量"];
+
+impl Wishes {
+    /// The wishes of a request, and what else it says.
+    fn read(request: &str) -> (Self, String) {
+        let mut rest = request.to_lowercase();
+        let mut said = |words: &[&str]| {
+            let found = words.iter().any(|word| rest.contains(word));
+            words.iter().for_each(|word| rest = rest.replace(word, ""));
+            found
+        };
+        let wishes = Self { smaller: said(SMALLER), faster: said(FASTER), as_good: said(AS_GOOD) };
+        let rest = rest.trim_matches(|c: char| c.is_whitespace() || ",.;，。；、".contains(c)).to_owned();
+        (wishes, rest)
+    }
+
+    /// The contract with these wishes about a model of that card.
+    fn tell(self, contract: &mut Contract, card: &ModelCard) {
+        let less = |bound: &mut Option<u64>, cost: u64| {
+            let wished = (cost as f64 * LESS) as u64;
+            *bound = Some(bound.map_or(wished, |bound| bound.min(wished)).max(1));
+        };
+        if self.smaller {
+            less(&mut contract.budgets.params_total, card.cost.params_total);
+        }
+        if self.faster {
+            less(&mut contract.budgets.macs_image, card.cost.macs_image);
+            less(&mut contract.budgets.macs_token, card.cost.macs_token);
+        }
+        if self.as_good {
+            let score = contract.score();
+            let merit = match score {
+                Score::Bleu4 => Merit::Bleu4,
+                Score::CiderD => Merit::CiderD,
+            };
+            let cost = if self.faster { Merit::MacsToken } else { Merit::ParamsTotal };
+            contract.objectives = vec![
+                Objective { merit, within: SAME * card.validation.of(score) },
+                Objective { merit: cost, within: 0.0 },
+            ];
+        }
+    }
+}
+
+/// Searches designs near that of a model, from its values.
+pub fn refine(args: &RefineArgs) -> Result<(), Failure> {
+    let stop = search::stop_flag(search::STOPPING);
+    let card: ModelCard = read(&args.model, "card.json")?;
+    let (wishes, rest) = Wishes::read(&args.search.request);
+    let own = contract::read(args.search.contract.as_deref().unwrap_or(&args.model.join("contract.toml")))?;
+    let (mut contract, mut run) = (own.clone(), args.search.run.clone());
+    contract.search = Search { trials: TRIALS, max_proposals: 5 * TRIALS, ..Search::default() };
+    let understood = parse_request(&rest);
+    contract::tell(&understood);
+    contract::refuse_errors(&understood)?;
+    contract = contract.joined(&understood.contract).map_err(Failure::input)?;
+    contract.request.clone_from(&args.search.request);
+    contract = setup::with_flags(contract, &args.search)?;
+    wishes.tell(&mut contract, &card);
+    let data = run.data.get_or_insert(own.data.dir);
+    eprintln!(
+        "{} on {}: {} parameters in total, {} {:.4}",
+        args.model.display(),
+        data.display(),
+        card.cost.params_total,
+        contract.score().name(),
+        card.validation.of(contract.score())
+    );
+    run.min_count = run.min_count.or(Some(own.data.min_count));
+    let names = contract.components.backbones.take().unwrap_or_default();
+    let prepared = setup::prepare(contract, names, &run)?;
+    keep(&args.model, &prepared.folder)?;
+    let chosen = args.search.architect.clone().unwrap_or_else(|| "evolution".into());
+    let llm = search::LlmArgs::of(&args.search);
+    let mut architect = search::architect(&chosen, &prepared.contract, &prepared.folder, &llm, false)?;
+    let done = search::begin(prepared, &chosen, architect.as_mut(), &args.search.machine, stop)?;
+    search::conclude(&done, args.search.machine.json)
+}
+
+fn read<T: serde::de::DeserializeOwned>(model: &Path, name: &str) -> Result<T, Failure> {
+    let path = model.join(name);
+    let text = fs::read_to_string(&path).map_err(|error| {
+        Failure::file(&path, error).help("name a study's best/ folder, or another model of a search")
+    })?;
+    serde_json::from_str(&text).map_err(|error| Failure::file(&path, error))
+}
+
+/// Copies what the study begins with into its folder, where `resume` finds it whatever becomes of the model. Values are left
+/// behind where they are of other words: those of a word would stand for another.
+fn keep(model: &Path, folder: &StudyFolder) -> Result<(), Failure> {
+    let start = folder.start();
+    fs::create_dir_all(&start).map_err(|error| Failure::file(&start, error))?;
+    let words = |path: &Path| Vocabulary::load(path).map_err(Failure::input);
+    let same = words(&model.join(VOCABULARY))? == words(&folder.vocabulary())?;
+    if !same {
+        eprintln!("the data have other words than the model: designs begin untrained");
+    }
+    for name in if same { &[BLUEPRINT, WEIGHTS][..] } else { &[BLUEPRINT][..] } {
+        let path = model.join(name);
+        fs::copy(&path, start.join(name)).map_err(|error| Failure::file(&path, error))?;
+    }
+    Ok(())
+}
+
+/// The design that a study began with, as JSON.
+pub fn design(folder: &StudyFolder) -> Option<serde_json::Value> {
+    serde_json::from_str(&fs::read_to_string(folder.start().join(BLUEPRINT)).ok()?).ok()
+}
+
+/// The values that a study began with.
+pub fn values(folder: &StudyFolder) -> Option<std::path::PathBuf> {
+    Some(folder.start().join(WEIGHTS)).filter(|path| path.exists())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn wishes_are_read_and_the_rest_is_a_request() {
+        let read = |text| Wishes::read(text);
+        let all = Wishes { smaller: true, faster: true, as_good: true };
+        assert_eq!(read("Smaller, faster, same quality"), (all, ", ,".trim_matches([',', ' ']).to_owned()));
+        let (wishes, rest) = read("smaller, under 2 M parameters");
+        assert_eq!(wishes, Wishes { smaller: true, ..Wishes::default() });
+        assert_eq!(rest, "under 2 m parameters");
+        assert_eq!(read("a GRU").0, Wishes::default());
+        assert_eq!(read("更小，质量不变").0, Wishes { faster: false, ..all });
+    }
+}

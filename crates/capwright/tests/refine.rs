@@ -1,0 +1,64 @@
+//! `refine`: from a model to smaller ones that begin with its values.
+
+use assert_cmd::Command;
+use serde_json::Value;
+use std::path::Path;
+use std::time::Duration;
+
+const DESIGN: &str = r#"{
+    "encoder": {"input": 32, "source": {"kind": "scratch", "stem": 8, "stages": [{"kind": "conv", "out": 16, "repeat": 1}]}, "blocks": []},
+    "bridge": {"dim": 64, "dropout_pct": 0},
+    "decoder": {"family": "recurrent", "cell": "gru", "embed": 64, "hidden": 128, "layers": 1,
+        "image": "initial_state", "attention": "additive", "dropout_pct": 0},
+    "recipe": {"lr": 0.003, "schedule": "constant", "weight_decay": 0.0, "label_smoothing": 0.0, "clip": 1.0, "batch": 8}
+}"#;
+
+fn run(home: &Path, args: &[&str], code: i32) -> String {
+    let mut command = Command::cargo_bin("capwright").expect("the program is built with its tests");
+    command.env("CAPWRIGHT_CACHE", home.join("cache")).env("CAPWRIGHT_OFFLINE", "1").env("NO_COLOR", "1");
+    let output =
+        command.current_dir(home).timeout(Duration::from_secs(300)).args(args).output().expect("it runs");
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert_eq!(output.status.code(), Some(code), "{args:?}: {said}");
+    said
+}
+
+fn json(home: &Path, path: &str) -> Value {
+    serde_json::from_str(&std::fs::read_to_string(home.join(path)).expect(path)).expect("JSON")
+}
+
+#[test]
+fn a_model_is_refined_to_smaller_ones_that_begin_with_its_values() {
+    let home = tempfile::tempdir().expect("a folder");
+    let home = home.path();
+    run(
+        home,
+        &["data", "make-scenes", "d", "--train", "96", "--val", "12", "--test", "6", "--size", "32"],
+        0,
+    );
+    std::fs::write(home.join("gru.json"), DESIGN).expect("writable");
+    run(home, &["train", "gru.json", "--data", "d", "--study", "s", "--min-count", "1", "--epochs", "8"], 0);
+    let card = json(home, "s/best/card.json");
+    assert_eq!(card["test"]["images"], 6);
+
+    let args =
+        ["refine", "s/best", "smaller, same quality", "--study", "r", "--trials", "2", "--epochs", "1"];
+    let log = run(home, &args, 0);
+    assert!(!log.contains("not used"), "{log}");
+    let contract = std::fs::read_to_string(home.join("r/contract.toml")).expect("a contract");
+    let bound = card["cost"]["params_total"].as_u64().expect("a count") * 3 / 4;
+    assert!(contract.contains(&format!("params_total = {bound}")), "{contract}");
+    assert!(contract.contains("merit = \"params_total\""), "{contract}");
+    let first_loss = |study: &str| {
+        let path = format!("{study}/trials/0001/result.json");
+        let spec = json(home, &format!("{study}/trials/0001/spec.json"));
+        (json(home, &path)["scores"]["bleu"][0].as_f64().expect("a score"), spec)
+    };
+    let (_, spec) = first_loss("r");
+    assert!(spec["cost"]["params_total"].as_u64().expect("a count") <= bound);
+    assert!(spec["start"]["path"].as_str().is_some_and(|path| path.ends_with("start/weights.safetensors")));
+
+    std::fs::write(home.join("r/start/weights.safetensors"), "changed").expect("writable");
+    let log = run(home, &["refine", "d", "smaller", "--study", "x"], 2);
+    assert!(log.contains("card.json"), "{log}");
+}
