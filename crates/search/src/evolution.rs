@@ -1,6 +1,6 @@
 //! Regularised evolution (Real et al., "Regularized Evolution for Image Classifier Architecture Search", AAAI 2019) over the
-//! same grammar: the parent is the best of a few drawn from the youngest designs, the child differs in one choice or takes
-//! parts of two. Of some children the one is proposed that the surrogate finds most promising.
+//! same grammar: the parent is the best of a few drawn from the youngest designs, or the best of its kind; the child differs in one
+//! choice or takes parts of two. Of some children the one is proposed that the surrogate finds most promising.
 
 use crate::architect::{Architect, ArchitectError, Brief, Draft};
 use crate::compose::Parts;
@@ -14,7 +14,7 @@ use rand::seq::IndexedRandom;
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use serde_json::Value;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Instant;
 
 /// Designs that are old enough to have a score and young enough to be parents.
@@ -26,6 +26,10 @@ const TOURNAMENT: usize = 16;
 
 /// Trials that must be over before any is a parent, one of them with a rank; until then designs are made of known parts.
 const FOUNDERS: usize = 8;
+
+/// How often a parent is the best of some kind, whichever (Mouret and Clune, "Illuminating search spaces by mapping elites",
+/// 2015), so that the designs do not become alike.
+const ELITES: f64 = 0.5;
 
 /// How often a child has two parents.
 const CROSSED: f64 = 0.5;
@@ -93,11 +97,11 @@ impl Evolution {
 
     /// A child, fitting or not, and its parents.
     fn bear(&self, members: &[Member], more: usize, rng: &mut ChaCha8Rng) -> Option<(String, Vec<u64>)> {
-        let parent = tournament(members, rng)?;
+        let parent = parent(members, rng)?;
         let mut parents = vec![parent.trial];
         let mut design = parent.design.clone();
         if rng.random_bool(CROSSED) {
-            let second = tournament(members, rng)?;
+            let second = self::parent(members, rng)?;
             design = vary::cross(&design, &second.design, self.space.schema(), rng);
             parents.extend((second.trial != parent.trial).then_some(second.trial));
         }
@@ -115,6 +119,8 @@ struct Member {
     trial: u64,
     /// Place on the leaderboard; what has none comes last.
     rank: usize,
+    /// Whether it is the best of its kind.
+    elite: bool,
     design: Value,
 }
 
@@ -128,12 +134,25 @@ fn population(study: &Study) -> Option<Vec<Member>> {
             matches!(trial.status, TrialStatus::Finished(_) | TrialStatus::Failed(_))
         })
     };
+    let elites: BTreeSet<u64> = study.archive(&board).into_values().collect();
     let member = |(number, trial): (&u64, &capwright_study::Trial)| {
         let rank = ranks.get(number).copied().unwrap_or(usize::MAX);
-        Some(Member { trial: *number, rank, design: serde_json::to_value(&trial.blueprint).ok()? })
+        let design = serde_json::to_value(&trial.blueprint).ok()?;
+        Some(Member { trial: *number, rank, elite: elites.contains(number), design })
     };
     let ready = !ranks.is_empty() && over().count() >= FOUNDERS;
     ready.then(|| over().take(POPULATION).filter_map(member).collect())
+}
+
+/// A parent: mostly the best of some, now and then the best of any kind.
+fn parent<'a>(members: &'a [Member], rng: &mut ChaCha8Rng) -> Option<&'a Member> {
+    let elites: Vec<&Member> = members.iter().filter(|member| member.elite).collect();
+    if rng.random_bool(ELITES)
+        && let Some(elite) = elites.choose(rng)
+    {
+        return Some(elite);
+    }
+    tournament(members, rng)
 }
 
 fn tournament<'a>(members: &'a [Member], rng: &mut ChaCha8Rng) -> Option<&'a Member> {
