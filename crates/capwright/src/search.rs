@@ -80,7 +80,7 @@ pub fn begin(
     stop: Arc<AtomicBool>,
 ) -> Result<Done, Failure> {
     let setup::Prepared { folder, contract, weights } = prepared;
-    let opened = setup::opened(&contract, chosen, architect.name());
+    let opened = setup::opened(&contract, chosen, architect);
     let opened = Event::StudyOpened(Box::new(opened));
     let mut store = SqliteStore::create(&folder.ledger(), &[opened]).map_err(Failure::input)?;
     drive(folder, &mut store, architect, &contract, weights, machine, stop)
@@ -198,7 +198,10 @@ pub fn text_model(args: &LlmArgs) -> Result<Box<dyn TextModel>, Failure> {
     Ok(match (args.url, args.gguf) {
         (Some(url), _) => {
             let key = std::env::var("CAPWRIGHT_LLM_KEY").ok();
-            Box::new(OpenAi::connect(url, args.model, key, Timeouts::default()).map_err(bad)?)
+            let mut server = OpenAi::connect(url, args.model, key, Timeouts::default()).map_err(bad)?;
+            let bound = server.probe(Duration::from_secs(args.timeout)).map_err(bad)?;
+            eprintln!("language model: {}, answers {bound}", server.name());
+            Box::new(server)
         }
         (None, Some(path)) => Box::new(Embedded::load(path, &Options::default()).map_err(bad)?),
         (None, None) => {

@@ -8,6 +8,7 @@ use capwright_caption_data::{Dataset, SceneOptions, Split, Vocabulary, make_scen
 use capwright_contract::{Contract, Data, Family, Merit, Objective, Training, impossible, parse_request};
 use capwright_files::write_atomic;
 use capwright_pipeline::StudyFolder;
+use capwright_search::Architect;
 use capwright_study::{Opened, Study, WeightsFile};
 use std::collections::BTreeMap;
 use std::fs;
@@ -288,12 +289,14 @@ fn study_folder(named: Option<&Path>) -> Result<StudyFolder, Failure> {
 const CHOSEN: &str = "architect";
 
 /// The first event of a study.
-pub fn opened(contract: &Contract, chosen: &str, architect: String) -> Opened {
-    let versions = BTreeMap::from([
+pub fn opened(contract: &Contract, chosen: &str, architect: &dyn Architect) -> Opened {
+    let mut versions = BTreeMap::from([
         ("capwright".to_string(), env!("CARGO_PKG_VERSION").to_string()),
         (CHOSEN.to_string(), chosen.to_string()),
     ]);
-    Opened { contract: contract.clone(), seed: contract.training.seed, architect, versions }
+    versions.extend(architect.bound().map(|bound| ("answers".to_string(), bound)));
+    let (contract, seed) = (contract.clone(), contract.training.seed);
+    Opened { contract, seed, architect: architect.name(), versions }
 }
 
 /// Which architect a study was started with.

@@ -20,13 +20,18 @@ use std::time::Duration;
 pub use default_model::default_model;
 pub use embedded::{Embedded, Options};
 pub use error::LlmError;
-pub use openai::{AnswerFormat, OpenAi, Timeouts};
+pub use openai::{AnswerFormat, Bound, OpenAi, Timeouts};
 pub use scripted::Scripted;
 
 /// Something that writes text.
 pub trait TextModel {
     /// A name for the ledger, such as the model's own name and where it runs. Holds no secret.
     fn name(&self) -> String;
+
+    /// How its answers are bound to a schema, in a few words for the ledger; none where that goes without saying.
+    fn bound(&self) -> Option<String> {
+        None
+    }
 
     /// Writes one answer.
     ///

@@ -105,6 +105,11 @@ pub trait Architect {
     /// Name as the ledger shows it.
     fn name(&self) -> String;
 
+    /// How a language model's answers are bound to the grammar, where that is not given: for the ledger.
+    fn bound(&self) -> Option<String> {
+        None
+    }
+
     /// Who would answer this brief: another name than its own where one architect asks others.
     fn author(&self, brief: &Brief) -> String {
         let _ = brief;

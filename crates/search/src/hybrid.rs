@@ -76,6 +76,10 @@ impl Architect for Hybrid {
         format!("hybrid of {}", names.join(", "))
     }
 
+    fn bound(&self) -> Option<String> {
+        self.architects.iter().find_map(|architect| architect.bound())
+    }
+
     fn author(&self, brief: &Brief) -> String {
         self.architects[self.turn(brief)].author(brief)
     }

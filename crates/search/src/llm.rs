@@ -133,6 +133,10 @@ impl Architect for LlmArchitect {
         format!("llm:{}", self.model.name())
     }
 
+    fn bound(&self) -> Option<String> {
+        self.model.bound()
+    }
+
     fn propose(&mut self, brief: &Brief) -> Result<Draft, ArchitectError> {
         if let Some((trial, delta)) = self.varied(brief) {
             let prompt = prompt::changes(brief, &self.snippets, trial, &delta);

@@ -151,6 +151,8 @@ impl Drop for Server {
 fn the_same_model_behind_a_server() {
     let Some(server) = model_file().and_then(|path| Server::start(&path)) else { return };
     let mut client = server.client();
+    let bound = client.probe(Duration::from_secs(600)).expect("an answer");
+    assert!(bound.enforced && bound.format == AnswerFormat::JsonSchema, "{bound:?}");
     let constrained = Request {
         schema: Some(
             serde_json::json!({ "type": "object", "required": ["animal"], "additionalProperties": false,

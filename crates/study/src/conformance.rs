@@ -209,6 +209,7 @@ pub fn result(scores: Scores) -> TrialResult {
             references: vec!["a dog is running".to_owned()],
         }],
         by_image: vec![0.25, 0.1],
+        caption_ms: Some(20.0),
         seconds: 2.0,
         peak_memory_bytes: None,
     }

@@ -8,6 +8,7 @@ use crate::learner::Learner;
 use crate::meters::{energy, energy_since, peak_memory};
 use crate::model_folder;
 use crate::network::Network;
+use crate::pace;
 use crate::score::score_by_image;
 use crate::self_critical::{Critic, TEMPERATURE};
 use crate::source::Source;
@@ -288,6 +289,12 @@ impl<'a> Setting<'a> {
             samples: progress.samples.clone(),
             by_image: progress.by_image.clone(),
             seconds: trained_now,
+            caption_ms: Some(pace::milliseconds(
+                &state.best,
+                &self.weights,
+                &self.validation,
+                self.spec.decoding,
+            )?),
             peak_memory_bytes: peak_memory(),
         })
     }

@@ -2,9 +2,11 @@
 //!
 //! The schema is sent as `response_format`. A server that rejects it (HTTP 400 or 422) is asked again with
 //! `json_object`, then without, and the schema goes into the prompt; what worked is remembered. Servers
-//! silently ignore fields they do not know, so callers validate every answer in any case.
+//! silently ignore fields they do not know: [`OpenAi::probe`] finds out which of them bind the model, and callers validate
+//! every answer in any case.
 
 mod answer;
+mod probe;
 #[cfg(test)]
 mod tests;
 
@@ -15,6 +17,7 @@ use serde_json::{Value, json};
 
 use crate::{Completion, LlmError, Request, TextModel};
 use answer::Answer;
+pub use probe::Bound;
 
 /// Answers above this size are not read.
 const MAX_ANSWER: u64 = 1 << 20;
@@ -29,6 +32,9 @@ const MAX_WAIT: Duration = Duration::from_secs(30);
 pub enum AnswerFormat {
     /// `response_format: json_schema`, strict.
     JsonSchema,
+    /// The fields that servers had before they knew that one: llama.cpp's `json_schema`, vLLM's `structured_outputs` and
+    /// `guided_json`, Ollama's `format`.
+    ServersOwn,
     /// `response_format: json_object`; the schema stands in the prompt.
     JsonObject,
     /// No `response_format`; the schema stands in the prompt.
@@ -59,6 +65,8 @@ pub struct OpenAi {
     key: Option<String>,
     timeouts: Timeouts,
     format: Option<AnswerFormat>,
+    /// What a probe found.
+    probed: Option<Bound>,
 }
 
 impl std::fmt::Debug for OpenAi {
@@ -108,6 +116,7 @@ impl OpenAi {
             key,
             timeouts,
             format: None,
+            probed: None,
         })
     }
 
@@ -198,7 +207,7 @@ impl OpenAi {
     fn body(&self, request: &Request, format: AnswerFormat) -> String {
         let mut system = request.system.clone();
         if let Some(schema) = &request.schema
-            && format != AnswerFormat::JsonSchema
+            && matches!(format, AnswerFormat::JsonObject | AnswerFormat::Plain)
         {
             let rule = "Answer with one compact JSON value that follows this JSON schema, and nothing else:";
             system = format!("{system}\n\n{rule}\n{schema}").trim_start().to_owned();
@@ -219,6 +228,12 @@ impl OpenAi {
         if let Some(form) = response_format(request.schema.as_ref(), format) {
             body["response_format"] = form;
         }
+        if let (Some(schema), AnswerFormat::ServersOwn) = (&request.schema, format) {
+            for field in ["json_schema", "guided_json", "format"] {
+                body[field] = schema.clone();
+            }
+            body["structured_outputs"] = json!({ "json": schema });
+        }
         body.to_string()
     }
 }
@@ -237,7 +252,7 @@ fn response_format(schema: Option<&Value>, format: AnswerFormat) -> Option<Value
             "json_schema": { "name": "answer", "strict": true, "schema": schema },
         })),
         AnswerFormat::JsonObject => Some(json!({ "type": "json_object" })),
-        AnswerFormat::Plain => None,
+        AnswerFormat::ServersOwn | AnswerFormat::Plain => None,
     }
 }
 
@@ -249,6 +264,10 @@ fn is_this_machine(host: &str) -> bool {
 impl TextModel for OpenAi {
     fn name(&self) -> String {
         format!("{} at {}", self.model, self.host)
+    }
+
+    fn bound(&self) -> Option<String> {
+        self.probed.map(|bound| bound.to_string())
     }
 
     /// # Errors

@@ -124,6 +124,42 @@ fn falls_back_when_the_format_is_rejected_and_remembers_what_worked() {
 }
 
 #[test]
+fn a_probe_finds_what_binds_the_model() {
+    let no = || Act::Say("400 Bad Request", "{}".into());
+    let (bound, fruit) = (|| good("{\"word\":\"zq7-lantern\"}"), || good("{\"fruit\": \"apple\"}"));
+    let own = AnswerFormat::ServersOwn;
+    for (acts, format, enforced) in [
+        (vec![bound()], AnswerFormat::JsonSchema, true),
+        // A server that does not know the field answers as if it were not there.
+        (vec![fruit(), bound()], own, true),
+        (vec![no(), bound()], own, true),
+        (vec![fruit(), fruit(), fruit()], AnswerFormat::JsonObject, false),
+        (vec![good("An apple."), no(), good("An apple.")], AnswerFormat::Plain, false),
+        (vec![no(), no(), no()], AnswerFormat::Plain, false),
+    ] {
+        let mut acts = acts;
+        acts.push(good("{}"));
+        let server = Server::new(acts);
+        let mut client = server.client();
+        let found = client.probe(Duration::from_secs(20)).unwrap();
+        assert_eq!((found.format, found.enforced), (format, enforced));
+        client.generate(&request()).unwrap();
+        let system = |body: &Value| body["messages"][0]["content"].as_str().unwrap_or_default().to_owned();
+        let mut asked = server.seen.iter().map(|(_, body)| body);
+        let last = asked.find(|body| system(body).starts_with("be brief")).unwrap();
+        assert_eq!(last["json_schema"] == json!({"type": "object"}), format == own, "{last}");
+        assert_eq!(last["structured_outputs"]["json"] == json!({"type": "object"}), format == own);
+        assert_eq!(system(&last).contains("{\"type\":\"object\"}"), !enforced, "{last}");
+        assert_eq!(client.bound(), Some(found.to_string()));
+    }
+    let server = Server::new([Act::Say("401 Unauthorized", "{}".into())]);
+    assert!(matches!(
+        server.client().probe(Duration::from_secs(20)),
+        Err(LlmError::Http { status: 401, .. })
+    ));
+}
+
+#[test]
 fn a_server_that_hangs_ends_in_a_timeout() {
     for act in [Act::Hang, Act::Raw(b"HTTP/1.1 200 OK\r\nContent-Length: 50\r\n\r\n{".to_vec())] {
         let hangs_at_once = matches!(act, Act::Hang);

@@ -81,6 +81,7 @@ fn trained(spec: &TrialSpec, until: u32) -> Vec<TrialEvent> {
         model: "model".into(),
         samples: Vec::new(),
         by_image: by_image(spec),
+        caption_ms: Some(20.0),
         seconds: 1.0,
         peak_memory_bytes: None,
     };

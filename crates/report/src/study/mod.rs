@@ -108,6 +108,7 @@ fn short(value: f64) -> String {
         v if v >= 1e9 => format!("{:.1} G", v / 1e9),
         v if v >= 1e6 => format!("{:.1} M", v / 1e6),
         v if v >= 1e3 => format!("{:.1} k", v / 1e3),
+        v if v < 100.0 && v.fract() != 0.0 => format!("{v:.1}"),
         v => format!("{v:.0}"),
     }
 }
@@ -172,6 +173,10 @@ fn costs(html: &mut Html, told: &Told) {
     };
     cost_plot(html, told, "parameters in total", &parameters);
     cost_plot(html, told, "multiply-accumulates of the longest caption, greedy", &caption);
+    let time = |row: &Row| told.study.trials.get(&row.trial)?.result()?.caption_ms;
+    if !told.board.rows.is_empty() && told.board.rows.iter().all(|row| time(row).is_some()) {
+        cost_plot(html, told, "milliseconds of a caption, as measured", &|row| time(row).unwrap_or(0.0));
+    }
     html.raw("</div>\n<p class=\"note\">The lines join the designs that no other is better than in both.</p>\n</section>\n");
 }
 
