@@ -116,7 +116,7 @@ fn server(answer: Option<&'static str>) -> String {
 #[test]
 fn a_bad_endpoint_ends_the_study_with_code_4() {
     let answers = [
-        (None, "time"),
+        (None, "no answer within"),
         (Some("HTTP/1.1 500 Oops\r\nContent-Length: 4\r\nConnection: close\r\n\r\nboom"), "500"),
         (Some("HTTP/1.1 200 OK\r\nContent-Length: 9\r\nConnection: close\r\n\r\ngarbage!!"), "garbage"),
     ];
