@@ -1,19 +1,20 @@
 //! The loop: proposals in, trials out, every step in the ledger before anything builds on it.
 
 use crate::best::keep_best;
+use crate::clock::Clock;
 use crate::execute::{Executor, Report};
 use crate::files::StudyFolder;
 use crate::progress::Progress;
 use capwright_search::{Architect, ArchitectError, Brief, Judge, Surrogate, problems};
 use capwright_study::{
-    Event, FinalStep, Leaderboard, LedgerError, Prediction, Proposal, StoreError, Study, Trial, TrialEvent,
-    TrialSpec, TrialStatus, TrialStore, Verdict, WeightsFile, describe, worked,
+    Event, FinalStep, Leaderboard, LedgerError, Prediction, Proposal, StoreError, Study, TrialEvent,
+    TrialSpec, TrialStatus, TrialStore, Verdict, WeightsFile, describe,
 };
 use std::collections::BTreeMap;
 use std::io;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 /// Trials of one round. Proposals of a round see the results of earlier rounds and no others, so that the ledger
 /// does not depend on which worker was faster.
@@ -102,33 +103,13 @@ struct Running {
     /// Admitted trials that wait for a worker.
     waiting: Vec<u64>,
     lost: BTreeMap<u64, u32>,
-    /// Wall seconds of earlier sittings, and the start of this one.
-    worked: f64,
-    begun: Instant,
+    clock: Clock,
     /// Whether there was no time left for one more design.
     late: bool,
     /// A proposal whose last draft was refused and may be repaired: attempt, text and problems.
     pending: Option<(u64, u32, String, Vec<String>)>,
     failures: u32,
     last_failure: String,
-}
-
-impl Running {
-    /// Wall seconds that the contract leaves.
-    fn seconds_left(&self) -> Option<f64> {
-        let hours = self.study.contract().search.hours?;
-        Some(hours * 3_600.0 - self.worked - self.begun.elapsed().as_secs_f64())
-    }
-
-    /// Whether the time is over for new designs: one more, and then the best so far to its end, would take too long.
-    fn is_late(&self) -> bool {
-        let (study, epochs) = (&self.study, self.study.contract().training.epochs);
-        self.seconds_left().is_some_and(|left| {
-            let best = Leaderboard::of_first_runs(study).best();
-            let finish = best.map_or(0.0, |trial| study.seconds_to(trial, epochs));
-            left <= study.seconds_per_design() + finish
-        })
-    }
 }
 
 impl Driver<'_> {
@@ -139,7 +120,7 @@ impl Driver<'_> {
     pub fn run(&mut self) -> Result<Outcome, SearchError> {
         let mut state = self.recover()?;
         while !self.over(&state) {
-            state.late |= state.is_late();
+            state.late |= state.clock.is_late(&state.study);
             if self.stop.load(Ordering::Relaxed) {
                 self.executor.stop();
                 return Err(SearchError::Interrupted);
@@ -164,7 +145,7 @@ impl Driver<'_> {
             return Err(SearchError::Empty);
         }
         let study = Study::fold(recorded.iter().map(|r| &r.event))?;
-        let worked = worked(&recorded);
+        let clock = Clock::start(&recorded);
         let mut waiting = study.unfinished();
         waiting.reverse();
         let pending = recorded.iter().rev().find_map(|r| match &r.event {
@@ -176,9 +157,8 @@ impl Driver<'_> {
             .filter(|p| p.attempt < study.contract().search.repairs)
             .map(|p| (p.proposal, p.attempt, p.text.clone(), problems(&p.verdict)));
         let (lost, last_failure) = (BTreeMap::new(), String::new());
-        let (begun, late, failures) = (Instant::now(), false, 0);
         let mut state =
-            Running { study, waiting, lost, worked, begun, late, pending, failures, last_failure };
+            Running { study, waiting, lost, clock, late: false, pending, failures: 0, last_failure };
         if recorded.len() > 1 && state.study.finished.is_none() {
             self.record(&mut state, &Event::StudyResumed)?;
         }
@@ -205,24 +185,12 @@ impl Driver<'_> {
             || state.late
     }
 
-    /// What goes on: all that did well, as far as time allows; at the end one design is trained to its end whatever it takes.
     fn promotions(&self, state: &Running) -> Vec<(u64, u32)> {
-        let (study, ending) = (&state.study, self.asked_enough(state));
-        let mut due = study.promotions(ending);
-        if let Some(left) = state.seconds_left() {
-            let complete = |trial: &Trial| trial.result().is_some_and(|result| !result.paused);
-            let last = ending && due.len() == 1 && !study.trials.values().any(complete);
-            due.retain(|(trial, epochs)| last || study.seconds_to(*trial, *epochs) <= left);
-        }
-        due
+        state.clock.promotions(&state.study, self.asked_enough(state))
     }
 
-    /// What the finals still need, if there is time for it.
     fn finals_due(&self, state: &Running) -> Vec<FinalStep> {
-        let steps = state.study.finals_due();
-        let seconds: f64 = steps.iter().map(|step| state.study.seconds_for(*step)).sum();
-        let workers = self.executor.capacity().max(1) as f64;
-        if state.seconds_left().is_some_and(|left| seconds / workers > left) { Vec::new() } else { steps }
+        state.clock.finals_due(&state.study, self.executor.capacity())
     }
 
     fn over(&self, state: &Running) -> bool {

@@ -3,6 +3,7 @@
 //! It never depends on tensors: trials run in worker processes behind [`Executor`].
 
 mod best;
+mod clock;
 mod driver;
 mod execute;
 mod files;
