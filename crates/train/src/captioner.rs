@@ -182,15 +182,13 @@ impl Captioner {
         n: usize,
     ) -> Result<Vec<Vec<Said>>, TrainError> {
         self.check_decoding(decoding)?;
-        let mut networks: Vec<Network> = self.members.iter().map(|m| m.network.inner()).collect();
         let (mut captions, mut streams) = (Vec::with_capacity(paths.len()), 0..);
         for part in paths.chunks(BATCH) {
-            let mut memories = Vec::with_capacity(networks.len());
-            for (member, network) in self.members.iter().zip(&mut networks) {
-                memories.push(network.memory(member.input(part)?, &mut Dropout::off()).into_data());
+            let mut models = Vec::with_capacity(self.members.len());
+            for member in &self.members {
+                let memory = member.network.memory(member.input(part)?, &mut Dropout::off()).into_data();
+                models.push(Model::of(&member.network, memory));
             }
-            let model = |(network, memory)| Model::of(network, memory);
-            let models = networks.iter().zip(memories).map(model).collect();
             let streams: Vec<u64> = streams.by_ref().take(part.len()).collect();
             for said in decode::captions(models, decoding, n, &streams) {
                 captions.push(said.into_iter().map(|caption| self.said(caption)).collect());

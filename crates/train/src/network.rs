@@ -167,34 +167,39 @@ impl Network {
     }
 
     /// Memory `[images, tokens, dim]`, as in inference.
-    pub fn memory(&mut self, input: Input, dropout: &mut Dropout) -> Tensor<3> {
+    pub fn memory(&self, input: Input, dropout: &mut Dropout) -> Tensor<3> {
         let tokens = match input {
             Input::Tokens(tokens) => tokens,
-            Input::Map(map) => self.through_trunk(map, Mode::Inference).1,
+            Input::Map(map) => self.inferred(map),
         };
         bridge_tokens(&self.design.bridge, &self.params, tokens, dropout)
     }
 
-    /// A batch through the trunk: the pass, and its result as tokens.
-    fn through_trunk(&mut self, map: Tensor<4>, mode: Mode) -> (Pass, Tensor<3>) {
+    /// A batch through the trunk as in inference, which leaves the statistics as they are: its result as tokens.
+    fn inferred(&self, map: Tensor<4>) -> Tensor<3> {
+        let (images, mut stats) = (map.dims()[0], self.stats.clone());
+        let pass = trunk::forward(&self.design.trunk, &self.params, &mut stats, &host(map), Mode::Inference);
+        self.tokens(&pass, images)
+    }
+
+    /// The result of a pass as tokens.
+    fn tokens(&self, pass: &Pass, images: usize) -> Tensor<3> {
         let (graph, shape) = (&self.design.trunk, self.design.trunk.output_shape());
-        let images = map.dims()[0];
-        let pass = trunk::forward(graph, &self.params, &mut self.stats, &host(map), mode);
         let tokens = TensorData::new(pass.tokens(graph), [images, shape.h * shape.w, shape.c]);
-        (pass, Tensor::from_data(tokens, self.params.device()))
+        Tensor::from_data(tokens, self.params.device())
     }
 
     /// [`Network::memory`] for [`Network::carried_back`]. A trunk in [`Mode::Inference`] has no gradients.
     pub(crate) fn recorded(&mut self, input: Input, mode: Mode, dropout: &mut Dropout) -> Recorded {
         match input {
             Input::Map(map) if mode == Mode::Inference => {
-                let (_, tokens) = self.through_trunk(map, mode);
-                let memory = bridge_tokens(&self.design.bridge, &self.params, tokens, dropout);
-                Recorded { memory, before: Before::Nothing }
+                Recorded { memory: self.memory(Input::Map(map), dropout), before: Before::Nothing }
             }
             Input::Map(map) => {
-                let (pass, tokens) = self.through_trunk(map, mode);
-                let tokens = tokens.require_grad();
+                let images = map.dims()[0];
+                let pass =
+                    trunk::forward(&self.design.trunk, &self.params, &mut self.stats, &host(map), mode);
+                let tokens = self.tokens(&pass, images).require_grad();
                 let memory = bridge_tokens(&self.design.bridge, &self.params, tokens.clone(), dropout);
                 Recorded { memory, before: Before::Trunk(Box::new(pass), tokens) }
             }
@@ -266,7 +271,7 @@ impl Network {
     }
 
     /// Words of the best caption of each image, END left out.
-    pub fn decode(&mut self, input: Input, decoding: Decoding) -> Vec<Vec<u32>> {
+    pub fn decode(&self, input: Input, decoding: Decoding) -> Vec<Vec<u32>> {
         let memory = self.memory(input, &mut Dropout::off()).into_data();
         decode(&self.design.decoder, &self.params, memory, decoding)
     }
@@ -286,8 +291,7 @@ mod tests {
     fn values_of_the_same_name_and_shape_are_inherited() {
         let (folder, device) = (tempfile::tempdir().unwrap(), Device::flex());
         let (path, design) = (folder.path().join("w.safetensors"), testing::design());
-        let mut first = Network::new(&design, 1, &device);
-        first.memory(input(&device), &mut Dropout::off());
+        let first = Network::new(&design, 1, &device);
         first.save(&path).unwrap();
         let sha256 = store::sha256(&path).unwrap();
         let mut second = Network::new(&design, 2, &device);

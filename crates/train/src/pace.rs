@@ -25,7 +25,7 @@ pub fn milliseconds(
     let parts = design.frozen.iter().map(|part| weights_of(weights, &part.name));
     let extractor =
         FeatureExtractor::new(design, parts.collect::<Result<Vec<_>, _>>()?, preprocess(design)?)?;
-    let mut network = network.inner();
+    let network = network.inner();
     let mut times = Vec::with_capacity(PHOTOS + 1);
     for image in images.iter().take(PHOTOS + 1) {
         let pixels = load_rgb(&image.path, extractor.side())?;

@@ -127,7 +127,7 @@ fn steps(checked: &Checked, rounds: usize) -> Times {
 
 /// Captions of exactly [`WORDS`] words, from tokens.
 fn decoding(design: &Design, beam: usize, rounds: usize) -> Times {
-    let mut network = Network::new(design, 1, &Device::flex());
+    let network = Network::new(design, 1, &Device::flex());
     let input = input(design, DECODED, network.params.device());
     let decoding = Decoding { min_words: WORDS, ..Decoding::of(beam, WORDS) };
     let learned = network.params.elements();
