@@ -84,8 +84,9 @@ impl Cache {
 }
 
 /// The rows of `q` (`q_width` each), the last of which stands at the last position of the cache, each over all positions
-/// up to its own. As many rows of `q_width`.
-pub(crate) fn attend(heads: Heads, q: &[f32], cache: &Cache) -> Vec<f32> {
+/// up to its own, or over the last `window` of these. As many rows of `q_width`.
+pub(crate) fn attend(heads: Heads, q: &[f32], cache: &Cache, window: Option<usize>) -> Vec<f32> {
+    let window = window.unwrap_or(usize::MAX);
     let (width, group) = (heads.q_width(), heads.group_width());
     let rows = q.len() / width;
     let first = cache.positions - rows;
@@ -104,7 +105,7 @@ pub(crate) fn attend(heads: Heads, q: &[f32], cache: &Cache) -> Vec<f32> {
             .copied()
             .collect::<Vec<f32>>();
         let (keys, values) = (cache.keys[head].as_flattened(), cache.values[head].as_flattened());
-        Arch::new().dispatch(Group { heads, first: first + row, q: &queries, keys, values, out });
+        Arch::new().dispatch(Group { heads, first: first + row, window, q: &queries, keys, values, out });
     };
     if rayon::current_num_threads() > 1 && jobs.len() > 1 {
         jobs.into_par_iter().for_each(work);
@@ -124,6 +125,7 @@ pub(crate) fn attend(heads: Heads, q: &[f32], cache: &Cache) -> Vec<f32> {
 struct Group<'a> {
     heads: Heads,
     first: usize,
+    window: usize,
     q: &'a [f32],
     keys: &'a [f32],
     values: &'a [f32],
@@ -135,7 +137,7 @@ impl WithSimd for Group<'_> {
 
     #[inline(always)]
     fn with_simd<S: Simd>(self, simd: S) {
-        let Self { heads, first, q, keys, values, out } = self;
+        let Self { heads, first, window, q, keys, values, out } = self;
         let (dim, per_row) = (heads.dim, heads.q / heads.kv);
         // Query `i` belongs to row `i / per_row` and sees the positions up to that row's own.
         let seen = |i: usize| first + i / per_row + 1;
@@ -147,7 +149,9 @@ impl WithSimd for Group<'_> {
             let at: [usize; TOGETHER] = std::array::from_fn(|j| (i + j).min(count - 1));
             scores(simd, at.map(|i| &q[i * dim..][..dim]), keys, &mut weights);
             for (i, weights) in at.iter().zip(weights.chunks_exact_mut(padded)) {
-                softmax(&mut weights[..seen(*i)]);
+                let begin = seen(*i).saturating_sub(window);
+                weights[..begin].fill(0.0);
+                softmax(&mut weights[begin..seen(*i)]);
                 weights[seen(*i)..].fill(0.0);
             }
             let longest = seen(at[TOGETHER - 1]);
@@ -278,13 +282,28 @@ mod tests {
         // What was cut off must leave no trace.
         cache.extend(heads, &wave(60, 0.9), &wave(60, 0.8));
         cache.truncate(heads, first + rows);
-        let got = attend(heads, &q, &cache);
+        for window in [None, Some(4)] {
+            check(heads, (first, rows), &q, (&keys, &values), window, &attend(heads, &q, &cache, window));
+        }
+    }
+
+    fn check(
+        heads: Heads,
+        (first, rows): (usize, usize),
+        q: &[f32],
+        (keys, values): (&[f32], &[f32]),
+        window: Option<usize>,
+        got: &[f32],
+    ) {
+        assert_eq!((heads.q_width(), heads.kv_width()), (60, 20));
         for row in 0..rows {
+            let begin = window.map_or(0, |window| (first + row + 1).saturating_sub(window));
             for head in 0..6 {
                 let at = |p: usize| p * 20 + head / 3 * 10;
                 let q = &q[row * 60 + head * 10..][..10];
                 let score = |p| q.iter().zip(&keys[at(p)..]).map(|(a, b)| a * b).sum::<f32>() / 10f32.sqrt();
-                let weights: Vec<f32> = (0..=first + row).map(|p| score(p).exp()).collect();
+                let seen = |p: usize| if p >= begin { score(p).exp() } else { 0.0 };
+                let weights: Vec<f32> = (0..=first + row).map(seen).collect();
                 let total: f32 = weights.iter().sum();
                 for d in 0..10 {
                     let exact =

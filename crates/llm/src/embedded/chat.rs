@@ -5,11 +5,13 @@ use toktrie::TokenId;
 use super::gguf::Fault;
 use super::vocabulary::Vocabulary;
 
-/// The two families that chat models of the known architectures use, told apart by their control tokens.
+/// The families that chat models of the known architectures use, told apart by their control tokens.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Template {
     /// `<|im_start|>role\n…<|im_end|>\n`; a model that would think first is shown that it has.
     ChatMl { thought: bool },
+    /// `<start_of_turn>role\n…<end_of_turn>\n`, without a system message: what it would say begins the user's.
+    Gemma,
     /// `<|start_header_id|>role<|end_header_id|>\n\n…<|eot_id|>`
     Llama3,
 }
@@ -23,9 +25,11 @@ impl Template {
             Ok(Self::ChatMl { thought: may_think })
         } else if has(&["<|begin_of_text|>", "<|start_header_id|>", "<|end_header_id|>", "<|eot_id|>"]) {
             Ok(Self::Llama3)
+        } else if has(&["<bos>", "<start_of_turn>", "<end_of_turn>"]) {
+            Ok(Self::Gemma)
         } else {
-            Err("it is no chat model of a known kind (it has the control tokens of neither ChatML nor Llama 3)"
-                .into())
+            let kinds = "it has the control tokens of neither ChatML, Llama 3 nor Gemma";
+            Err(format!("it is no chat model of a known kind ({kinds})"))
         }
     }
 
@@ -44,6 +48,12 @@ impl Template {
                 if thought {
                     out.text("<think>\n\n</think>\n\n");
                 }
+            }
+            Self::Gemma => {
+                let both = format!("{system}\n\n{user}");
+                let said = if system.is_empty() { user } else { &both };
+                out.control("<bos>").control("<start_of_turn>").text(&format!("user\n{}", said.trim()));
+                out.control("<end_of_turn>").text("\n").control("<start_of_turn>").text("model\n");
             }
             Self::Llama3 => {
                 out.control("<|begin_of_text|>");

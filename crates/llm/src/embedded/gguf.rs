@@ -28,6 +28,7 @@ pub(crate) enum Value {
     Bool(bool),
     Text(String),
     Ints(Vec<i64>),
+    Floats(Vec<f32>),
     Texts(Vec<String>),
     /// An array of something nothing here reads.
     Other,
@@ -247,6 +248,10 @@ impl Header {
         match kind {
             8 => (0..n).map(|_| self.text()).collect::<Result<_, _>>().map(Value::Texts),
             9 => Err("a list of lists in its metadata is not supported".into()),
+            6 => {
+                let float = |value| if let Value::Float(x) = value { x as f32 } else { 0.0 };
+                (0..n).map(|_| self.value(kind).map(float)).collect::<Result<_, _>>().map(Value::Floats)
+            }
             0..=5 | 10 | 11 => {
                 let int = |value| if let Value::Int(i) = value { i } else { 0 };
                 (0..n).map(|_| self.value(kind).map(int)).collect::<Result<_, _>>().map(Value::Ints)

@@ -1,15 +1,19 @@
 //! A quantized chat model in this process, with grammar-constrained decoding.
 //!
-//! For small models, so that a first run needs no server. It reads GGUF files of the architectures `llama`, `qwen2` and `qwen3`
-//! with a byte-pair vocabulary (SmolLM, SmolLM2, Llama 3, Qwen 2.5, Qwen 3), and holds all weights in eight bits. Large models are better
+//! For small models, so that a first run needs no server. It reads GGUF files of the architectures `llama`, `qwen2`, `qwen3` and
+//! `gemma3` (SmolLM, SmolLM2, Llama 3, Qwen 2.5, Qwen 3, Gemma 3), and holds all weights in eight bits. Large models are better
 //! served by a server such as llama.cpp, through [`crate::OpenAi`].
 
 mod attention;
 mod chat;
 mod gguf;
 mod grammar;
+mod layer;
+mod pieces;
+mod positions;
 mod quant;
 mod sampler;
+mod sizes;
 #[cfg(test)]
 mod tests;
 mod transformer;

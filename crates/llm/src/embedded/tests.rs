@@ -13,7 +13,12 @@ use super::*;
 
 const WIDTH: usize = 64;
 const HIDDEN: usize = 96;
-const LAYERS: usize = 2;
+/// The last of Gemma's six layers sees all positions, the others the last [`WINDOW`].
+fn layers(architecture: &str) -> usize {
+    if architecture == "gemma3" { 6 } else { 2 }
+}
+
+const WINDOW: usize = 40;
 const HEADS: usize = 4;
 const KV_HEADS: usize = 2;
 
@@ -43,15 +48,17 @@ fn metadata(architecture: &str) -> Vec<(String, gguf_file::Value)> {
         ("context_length", U32(256)),
         ("embedding_length", U32(WIDTH as u32)),
         ("feed_forward_length", U32(HIDDEN as u32)),
-        ("block_count", U32(LAYERS as u32)),
+        ("block_count", U32(layers(architecture) as u32)),
         ("attention.head_count", U32(HEADS as u32)),
         ("attention.head_count_kv", U32(KV_HEADS as u32)),
         ("attention.key_length", U32((WIDTH / HEADS) as u32)),
         ("rope.dimension_count", U32((WIDTH / HEADS) as u32)),
         ("rope.freq_base", F32(1000.0)),
         ("attention.layer_norm_rms_epsilon", F32(1e-5)),
+        ("attention.value_length", U32((WIDTH / HEADS) as u32)),
+        ("attention.sliding_window", U32(WINDOW as u32)),
     ];
-    let others = [
+    let mut others = vec![
         ("general.architecture", Text(architecture.into())),
         // What candle computes Qwen 3 in: 32 bits.
         ("general.dtype", U32(0)),
@@ -62,20 +69,64 @@ fn metadata(architecture: &str) -> Vec<(String, gguf_file::Value)> {
         ("tokenizer.ggml.merges", texts(merges)),
         ("tokenizer.ggml.eos_token_id", U32(2)),
     ];
+    if architecture == "gemma3" {
+        others = pieces_metadata();
+    }
     let of_model = of_model.into_iter().map(|(key, value)| (format!("{architecture}.{key}"), value));
     of_model.chain(others.into_iter().map(|(key, value)| (key.to_owned(), value))).collect()
+}
+
+/// Gemma's control tokens, a piece for each byte, and some others, spaces written as `▁`; the longer the likelier.
+fn pieces() -> (Vec<String>, Vec<i32>, Vec<f32>) {
+    let control = ["<unk>", "<bos>", "<eos>", "<start_of_turn>", "<end_of_turn>"];
+    let mut tokens: Vec<String> = control.map(String::from).into();
+    let mut types = vec![2, 3, 3, 3, 3];
+    tokens.extend((0..=255).map(|byte| format!("<0x{byte:02X}>")));
+    types.resize(tokens.len(), 6);
+    tokens.push("\n\n".into());
+    types.push(4);
+    let first = tokens.len();
+    tokens.extend((b'a'..=b'z').map(|letter| char::from(letter).to_string()));
+    tokens.extend(["\u{2581}", "{", "}", ":", ",", "\"", "[", "]", "0", "1", "2"].map(String::from));
+    tokens.extend(["th", "the", "\u{2581}the", "re", "\u{2581}there", "ki", "nd", "kind"].map(String::from));
+    types.resize(tokens.len(), 1);
+    let score = |(at, token): (usize, &String)| if at < first { 0.0 } else { token.chars().count() as f32 };
+    let scores = tokens.iter().enumerate().map(score).collect();
+    (tokens, types, scores)
+}
+
+fn pieces_metadata() -> Vec<(&'static str, gguf_file::Value)> {
+    use gguf_file::Value::{Array, Bool, F32, I32, String as Text, U32};
+    let (tokens, types, scores) = pieces();
+    vec![
+        ("general.architecture", Text("gemma3".into())),
+        ("tokenizer.ggml.model", Text("llama".into())),
+        ("tokenizer.ggml.pre", Text("default".into())),
+        ("tokenizer.ggml.tokens", Array(tokens.into_iter().map(Text).collect())),
+        ("tokenizer.ggml.scores", Array(scores.into_iter().map(F32).collect())),
+        ("tokenizer.ggml.token_type", Array(types.into_iter().map(I32).collect())),
+        ("tokenizer.ggml.bos_token_id", U32(1)),
+        ("tokenizer.ggml.eos_token_id", U32(2)),
+        ("tokenizer.ggml.unknown_token_id", U32(0)),
+        ("tokenizer.ggml.add_bos_token", Bool(true)),
+        ("tokenizer.ggml.add_space_prefix", Bool(false)),
+    ]
+}
+
+fn vocabulary_size(architecture: &str) -> usize {
+    if architecture == "gemma3" { pieces().0.len() } else { tokens().0.len() }
 }
 
 /// Weights in Q8_0, which loading here brings over without loss.
 fn weights(architecture: &str) -> Vec<(String, QTensor)> {
     let mut rng = rand_chacha::ChaCha8Rng::seed_from_u64(5);
     let kv = WIDTH / HEADS * KV_HEADS;
-    let vocab = tokens().0.len();
+    let vocab = vocabulary_size(architecture);
     let mut shapes = vec![
         ("token_embd.weight".to_owned(), vec![vocab, WIDTH]),
         ("output_norm.weight".into(), vec![WIDTH]),
     ];
-    for i in 0..LAYERS {
+    for i in 0..layers(architecture) {
         for (name, shape) in [
             ("attn_norm", vec![WIDTH]),
             ("attn_q", vec![WIDTH, WIDTH]),
@@ -94,6 +145,12 @@ fn weights(architecture: &str) -> Vec<(String, QTensor)> {
                 vec![("attn_q.bias", vec![WIDTH]), ("attn_k.bias", vec![kv]), ("attn_v.bias", vec![kv])]
             }
             "qwen3" => ["attn_q_norm.weight", "attn_k_norm.weight"].map(|n| (n, vec![WIDTH / HEADS])).into(),
+            "gemma3" => vec![
+                ("attn_q_norm.weight", vec![WIDTH / HEADS]),
+                ("attn_k_norm.weight", vec![WIDTH / HEADS]),
+                ("post_attention_norm.weight", vec![WIDTH]),
+                ("post_ffw_norm.weight", vec![WIDTH]),
+            ],
             _ => Vec::new(),
         };
         shapes.extend(more.into_iter().map(|(name, shape)| (format!("blk.{i}.{name}"), shape)));
@@ -219,6 +276,60 @@ fn scores_agree_with_those_of_candle() {
     }
 }
 
+/// What `tests/fixtures/gemma.py` asked llama.cpp about the tiny Gemma: its sha256, and after so many tokens of the prompt the
+/// log-probability of each next one.
+const GEMMA: &str = include_str!("../../tests/fixtures/gemma.json");
+
+fn tiny_gemma() -> Vec<u8> {
+    file("gemma3", &[], &weights("gemma3"))
+}
+
+#[test]
+#[ignore = "writes the model that tests/fixtures/gemma.py asks llama.cpp about, to CAPWRIGHT_TINY_GEMMA"]
+fn write_the_tiny_gemma() {
+    let path = std::env::var("CAPWRIGHT_TINY_GEMMA").unwrap();
+    std::fs::write(path, tiny_gemma()).unwrap();
+}
+
+#[test]
+fn gemma_agrees_with_llama_cpp() {
+    let recorded: Json = serde_json::from_str(GEMMA).unwrap();
+    let bytes = tiny_gemma();
+    let mut model = load_bytes(&bytes).unwrap();
+    let until = Instant::now() + Duration::from_secs(600);
+    let prompt: Vec<u32> =
+        recorded["prompt"].as_array().unwrap().iter().map(|t| t.as_u64().unwrap() as u32).collect();
+    let mut fed = 0;
+    for (end, wanted) in recorded["after"].as_array().unwrap().iter().map(|pair| (&pair[0], &pair[1])) {
+        let end = end.as_u64().unwrap() as usize;
+        let wanted: Vec<f32> =
+            wanted.as_array().unwrap().iter().map(|x| x.as_f64().unwrap() as f32).collect();
+        let Ok(Some(got)) = model.transformer.feed(&prompt[fed..end], None, until) else { panic!() };
+        fed = end;
+        let total: f32 = got.iter().map(|x| x.exp()).sum();
+        let got: Vec<f32> = got.iter().map(|x| x - total.ln()).collect();
+        // About their means: a constant is no difference between tokens.
+        let centred = |x: &[f32]| {
+            let mean = x.iter().sum::<f32>() / x.len() as f32;
+            x.iter().map(|x| x - mean).collect::<Vec<f32>>()
+        };
+        let norm = |x: &mut dyn Iterator<Item = f32>| x.map(|x| x * x).sum::<f32>().sqrt();
+        let size = norm(&mut centred(&wanted).into_iter());
+        let distance = norm(&mut got.iter().zip(&wanted).map(|(a, b)| a - b));
+        assert!(distance < 0.05 * size, "{distance} of {size} after {end}");
+    }
+    for (text, tokens) in recorded["texts"].as_object().unwrap() {
+        let wanted: Vec<u32> =
+            tokens.as_array().unwrap().iter().map(|t| t.as_u64().unwrap() as u32).collect();
+        assert_eq!(model.vocabulary.encode(text), wanted, "{text:?}");
+        assert_eq!(&model.vocabulary.decode(&wanted), text);
+    }
+    for seed in 0..5 {
+        let text = model.generate(&request(seed)).unwrap().text;
+        assert!(conforms(&text), "{text}");
+    }
+}
+
 #[test]
 fn qwen_splits_digits_composes_characters_and_is_shown_that_it_has_thought() {
     use gguf_file::Value::String as Text;
@@ -320,7 +431,7 @@ fn any_damaged_byte_of_the_header_is_survived() {
 fn absurd_metadata_is_refused_with_its_name() {
     use gguf_file::Value::{Array, F32, String as Text, U32};
     for (key, value, part) in [
-        ("general.architecture", Text("gemma3".into()), "`gemma3`"),
+        ("general.architecture", Text("phi3".into()), "`phi3`"),
         ("general.alignment", U32(0), "alignment"),
         ("llama.block_count", U32(u32::MAX), "llama.block_count"),
         ("llama.block_count", U32(900), "blk.2."),
@@ -329,7 +440,8 @@ fn absurd_metadata_is_refused_with_its_name() {
         ("llama.feed_forward_length", U32(128), "shape"),
         ("llama.attention.layer_norm_rms_epsilon", F32(f32::NAN), "epsilon"),
         ("llama.expert_count", U32(8), "experts"),
-        ("tokenizer.ggml.model", Text("llama".into()), "`llama`"),
+        ("tokenizer.ggml.model", Text("bert".into()), "`bert`"),
+        ("tokenizer.ggml.model", Text("llama".into()), "space of their own"),
         ("tokenizer.ggml.pre", Text("tekken".into()), "`tekken`"),
         ("tokenizer.ggml.eos_token_id", U32(100_000), "eos_token_id"),
         ("tokenizer.ggml.tokens", Array(vec![Text("a".into())]), "token types"),

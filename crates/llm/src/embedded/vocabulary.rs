@@ -1,7 +1,8 @@
 //! Tokens: from text to numbers and back, and the byte trie that grammars are checked against.
 //!
 //! All of it is built from the GGUF file's own lists. Byte-pair vocabularies (`tokenizer.ggml.model = gpt2`)
-//! with a known way of splitting text are supported: a wrong guess there gives wrong numbers, silently.
+//! with a known way of splitting text are supported, and the pieces of SentencePiece (`llama`): a wrong guess there gives wrong
+//! numbers, silently.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -16,6 +17,7 @@ use tokenizers::{AddedToken, PreTokenizerWrapper, SplitDelimiterBehavior, Tokeni
 use toktrie::{TokEnv, TokRxInfo, TokTrie, TokenId, TokenizerEnv};
 
 use super::gguf::{Fault, Gguf, Value};
+use super::pieces;
 
 const MAX_TOKENS: usize = 1 << 20;
 const MAX_TOKEN_BYTES: usize = 512;
@@ -27,12 +29,15 @@ const LLAMA3_SPLIT: &str = r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L
 const QWEN2_SPLIT: &str = r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+";
 
 /// Names of tokens that end an answer, whatever the metadata says.
-const STOPS: [&str; 5] = ["<|im_end|>", "<|endoftext|>", "<|eot_id|>", "<|end_of_text|>", "<|eom_id|>"];
+const STOPS: [&str; 6] =
+    ["<|im_end|>", "<|endoftext|>", "<|eot_id|>", "<|end_of_text|>", "<|eom_id|>", "<end_of_turn>"];
 
 /// The numbers that GGUF gives token types.
+const UNKNOWN: i64 = 2;
 const CONTROL: i64 = 3;
-const USER_DEFINED: i64 = 4;
+pub(super) const USER_DEFINED: i64 = 4;
 const UNUSED: i64 = 5;
+pub(super) const BYTE: i64 = 6;
 
 /// The tokens of one model.
 pub(crate) struct Vocabulary {
@@ -45,9 +50,10 @@ impl Vocabulary {
     /// Reads the lists of a GGUF file.
     pub(crate) fn read(gguf: &Gguf) -> Result<Self, Fault> {
         let model = gguf.text("tokenizer.ggml.model")?;
-        if model != "gpt2" {
+        let of_pieces = model == "llama";
+        if !of_pieces && model != "gpt2" {
             return Err(format!(
-                "its tokenizer is of kind `{model}`, and only `gpt2` (byte pairs) is supported"
+                "its tokenizer is of kind `{model}`, and only `gpt2` (byte pairs) and `llama` (SentencePiece) are supported"
             ));
         }
         let tokens = gguf.texts("tokenizer.ggml.tokens")?;
@@ -67,8 +73,9 @@ impl Vocabulary {
             .map(|(id, (token, _))| (token.clone(), id))
             .collect();
         let stops = stops(gguf, &control, tokens.len())?;
-        let tokenizer = tokenizer(gguf, tokens, types)?;
-        let trie = trie(tokens, types, &stops);
+        let tokenizer =
+            if of_pieces { pieces::tokenizer(gguf, tokens, types)? } else { tokenizer(gguf, tokens, types)? };
+        let trie = trie(tokens, types, &stops, of_pieces);
         Ok(Self { env: Arc::new(Env { tokenizer, trie }), control, stops })
     }
 
@@ -180,14 +187,16 @@ fn tokenizer(gguf: &Gguf, tokens: &[String], types: &[i64]) -> Result<Tokenizer,
     Ok(tokenizer)
 }
 
-fn trie(tokens: &[String], types: &[i64], stops: &[TokenId]) -> TokTrie {
+fn trie(tokens: &[String], types: &[i64], stops: &[TokenId], of_pieces: bool) -> TokTrie {
     let bytes_of = byte_alphabet();
     let words: Vec<Vec<u8>> = tokens
         .iter()
         .zip(types)
         .map(|(token, kind)| match *kind {
             UNUSED => Vec::new(),
+            UNKNOWN if of_pieces => [&[TokTrie::SPECIAL_TOKEN_MARKER], token.as_bytes()].concat(),
             CONTROL => [&[TokTrie::SPECIAL_TOKEN_MARKER], token.as_bytes()].concat(),
+            kind if of_pieces => pieces::bytes(token, kind),
             USER_DEFINED => token.clone().into_bytes(),
             _ => token
                 .chars()
