@@ -31,6 +31,10 @@ const FOUNDERS: usize = 8;
 /// 2015), so that the designs do not become alike.
 const ELITES: f64 = 0.5;
 
+/// How often a design of known parts is proposed although there are parents (Grefenstette, "Genetic algorithms for changing
+/// environments", 1992): what is much better than all so far is seldom near it.
+const IMMIGRANTS: f64 = 0.25;
+
 /// How often a child has two parents.
 const CROSSED: f64 = 0.5;
 
@@ -70,7 +74,7 @@ impl Evolution {
 
     /// Of some children that are admitted the one that is expected to bring most, and its parents.
     fn child(&self, brief: &Brief, rng: &mut ChaCha8Rng) -> Option<(String, Vec<u64>)> {
-        let members = population(brief.study)?;
+        let members = population(brief.study).filter(|_| !rng.random_bool(IMMIGRANTS))?;
         let surrogate = Surrogate::of(brief.study);
         let wanted = if surrogate.is_some() { LITTER } else { 1 };
         let (mut best, mut found, mut refused): (Option<(f64, _)>, _, _) = (None, 0, 0);
@@ -164,7 +168,7 @@ impl Architect for Evolution {
         "evolution".into()
     }
 
-    /// A child; as long as there are no parents, a design of known parts.
+    /// A child; a design of known parts as long as there are no parents, and now and then.
     fn propose(&mut self, brief: &Brief) -> Result<Draft, ArchitectError> {
         let start = Instant::now();
         let mut rng = ChaCha8Rng::seed_from_u64(brief.seed());
