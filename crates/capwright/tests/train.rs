@@ -45,6 +45,11 @@ fn own_designs_are_trained_and_ranked() {
     let (again, _) = run(home, &["resume", "s", "--json"], 0);
     assert_eq!(serde_json::from_str::<Value>(&again).unwrap(), board);
 
+    let (said, _) = run(home, &["study", "plan", "s", "--hours", "2"], 0);
+    assert!(said.starts_with("the study is over") && said.contains("nothing that is due"), "{said}");
+    assert_eq!(run(home, &["study", "plan", "s", "--json"], 0).0.trim(), "[]");
+    run(home, &["study", "plan", "s", "--hours", "-1"], 2);
+
     let (said, _) = run(home, &["study", "report", "s"], 0);
     let page = std::fs::read_to_string(home.join(said.trim())).unwrap();
     assert!(page.contains("→ gru 64") && page.contains("Learning curves"), "{page}");

@@ -275,6 +275,8 @@ pub enum Merit {
     WeightBytes,
     /// Wall seconds of training.
     TrainingSeconds,
+    /// Milliseconds of a caption, as the trial measured them.
+    CaptionMs,
 }
 
 impl std::fmt::Display for Merit {
@@ -288,6 +290,7 @@ impl std::fmt::Display for Merit {
             Self::MacsToken => "multiply-accumulates per word, few first",
             Self::WeightBytes => "bytes of weights, few first",
             Self::TrainingSeconds => "seconds of training, few first",
+            Self::CaptionMs => "milliseconds of a caption, few first",
         })
     }
 }

@@ -224,6 +224,10 @@ fn merit(merit: Merit, row: &Row, study: &Study) -> f64 {
         Merit::Bleu4 => -row.bleu[3],
         Merit::CiderD => -row.cider_d,
         Merit::TrainingSeconds => study.seconds(row.trial),
+        Merit::CaptionMs => {
+            let result = study.trials.get(&row.trial).and_then(Trial::result);
+            result.and_then(|result| result.caption_ms).unwrap_or(f64::INFINITY)
+        }
         Merit::ParamsTotal => of_cost(|c| c.params_total),
         Merit::ParamsTrainable => of_cost(|c| c.params_trainable),
         Merit::MacsImage => of_cost(|c| c.macs_image),
