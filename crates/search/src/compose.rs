@@ -7,8 +7,9 @@ use rand::Rng;
 use rand::seq::IndexedRandom;
 use serde_json::Value;
 
-/// How often a part is a known one; a recipe always is: most drawn ones spoil the design that they train.
-const KNOWN: f64 = 0.5;
+/// How often a part is a known one: what suits photos may not suit small drawings. A recipe always is: most drawn ones spoil the design
+/// that they train.
+const KNOWN: f64 = 0.25;
 
 /// Places of the parts, as JSON pointers.
 const SOURCE: &str = "/encoder/source";
@@ -119,6 +120,6 @@ mod tests {
             (0..40).map(|_| serde_json::from_str(&parts.compose(&space, &mut rng)).expect("JSON")).collect();
         assert!(designs.iter().all(|design| design["recipe"] == recipe));
         let known = designs.iter().filter(|design| design["decoder"] == decoder("gru")).count();
-        assert!((8..32).contains(&known), "{known}");
+        assert!((3..25).contains(&known), "{known}");
     }
 }
