@@ -4,7 +4,7 @@ use crate::cli::RefineArgs;
 use crate::failure::Failure;
 use crate::{contract, search, setup};
 use capwright_caption_data::Vocabulary;
-use capwright_contract::{Contract, Merit, Objective, Score, Search, parse_request};
+use capwright_contract::{Contract, Merit, Objective, Score, Search};
 use capwright_pipeline::{ModelCard, StudyFolder};
 use std::fs;
 use std::path::Path;
@@ -82,15 +82,15 @@ impl Wishes {
 /// Searches designs near that of a model, from its values.
 pub fn refine(args: &RefineArgs) -> Result<(), Failure> {
     let stop = search::stop_flag(search::STOPPING);
-    let card: ModelCard = read(&args.model, "card.json")?;
+    let card = ModelCard::read(&args.model).map_err(|error| {
+        Failure::file(&args.model.join("card.json"), error)
+            .help("name a study's best/ folder, or another model of a search")
+    })?;
     let (wishes, rest) = Wishes::read(&args.search.request);
     let own = contract::read(args.search.contract.as_deref().unwrap_or(&args.model.join("contract.toml")))?;
     let (mut contract, mut run) = (own.clone(), args.search.run.clone());
     contract.search = Search { trials: TRIALS, max_proposals: 5 * TRIALS, ..Search::default() };
-    let understood = parse_request(&rest);
-    contract::tell(&understood);
-    contract::refuse_errors(&understood)?;
-    contract = contract.joined(&understood.contract).map_err(Failure::input)?;
+    contract = contract.joined(&setup::understood(&rest)?).map_err(Failure::input)?;
     contract.request.clone_from(&args.search.request);
     contract = setup::with_flags(contract, &args.search)?;
     wishes.tell(&mut contract, &card);
@@ -112,14 +112,6 @@ pub fn refine(args: &RefineArgs) -> Result<(), Failure> {
     let mut architect = search::architect(&chosen, &prepared.contract, &prepared.folder, &llm, false)?;
     let done = search::begin(prepared, &chosen, architect.as_mut(), &args.search.machine, stop)?;
     search::conclude(&done, args.search.machine.json)
-}
-
-fn read<T: serde::de::DeserializeOwned>(model: &Path, name: &str) -> Result<T, Failure> {
-    let path = model.join(name);
-    let text = fs::read_to_string(&path).map_err(|error| {
-        Failure::file(&path, error).help("name a study's best/ folder, or another model of a search")
-    })?;
-    serde_json::from_str(&text).map_err(|error| Failure::file(&path, error))
 }
 
 /// Copies what the study begins with into its folder, where `resume` finds it whatever becomes of the model. Values are left
@@ -157,7 +149,7 @@ mod tests {
     fn wishes_are_read_and_the_rest_is_a_request() {
         let read = |text| Wishes::read(text);
         let all = Wishes { smaller: true, faster: true, as_good: true };
-        assert_eq!(read("Smaller, faster, same quality"), (all, ", ,".trim_matches([',', ' ']).to_owned()));
+        assert_eq!(read("Smaller, faster, same quality"), (all, String::new()));
         let (wishes, rest) = read("smaller, under 2 M parameters");
         assert_eq!(wishes, Wishes { smaller: true, ..Wishes::default() });
         assert_eq!(rest, "under 2 m parameters");

@@ -55,8 +55,6 @@ pub fn search(args: &SearchArgs) -> Result<(), Failure> {
 pub struct Done {
     folder: StudyFolder,
     outcome: Outcome,
-    /// Scores of the best model on the test split, where there is one.
-    test: Option<Scores>,
 }
 
 /// Runs a new study to its end.
@@ -301,10 +299,7 @@ fn drive(
     }
     .run();
     match outcome {
-        Ok(outcome) => {
-            let test = test_scores(&folder, &outcome, contract)?;
-            Ok(Done { folder, outcome, test })
-        }
+        Ok(outcome) => Ok(Done { folder, outcome }),
         Err(SearchError::Interrupted) => Err(Failure::interrupted(SearchError::Interrupted)
             .help(format!("capwright resume {}", folder.root().display()))),
         Err(error @ SearchError::Architect { .. }) => Err(Failure::llm(error)),
@@ -313,14 +308,14 @@ fn drive(
 }
 
 /// Scores the best model on the test split, which nothing was chosen on, and writes that into its card.
-fn test_scores(
-    folder: &StudyFolder,
-    outcome: &Outcome,
-    contract: &Contract,
-) -> Result<Option<Scores>, Failure> {
+fn test_scores(Done { folder, outcome }: &Done) -> Result<Option<Scores>, Failure> {
+    if outcome.best.is_none() {
+        return Ok(None);
+    }
+    let contract = outcome.study.contract();
     let data = Dataset::load(&contract.data.dir).map_err(Failure::input)?;
     let images: Vec<ImageRecord> = data.records(Split::Test).cloned().collect();
-    if outcome.best.is_none() || images.is_empty() {
+    if images.is_empty() {
         return Ok(None);
     }
     eprintln!("the best model is scored on {} test images", images.len());
@@ -333,9 +328,10 @@ fn test_scores(
 /// Captions shown at the end of a search.
 const SHOWN: usize = 5;
 
-/// Says what a study came to.
+/// Scores the best model on the test split, and says what a study came to.
 pub fn conclude(done: &Done, json: bool) -> Result<(), Failure> {
-    let Done { folder, outcome, test } = done;
+    let Done { folder, outcome } = done;
+    let test = test_scores(done)?;
     study::print(&outcome.study, json)?;
     if json {
         return Ok(());

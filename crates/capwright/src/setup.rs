@@ -97,12 +97,17 @@ pub fn prepare(mut contract: Contract, names: Vec<String>, run: &RunArgs) -> Res
     Ok(Prepared { folder, contract, weights })
 }
 
-/// The contract that file, sentence and flags ask for, without data.
-fn wanted(args: &SearchArgs) -> Result<Contract, Failure> {
-    let understood = parse_request(&args.request);
+/// The contract that a request asks for, with what was understood told to people.
+pub fn understood(request: &str) -> Result<Contract, Failure> {
+    let understood = parse_request(request);
     crate::contract::tell(&understood);
     crate::contract::refuse_errors(&understood)?;
-    let mut contract = understood.contract;
+    Ok(understood.contract)
+}
+
+/// The contract that file, sentence and flags ask for, without data.
+fn wanted(args: &SearchArgs) -> Result<Contract, Failure> {
+    let mut contract = understood(&args.request)?;
     if let Some(path) = &args.contract {
         let file = crate::contract::read(path)?;
         contract =

@@ -74,12 +74,11 @@ fn design(folder: &Path, model: &Captioner) -> Result<Checked, Failure> {
 }
 
 fn card(folder: &Path) -> Result<Option<ModelCard>, Failure> {
-    let path = folder.join("card.json");
-    if !path.exists() {
-        return Ok(None);
+    match ModelCard::read(folder) {
+        Ok(card) => Ok(Some(card)),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(Failure::file(&folder.join("card.json"), error)),
     }
-    let text = std::fs::read_to_string(&path).map_err(|error| Failure::file(&path, error))?;
-    serde_json::from_str(&text).map(Some).map_err(|error| Failure::file(&path, error))
 }
 
 /// Clauses about what the design is made of, and about licences.

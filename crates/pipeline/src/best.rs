@@ -47,6 +47,20 @@ pub struct ModelCard {
     pub llm_usd: Option<f64>,
 }
 
+/// The card's file in a model folder.
+const CARD: &str = "card.json";
+
+impl ModelCard {
+    /// The card of a model folder.
+    ///
+    /// # Errors
+    /// Whatever the file system answers, `NotFound` for a model without one; `InvalidData` for a card that is none.
+    pub fn read(model: &Path) -> io::Result<Self> {
+        let text = fs::read_to_string(model.join(CARD))?;
+        serde_json::from_str(&text).map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error))
+    }
+}
+
 /// The manifest: sha256 of every other file.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 struct Manifest {
@@ -89,7 +103,7 @@ fn put_best(folder: &StudyFolder, model: &Path, card: &ModelCard) -> io::Result<
     let target = staging.path().join("model");
     copy_files(model, &target)?;
     fs::copy(folder.contract(), target.join("contract.toml"))?;
-    write_json(&target.join("card.json"), card)?;
+    write_json(&target.join(CARD), card)?;
     write_manifest(&target)?;
     let best = folder.best();
     if best.exists() {
@@ -106,9 +120,8 @@ fn put_best(folder: &StudyFolder, model: &Path, card: &ModelCard) -> io::Result<
 /// Whatever the file system answers; `InvalidData` for a card that is none.
 pub fn note_test(folder: &StudyFolder, scores: &Scores) -> io::Result<()> {
     let best = folder.best();
-    let card: ModelCard = serde_json::from_str(&fs::read_to_string(best.join("card.json"))?)
-        .map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error))?;
-    put_best(folder, &best, &ModelCard { test: Some(scores.clone()), ..card })
+    let card = ModelCard { test: Some(scores.clone()), ..ModelCard::read(&best)? };
+    put_best(folder, &best, &card)
 }
 
 fn copy_files(from: &Path, to: &Path) -> io::Result<()> {

@@ -7,8 +7,8 @@ use crate::files::StudyFolder;
 use crate::progress::Progress;
 use capwright_search::{Architect, ArchitectError, Brief, Judge, Surrogate, problems};
 use capwright_study::{
-    Event, FinalStep, Leaderboard, LedgerError, Prediction, Proposal, StoreError, Study, TrialEvent,
-    TrialSpec, TrialStatus, TrialStore, Verdict, WeightsFile, describe,
+    Event, FinalStep, Leaderboard, LedgerError, Proposal, StoreError, Study, TrialEvent, TrialSpec,
+    TrialStatus, TrialStore, Verdict, WeightsFile, describe,
 };
 use std::collections::BTreeMap;
 use std::io;
@@ -327,7 +327,9 @@ impl Driver<'_> {
         };
         (self.watch)(Progress::Proposing { proposal, attempt });
         let visible = Self::visible(state);
-        let brief = Brief { contract: &contract, study: &visible, proposal, attempt };
+        let taught = Surrogate::of(&visible);
+        let surrogate = taught.as_ref();
+        let brief = Brief { contract: &contract, study: &visible, proposal, attempt, surrogate };
         let draft = match &last {
             None => self.architect.propose(&brief),
             Some((text, problems)) => self.architect.repair(&brief, text, problems),
@@ -343,7 +345,10 @@ impl Driver<'_> {
         let judgement = self.judge.judge(&draft.text, &state.study);
         let text = draft.text.clone();
         let problems = judgement.problems();
-        let predicted = predict(&visible, &judgement.verdict);
+        let predicted = judgement.admitted.as_ref().zip(surrogate).map(|(admitted, surrogate)| {
+            let design = admitted.checked();
+            surrogate.predict(design.blueprint(), &design.cost())
+        });
         let judged = draft.judged(proposal, attempt, judgement.verdict);
         self.record_proposal(state, Proposal { predicted, ..judged })?;
         if !problems.is_empty() && attempt < contract.search.repairs {
@@ -438,13 +443,5 @@ impl Driver<'_> {
             self.record(&mut state, &Event::StudyFinished { best })?;
         }
         Ok(Outcome { study: state.study, best })
-    }
-}
-
-/// What an admitted design is expected to score, by what the architect could see.
-fn predict(visible: &Study, verdict: &Verdict) -> Option<Prediction> {
-    match verdict {
-        Verdict::Admitted { blueprint, cost, .. } => Some(Surrogate::of(visible)?.predict(blueprint, cost)),
-        _ => None,
     }
 }

@@ -121,6 +121,15 @@ pub(crate) fn label(html: &mut Html, anchor: &'static str, at: (f64, f64), text:
     html.text(text).raw("</text>");
 }
 
+/// Draws a line through points.
+pub(crate) fn path(html: &mut Html, class: &'static str, points: impl Iterator<Item = (f64, f64)>) {
+    html.raw("<path").attr("class", class).raw(" d=\"");
+    for (at, (x, y)) in points.enumerate() {
+        html.raw(if at == 0 { "M" } else { "L" }).text(one(x)).raw(" ").text(one(y));
+    }
+    html.raw("\"");
+}
+
 /// A coordinate with one decimal.
 pub(crate) fn one(value: f64) -> String {
     format!("{value:.1}")

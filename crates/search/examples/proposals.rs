@@ -139,7 +139,7 @@ fn one(
     };
     let mut last: Option<(String, Vec<String>)> = None;
     for attempt in 0..=contract.search.repairs {
-        let brief = Brief { contract: &contract, study, proposal, attempt };
+        let brief = Brief { contract: &contract, study, proposal, attempt, surrogate: None };
         let draft = match &last {
             None => architect.propose(&brief)?,
             Some((text, problems)) => architect.repair(&brief, text, problems)?,

@@ -1,5 +1,6 @@
 //! The port of architects.
 
+use crate::surrogate::Surrogate;
 use capwright_contract::Contract;
 use capwright_llm::LlmError;
 use capwright_study::{Proposal, Study, Verdict};
@@ -15,6 +16,8 @@ pub struct Brief<'a> {
     pub proposal: u64,
     /// 0 for the first draft, then the number of the repair.
     pub attempt: u32,
+    /// What the study teaches of designs that are not trained yet.
+    pub surrogate: Option<&'a Surrogate>,
 }
 
 impl Brief<'_> {

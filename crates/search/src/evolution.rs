@@ -75,8 +75,7 @@ impl Evolution {
     /// Of some children that are admitted the one that is expected to bring most, and its parents.
     fn child(&self, brief: &Brief, rng: &mut ChaCha8Rng) -> Option<(String, Vec<u64>)> {
         let members = population(brief.study).filter(|_| !rng.random_bool(IMMIGRANTS))?;
-        let surrogate = Surrogate::of(brief.study);
-        let wanted = if surrogate.is_some() { LITTER } else { 1 };
+        let wanted = if brief.surrogate.is_some() { LITTER } else { 1 };
         let (mut best, mut found, mut refused): (Option<(f64, _)>, _, _) = (None, 0, 0);
         for _ in 0..CHILDREN {
             let (text, parents) = self.bear(&members, refused / PATIENCE, rng)?;
@@ -85,7 +84,7 @@ impl Evolution {
                 continue;
             };
             let design = admitted.checked();
-            let promise = surrogate.as_ref().map_or(0.0, |surrogate| {
+            let promise = brief.surrogate.map_or(0.0, |surrogate| {
                 Surrogate::promise(&surrogate.predict(design.blueprint(), &design.cost()))
             });
             if best.as_ref().is_none_or(|(most, _)| promise > *most) {

@@ -275,7 +275,7 @@ mod tests {
                     required = [\"attention\"]\n[ranges.hidden]\nmax = 256";
         let contract = Contract::from_toml(text).expect("a contract");
         let study = study(&contract);
-        let brief = Brief { contract: &contract, study: &study, proposal: 1, attempt: 0 };
+        let brief = Brief { contract: &contract, study: &study, proposal: 1, attempt: 0, surrogate: None };
         let snippets = [vec!["{% include \"task\" %} <b>".to_owned()]];
         let Prompt { system, user } = design(&brief, &snippets);
         assert!(system.starts_with("You design") && !system.ends_with('\n'));

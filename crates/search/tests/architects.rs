@@ -5,7 +5,7 @@ mod common;
 use capwright_contract::Contract;
 use capwright_search::{
     Architect, ArchitectError, Brief, Draft, Evolution, Hybrid, LlmArchitect, LlmOptions, Parts,
-    RandomArchitect, Space,
+    RandomArchitect, Space, Surrogate,
 };
 use capwright_study::{Event, Leaderboard, Scores, Study, TrialResult, Verdict, conformance::result};
 use common::{Chance, judge, opened, quality};
@@ -109,7 +109,9 @@ fn conforms(make: &dyn Fn(&Contract) -> Box<dyn Architect>) {
     for proposal in 1..=40 {
         // Whoever resumes a study has seen nothing but the study.
         let mut second = make(&contract);
-        let brief = Brief { contract: &contract, study: &study, proposal, attempt: 0 };
+        let taught = Surrogate::of(&study);
+        let surrogate = taught.as_ref();
+        let brief = Brief { contract: &contract, study: &study, proposal, attempt: 0, surrogate };
         let (author, again) = (second.author(&brief), second.propose(&brief).expect("a draft"));
         let drafts = proposed(&mut study, first.as_mut());
         assert_eq!(drafts[0].text, again.text, "proposal {proposal}");

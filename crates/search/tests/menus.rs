@@ -125,7 +125,7 @@ fn a_draft_with_several_faults_is_offered_what_mends_it() {
         LlmOptions::default(),
     );
     for proposal in 1..=10 {
-        let brief = Brief { contract: &contract, study: &study, proposal, attempt: 1 };
+        let brief = Brief { contract: &contract, study: &study, proposal, attempt: 1, surrogate: None };
         let mended = architect.repair(&brief, DRAFT, &["heads".into()]).expect("an answer").text;
         assert!(judge.fits(&mended), "{mended}");
     }

@@ -37,7 +37,11 @@ impl Transformer {
     /// Loads the weights. At most `max_positions` tokens can be fed, or fewer if the model was made for fewer.
     pub(crate) fn load(gguf: &mut Gguf, vocab: usize, max_positions: usize) -> Result<Self, Fault> {
         let sizes = sizes(gguf)?;
-        let frequencies = [frequencies(gguf, sizes.heads.dim)?, near_frequencies(sizes.heads.dim)];
+        let near = match sizes.architecture {
+            Architecture::Gemma3 => near_frequencies(sizes.heads.dim),
+            _ => Vec::new(),
+        };
+        let frequencies = [frequencies(gguf, sizes.heads.dim)?, near];
         let trained_for = gguf.count(&key(gguf, "context_length")?, 1..=1 << 24)?;
         let layers: Result<Vec<Layer>, Fault> =
             (0..sizes.layers).map(|number| Layer::read(gguf, &sizes, number)).collect();

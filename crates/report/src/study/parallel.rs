@@ -1,9 +1,10 @@
 //! Parallel coordinates: each design a line over its choices, costs and score.
 
+use super::plane::Axis;
 use super::{Told, short, three};
 use crate::html::{Html, shorten};
-use crate::plot::{COLOURS, WIDTH, label, line, one, open};
-use capwright_study::Row;
+use crate::plot::{COLOURS, WIDTH, label, line, open, path};
+use capwright_study::Trial;
 use serde_json::Value;
 
 const HEIGHT: f64 = 212.0;
@@ -13,10 +14,8 @@ const EDGE: f64 = 26.0;
 
 /// An axis and what each row has on it.
 struct Column {
-    name: &'static str,
+    axis: Axis,
     values: Vec<Option<f64>>,
-    log: bool,
-    write: fn(f64) -> String,
 }
 
 /// Writes the figure.
@@ -30,7 +29,7 @@ pub(super) fn choices(html: &mut Html, told: &Told) {
 
 fn columns(told: &Told) -> Vec<Column> {
     let rows = &told.board.rows;
-    let cost = |read: fn(&capwright_study::Trial) -> u64| -> Vec<Option<f64>> {
+    let cost = |read: fn(&Trial) -> u64| -> Vec<Option<f64>> {
         rows.iter().map(|row| told.study.trials.get(&row.trial).map(|trial| read(trial) as f64)).collect()
     };
     let designs: Vec<Value> = rows
@@ -41,7 +40,10 @@ fn columns(told: &Told) -> Vec<Column> {
     let choice = |at: &str| -> Vec<Option<f64>> {
         designs.iter().map(|design| design.pointer(at).and_then(Value::as_f64)).collect()
     };
-    let column = |name, values, log, write| Column { name, values, log, write };
+    let column = |name, values: Vec<Option<f64>>, log, write| Column {
+        axis: Axis::over(values.iter().flatten().copied(), name, log, write),
+        values,
+    };
     vec![
         column("pixels", choice("/encoder/input"), false, short),
         column("bridge", choice("/bridge/dim"), false, short),
@@ -54,26 +56,15 @@ fn columns(told: &Told) -> Vec<Column> {
     ]
 }
 
+/// A rate of the language has few digits; those of rounding are left out.
 fn rate(value: f64) -> String {
-    format!("{value}")
+    format!("{}", (value * 1e6).round() / 1e6)
 }
 
 impl Column {
-    fn ends(&self) -> Option<(f64, f64)> {
-        let known = || self.values.iter().flatten().copied();
-        let (low, high) = (known().fold(f64::INFINITY, f64::min), known().fold(f64::NEG_INFINITY, f64::max));
-        (low <= high).then_some((low, high))
-    }
-
     /// How high a row's value lies.
     fn y(&self, row: usize) -> f64 {
-        let scaled = |value: f64| if self.log { value.max(1e-9).ln() } else { value };
-        let share = match (self.ends(), self.values.get(row).copied().flatten()) {
-            (Some((low, high)), Some(value)) if high > low => {
-                (scaled(value) - scaled(low)) / (scaled(high) - scaled(low))
-            }
-            _ => 0.5,
-        };
+        let share = self.values[row].map_or(0.5, |value| self.axis.share(value));
         BASE - (BASE - TOP) * share
     }
 }
@@ -84,32 +75,18 @@ fn draw(html: &mut Html, told: &Told) {
     open(html, HEIGHT, "choices, costs and scores of all ranked designs");
     for (at, column) in columns.iter().enumerate() {
         line(html, "grid", (x(at), TOP), (x(at), BASE));
-        if let Some((low, high)) = column.ends() {
-            label(html, "middle", (x(at), TOP - 5.0), (column.write)(high));
-            label(html, "middle", (x(at), BASE + 13.0), (column.write)(low));
+        if column.values.iter().any(Option::is_some) {
+            label(html, "middle", (x(at), TOP - 5.0), column.axis.said(1.0));
+            label(html, "middle", (x(at), BASE + 13.0), column.axis.said(0.0));
         }
-        label(html, "middle", (x(at), BASE + 29.0), column.name);
+        label(html, "middle", (x(at), BASE + 29.0), column.axis.label());
     }
     // The best is drawn last, over the others.
     for (place, row) in told.board.rows.iter().enumerate().rev() {
-        draw_row(html, told, row, |at| (x(at), columns[at].y(place)), columns.len(), place == 0);
+        let points = columns.iter().enumerate().map(|(at, column)| (x(at), column.y(place)));
+        html.raw("<g").attr("class", COLOURS[told.colour(&row.author) % COLOURS.len()]).raw(">");
+        path(html, if place == 0 { "curve" } else { "thin" }, points);
+        html.raw("><title>").text(shorten(&super::said(row), 200)).raw("</title></path></g>");
     }
     html.raw("</svg>\n");
-}
-
-fn draw_row(
-    html: &mut Html,
-    told: &Told,
-    row: &Row,
-    at: impl Fn(usize) -> (f64, f64),
-    axes: usize,
-    best: bool,
-) {
-    html.raw("<g").attr("class", COLOURS[told.colour(&row.author) % COLOURS.len()]);
-    html.raw("><path").attr("class", if best { "curve" } else { "thin" }).raw(" d=\"");
-    for axis in 0..axes {
-        let (x, y) = at(axis);
-        html.raw(if axis == 0 { "M" } else { "L" }).text(one(x)).raw(" ").text(one(y));
-    }
-    html.raw("\"><title>").text(shorten(&super::said(row), 200)).raw("</title></path></g>");
 }

@@ -5,7 +5,7 @@ use capwright_backbones::Library;
 use capwright_blueprint::{Blueprint, Zoo, schema};
 use capwright_contract::Contract;
 use capwright_llm::{Completion, Finish, LlmError, Request, TextModel};
-use capwright_search::{Architect, Brief, Draft, Judge};
+use capwright_search::{Architect, Brief, Draft, Judge, Surrogate};
 use capwright_study::{Event, Opened, Proposal, Study, Verdict};
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
@@ -65,7 +65,8 @@ pub fn proposed(study: &mut Study, architect: &mut dyn Architect) -> Vec<(Draft,
     let (judge, proposal) = (judge(&contract), study.next_proposal());
     let mut drafts: Vec<(Draft, Verdict)> = Vec::new();
     for attempt in 0..=contract.search.repairs {
-        let brief = Brief { contract: &contract, study, proposal, attempt };
+        let taught = Surrogate::of(study);
+        let brief = Brief { contract: &contract, study, proposal, attempt, surrogate: taught.as_ref() };
         let draft = match drafts.last() {
             None => architect.propose(&brief),
             Some((last, verdict)) => {
