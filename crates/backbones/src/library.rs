@@ -1,6 +1,6 @@
 //! The zoo as the checker of blueprints sees it.
 
-use crate::{find, zoo};
+use crate::{USUAL, find, zoo};
 use capwright_blueprint::language::Cut;
 use capwright_blueprint::{Graph, Zoo, side_by_side};
 use std::collections::HashMap;
@@ -19,6 +19,10 @@ pub struct Library {
 impl Zoo for Library {
     fn names(&self) -> Vec<String> {
         zoo().iter().map(|backbone| backbone.name.to_string()).collect()
+    }
+
+    fn usual(&self) -> Vec<String> {
+        USUAL.map(str::to_owned).to_vec()
     }
 
     fn cuts(&self, name: &str) -> Option<Vec<Cut>> {

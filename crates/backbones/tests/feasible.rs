@@ -71,7 +71,7 @@ fn each_way_out_of_a_contradiction_leads_out() {
 fn no_random_design_is_cheaper_than_every_cheapest_one() {
     let zoo = Library::default();
     let narrowing = Narrowing {
-        backbones: zoo.names(),
+        backbones: zoo.usual(),
         scratch: true,
         sizes: vec![],
         lstm: true,

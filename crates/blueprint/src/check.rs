@@ -23,6 +23,10 @@ pub const MAX_TOKENS: usize = 784;
 pub trait Zoo {
     /// Names of all backbones.
     fn names(&self) -> Vec<String>;
+    /// Those that designs are made of where nobody says which.
+    fn usual(&self) -> Vec<String> {
+        self.names()
+    }
     /// Where a backbone can be cut; `None` where there is no such backbone.
     fn cuts(&self, name: &str) -> Option<Vec<Cut>>;
     /// The graph from an image of `size` × `size` pixels up to the cut; `None` where it cannot be built.

@@ -1,5 +1,6 @@
 //! Concrete mendings: the nearest choice, the word that was meant, and the change itself.
 
+use crate::check::Zoo;
 use crate::diagnostic::{Code, Diagnostic};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -181,10 +182,11 @@ pub(crate) fn misfit_heads(at: &str, heads: u32, dim: u32, of: &str, menu: &[u32
 }
 
 /// A name that the zoo does not have, and the one that was probably meant.
-pub(crate) fn unknown_backbone(at: &str, name: &str, names: &[String]) -> Diagnostic {
+pub(crate) fn unknown_backbone(at: &str, name: &str, zoo: &dyn Zoo) -> Diagnostic {
+    let names = zoo.names();
     let found = alike(name, names.iter().map(String::as_str));
     let meant = found.as_ref().map(|a| format!("did you mean \"{}\"? ", a.name)).unwrap_or_default();
-    let hint = format!("{meant}choose one of: {}", names.join(", "));
+    let hint = format!("{meant}choose one of: {}", zoo.usual().join(", "));
     let fix = found.filter(|a| a.sure).map(|a| Fix::replace(at, Value::from(a.name)));
     let shown: String = name.chars().take(60).collect();
     let message = format!("there is no backbone {}", Value::from(shown));

@@ -6,7 +6,7 @@
 //! [`Op::macs`]; the compiler then lists every back end that misses it.
 
 use crate::op::values;
-pub use crate::op::{Activation, Conv, Op, Padding, Param, Shape};
+pub use crate::op::{Activation, Conv, Op, Padding, Param, Shape, param_name};
 use serde::{Deserialize, Serialize};
 use std::sync::OnceLock;
 
@@ -197,7 +197,17 @@ mod tests {
 
     fn conv(input: usize, output: usize, kernel: usize, stride: usize) -> Op {
         let padding = Padding::symmetric(kernel / 2);
-        Op::Conv(Conv { input, output, kernel, stride, padding, dilation: 1, groups: 1, bias: false })
+        Op::Conv(Conv {
+            input,
+            output,
+            kernel,
+            width: kernel,
+            stride,
+            padding,
+            dilation: 1,
+            groups: 1,
+            bias: false,
+        })
     }
 
     #[test]

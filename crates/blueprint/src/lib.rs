@@ -43,7 +43,7 @@ pub use design::{Cost, Design, Frozen, TUNED, Target};
 pub use diagnostic::{Code, Diagnostic};
 pub use explain::{Explanation, explain};
 pub use fix::Fix;
-pub use graph::{Activation, Conv, Graph, Node, NodeId, Op, Padding, Param, Shape, ShapeError};
+pub use graph::{Activation, Conv, Graph, Node, NodeId, Op, Padding, Param, Shape, ShapeError, param_name};
 pub use language::Blueprint;
 pub use mend::{Mended, line_and_column, mend};
 pub use pretrained::side_by_side;

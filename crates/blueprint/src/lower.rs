@@ -12,6 +12,9 @@ use crate::ops::{InvertedResidual, LeafOp, Place};
 /// Values in one feature map of one image, at most: 224 × 224 × 256.
 pub(crate) const MAX_MAP: usize = 224 * 224 * 256;
 
+/// What to do about a map that is too small.
+pub(crate) const TOO_SMALL: &str = "use a larger image, an earlier cut, or fewer blocks that shrink the map";
+
 /// What norms add to the variance, in millionths: PyTorch's 1e-5.
 pub(crate) const EPS_MICRO: u32 = 10;
 
@@ -89,8 +92,7 @@ impl Lowering {
             }
             Ok(id) => Ok(id),
             Err(error) => {
-                let hint = "use a larger image, an earlier cut, or fewer blocks that shrink the map";
-                self.report(Code::MapTooSmall, at, error.reason, hint);
+                self.report(Code::MapTooSmall, at, error.reason, TOO_SMALL);
                 Err(())
             }
         }
@@ -132,7 +134,8 @@ impl Lowering {
         let ConvNorm { out: output, kernel, stride, dilation, groups, norm, act } = spec;
         let padding = Padding::symmetric(dilation * (kernel / 2));
         let input = self.channels(x);
-        let conv = Conv { input, output, kernel, stride, padding, dilation, groups, bias: false };
+        let conv =
+            Conv { input, output, kernel, width: kernel, stride, padding, dilation, groups, bias: false };
         let y = self.add(at, &format!("{name}.conv"), Op::Conv(conv), &[x])?;
         let y = self.norm(at, &format!("{name}.norm"), y, norm)?;
         match act {

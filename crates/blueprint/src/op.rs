@@ -66,15 +66,17 @@ impl Padding {
     }
 }
 
-/// A two-dimensional convolution, weights `[out, in / groups, kernel, kernel]`.
+/// A two-dimensional convolution, weights `[out, in / groups, kernel, width]`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Conv {
     /// Input channels.
     pub input: usize,
     /// Output channels.
     pub output: usize,
-    /// Side of the square kernel.
+    /// Height of the kernel.
     pub kernel: usize,
+    /// Its width.
+    pub width: usize,
     /// Stride in both directions.
     pub stride: usize,
     /// Zero padding.
@@ -91,7 +93,7 @@ impl Conv {
     /// An odd kernel with stride 1, padded to keep the size; dense, without bias.
     pub fn same(input: usize, output: usize, kernel: usize) -> Self {
         let padding = Padding::symmetric(kernel / 2);
-        Self { input, output, kernel, stride: 1, padding, dilation: 1, groups: 1, bias: false }
+        Self { input, output, kernel, width: kernel, stride: 1, padding, dilation: 1, groups: 1, bias: false }
     }
 
     /// A 1 × 1 convolution with bias: a linear layer on each cell.
@@ -99,9 +101,20 @@ impl Conv {
         Self { bias: true, ..Self::same(input, output, 1) }
     }
 
-    /// Cells from the first to the last tap of the kernel, both counted.
-    pub fn extent(&self) -> usize {
-        (self.kernel.saturating_sub(1)) * self.dilation + 1
+    /// Cells from the first to the last tap of the kernel, both counted: downwards and across.
+    pub fn extent(&self) -> (usize, usize) {
+        let extent = |taps: usize| taps.saturating_sub(1) * self.dilation + 1;
+        (extent(self.kernel), extent(self.width))
+    }
+
+    /// What one output value is a sum of.
+    pub fn taps(&self) -> usize {
+        self.input / self.groups * self.kernel * self.width
+    }
+
+    /// Whether each channel is convolved by itself.
+    pub fn is_depthwise(&self) -> bool {
+        self.groups > 1 && self.groups == self.input && self.groups == self.output
     }
 }
 
@@ -118,6 +131,8 @@ pub enum Activation {
     Gelu,
     /// x · relu6(x + 3) / 6.
     HardSwish,
+    /// relu6(x + 3) / 6.
+    HardSigmoid,
     /// Logistic function.
     Sigmoid,
 }
@@ -152,17 +167,38 @@ pub enum Op {
         /// Added to the variance, in millionths.
         eps_micro: u32,
     },
-    /// Each channel times a learned value (Touvron et al. 2021): `gamma`.
+    /// Each channel times a learned value (Touvron et al. 2021): `layer_scale` `[c, 1, 1]`.
     LayerScale {
         /// Channels.
         channels: usize,
     },
-    /// Multi-head self-attention over cells: `qkv.{weight,bias}` `[3 c, c]`, `out.{weight,bias}` `[c, c]`.
-    SelfAttention {
-        /// Channels.
-        channels: usize,
+    /// Multi-head attention of all cells to all: queries, keys and values behind each other over channels, `[3 c, h, w]`, to
+    /// `[c, h, w]`.
+    Attend {
         /// Heads; they divide the channels.
         heads: usize,
+    },
+    /// The same within square windows, which may be moved up and left and then go round the edge, with a learned bias for each
+    /// distance between two cells (Liu et al. 2021): `relative_position_bias_table` `[(2 window - 1)², heads]`.
+    WindowAttend {
+        /// Heads; they divide the channels.
+        heads: usize,
+        /// Side of a window in cells; it divides the map's.
+        window: usize,
+        /// Cells by which the windows are moved; less than a window.
+        shift: usize,
+    },
+    /// A learned cell before all others, which become one row: `[c, 1, 1 + cells]`; its name is the node's, its shape `[1, 1, c]`.
+    ClassToken {
+        /// Channels.
+        channels: usize,
+    },
+    /// A learned vector for each cell, added: its name is the node's, its shape `[1, cells, c]`.
+    Positions {
+        /// Channels.
+        channels: usize,
+        /// Cells.
+        cells: usize,
     },
     /// Linear layer over the cells of each channel, to `h` × `w` cells: `weight` `[h w, cells]`, `bias`.
     MixCells {
@@ -180,16 +216,31 @@ pub enum Op {
     },
     /// Means over each row, then over each column: `[c, h + w, 1]`.
     AxisMeans,
-    /// The first `h` cells of such means: `[c, h, 1]`.
-    Rows {
-        /// Height.
+    /// Some cells, row by row, as a map of their own: `[c, h, w]`.
+    Cells {
+        /// The first of them.
+        from: usize,
+        /// Height that comes out.
         h: usize,
-    },
-    /// The last `w` cells of such means: `[c, 1, w]`.
-    Columns {
-        /// Width.
+        /// Width that comes out.
         w: usize,
     },
+    /// Some channels: `[channels, h, w]`.
+    Slice {
+        /// The first of them.
+        from: usize,
+        /// How many.
+        channels: usize,
+    },
+    /// Channels in another order (Zhang et al. 2018): the first of each of so many groups, then the second of each, and so on.
+    Shuffle {
+        /// Groups; they divide the channels.
+        groups: usize,
+    },
+    /// The four cells of each 2 × 2 square behind each other over channels: upper left, lower left, upper right, lower right.
+    Quarters,
+    /// All values as one vector, channel by channel: `[c h w, 1, 1]`.
+    Flatten,
     /// Mean over the windows of PyTorch's `AdaptiveAvgPool2d`: `[c, side, side]`.
     AdaptiveAvgPool {
         /// Side that comes out.
@@ -205,13 +256,17 @@ pub enum Op {
         stride: usize,
         /// Padding on each side.
         padding: usize,
+        /// Whether a last window may begin within the map and reach beyond it (PyTorch's `ceil_mode`).
+        ceil: bool,
     },
-    /// Mean over windows, without padding.
+    /// Mean over windows; padding counts as zeros.
     AvgPool {
         /// Side of the window.
         kernel: usize,
         /// Stride.
         stride: usize,
+        /// Padding on each side.
+        padding: usize,
     },
     /// Mean over all cells: `[c, 1, 1]`.
     GlobalAvgPool,
@@ -225,12 +280,14 @@ pub enum Op {
     Stack,
     /// Sum over all cells: `[c, 1, 1]`.
     SumCells,
-    /// Linear layer on a `[in, 1, 1]` map: `weight` `[out, in]`, `bias`.
+    /// Linear layer over the channels of each cell: `weight` `[out, in]`, `bias`.
     Linear {
-        /// Inputs.
+        /// Channels that come in.
         input: usize,
-        /// Outputs.
+        /// Channels that come out.
         output: usize,
+        /// Whether there is a bias.
+        bias: bool,
     },
     /// Sum of two maps of one shape.
     Add,
@@ -294,8 +351,20 @@ fn vector(leaf: &'static str, length: usize) -> Option<Slot> {
     slot(leaf, [length, 1, 1, 1], 1)
 }
 
+/// The name of a parameter or buffer of a node, as upstream writes it: `node.leaf`. A node that ends in `_` is the first part of a
+/// word and the leaf the rest; an op with one nameless parameter has the node's own name for it.
+pub fn param_name(node: &str, leaf: &str) -> String {
+    if leaf.is_empty() {
+        node.to_owned()
+    } else if node.ends_with('_') {
+        format!("{node}{leaf}")
+    } else {
+        format!("{node}.{leaf}")
+    }
+}
+
 fn named(name: &str, slots: Slots) -> Vec<Param> {
-    let one = |slot: Slot| Param::new(format!("{name}.{}", slot.leaf), &slot.shape[..slot.rank]);
+    let one = |slot: Slot| Param::new(param_name(name, slot.leaf), &slot.shape[..slot.rank]);
     slots.into_iter().flatten().map(one).collect()
 }
 
@@ -320,16 +389,15 @@ impl Op {
                     return Err(format!("expects {} channels and gets {}", conv.input, s.c));
                 }
                 let p = conv.padding;
-                let extent = conv.extent();
-                let h = window(s.h, p.top + p.bottom, extent, conv.stride);
-                let w = window(s.w, p.left + p.right, extent, conv.stride);
-                fits(h, w, conv.output, extent, s)
+                let (high, wide) = conv.extent();
+                let h = window(s.h, p.top + p.bottom, high, conv.stride);
+                let w = window(s.w, p.left + p.right, wide, conv.stride);
+                fits(h, w, conv.output, high.max(wide), s)
             }
             Op::BatchNorm { channels, .. }
             | Op::LayerNorm { channels, .. }
             | Op::GroupNorm { channels, .. }
-            | Op::LayerScale { channels }
-            | Op::SelfAttention { channels, .. } => match first()? {
+            | Op::LayerScale { channels } => match first()? {
                 s if s.c == channels => Ok(s),
                 s => Err(format!("expects {channels} channels and gets {}", s.c)),
             },
@@ -342,28 +410,54 @@ impl Op {
                 s => Err(format!("expects a vector and gets a map of {s}")),
             },
             Op::AxisMeans => first().map(|s| Shape::new(s.c, s.h + s.w, 1)),
-            Op::Rows { h } => match first()? {
-                s if s.w == 1 && s.h >= h => Ok(Shape::new(s.c, h, 1)),
-                s => Err(format!("a map of {s} has no column of {h} cells")),
+            Op::Attend { .. } | Op::WindowAttend { .. } => self.attended(first()?),
+            Op::ClassToken { channels } => match first()? {
+                s if s.c == channels => Ok(Shape::new(s.c, 1, 1 + s.h * s.w)),
+                s => Err(format!("expects {channels} channels and gets {}", s.c)),
             },
-            Op::Columns { w } => match first()? {
-                s if s.w == 1 && s.h >= w => Ok(Shape::new(s.c, 1, w)),
-                s => Err(format!("a map of {s} has no column of {w} cells")),
+            Op::Positions { channels, cells } => match first()? {
+                s if (s.c, s.h * s.w) == (channels, cells) => Ok(s),
+                s => Err(format!("expects {channels} channels in {cells} cells and gets a map of {s}")),
             },
+            Op::Cells { from, h, w } => match first()? {
+                s if from + h * w <= s.h * s.w => Ok(Shape::new(s.c, h, w)),
+                s => Err(format!("a map of {s} has no {h} × {w} cells from cell {from} on")),
+            },
+            Op::Slice { from, channels } => match first()? {
+                s if from + channels <= s.c => Ok(Shape::new(channels, s.h, s.w)),
+                s => Err(format!("a map of {s} has no {channels} channels from channel {from} on")),
+            },
+            Op::Shuffle { groups } => match first()? {
+                s if s.c.is_multiple_of(groups) => Ok(s),
+                s => Err(format!("{groups} groups do not divide {} channels", s.c)),
+            },
+            Op::Quarters => match first()? {
+                s if s.h.is_multiple_of(2) && s.w.is_multiple_of(2) => {
+                    Ok(Shape::new(4 * s.c, s.h / 2, s.w / 2))
+                }
+                s => Err(format!("a map of {s} is not made of squares of 2 × 2 cells")),
+            },
+            Op::Flatten => first().map(|s| Shape::new(s.len(), 1, 1)),
             Op::AdaptiveAvgPool { side } => match first()? {
-                s if side > 0 && side <= s.h && side <= s.w => Ok(Shape::new(s.c, side, side)),
-                s => Err(format!("a map of {s} cannot be pooled to {side} × {side} cells")),
+                s if side > 0 => Ok(Shape::new(s.c, side, side)),
+                s => Err(format!("a map of {s} cannot be pooled to nothing")),
             },
             Op::Act(_) => first(),
-            Op::MaxPool { kernel, stride, padding } => {
+            Op::MaxPool { kernel, stride, padding, ceil } => {
                 let s = first()?;
-                let (h, w) =
-                    (window(s.h, 2 * padding, kernel, stride), window(s.w, 2 * padding, kernel, stride));
-                fits(h, w, s.c, kernel, s)
+                // A window must begin before the padding behind the map.
+                let more = |n: usize, out: usize| usize::from(out * stride < n + padding);
+                let out = |n: usize| {
+                    let out = window(n, 2 * padding, kernel, stride)?;
+                    let left = ceil && (out - 1) * stride + kernel < n + 2 * padding;
+                    Some(out + if left { more(n, out) } else { 0 })
+                };
+                fits(out(s.h), out(s.w), s.c, kernel, s)
             }
-            Op::AvgPool { kernel, stride } => {
+            Op::AvgPool { kernel, stride, padding } => {
                 let s = first()?;
-                fits(window(s.h, 0, kernel, stride), window(s.w, 0, kernel, stride), s.c, kernel, s)
+                let out = |n: usize| window(n, 2 * padding, kernel, stride);
+                fits(out(s.h), out(s.w), s.c, kernel, s)
             }
             Op::Stack => {
                 let s = first()?;
@@ -374,9 +468,9 @@ impl Op {
             }
             Op::GlobalAvgPool | Op::GlobalMaxPool | Op::SumCells => first().map(|s| Shape::new(s.c, 1, 1)),
             Op::ChannelMean | Op::ChannelMax => first().map(|s| Shape::new(1, s.h, s.w)),
-            Op::Linear { input, output } => match first()? {
-                s if s == Shape::new(input, 1, 1) => Ok(Shape::new(output, 1, 1)),
-                s => Err(format!("expects a vector of {input} and gets {s}")),
+            Op::Linear { input, output, .. } => match first()? {
+                s if s.c == input => Ok(Shape::new(output, s.h, s.w)),
+                s => Err(format!("expects {input} channels and gets {}", s.c)),
             },
             Op::Add => match inputs {
                 [a, b] if a == b => Ok(*a),
@@ -398,11 +492,24 @@ impl Op {
         }
     }
 
+    /// Shape of what cells attended to.
+    fn attended(&self, s: Shape) -> Result<Shape, String> {
+        if !s.c.is_multiple_of(3) {
+            return Err(format!("expects queries, keys and values and gets {} channels", s.c));
+        }
+        match *self {
+            Op::WindowAttend { window, .. } if !s.h.is_multiple_of(window) || !s.w.is_multiple_of(window) => {
+                Err(format!("windows of {window} × {window} cells do not fit a map of {s}"))
+            }
+            _ => Ok(Shape::new(s.c / 3, s.h, s.w)),
+        }
+    }
+
     /// Learned values: the last part of the name and the extents, in PyTorch's order and layout.
     pub(crate) fn learned(&self) -> Slots {
         match *self {
             Op::Conv(c) => {
-                let weight = slot("weight", [c.output, c.input / c.groups, c.kernel, c.kernel], 4);
+                let weight = slot("weight", [c.output, c.input / c.groups, c.kernel, c.width], 4);
                 [weight, if c.bias { vector("bias", c.output) } else { None }, None, None]
             }
             Op::BatchNorm { channels, .. }
@@ -410,19 +517,20 @@ impl Op {
             | Op::GroupNorm { channels, .. } => {
                 [vector("weight", channels), vector("bias", channels), None, None]
             }
-            Op::LayerScale { channels } => [vector("gamma", channels), None, None, None],
-            Op::SelfAttention { channels: c, .. } => [
-                slot("qkv.weight", [3 * c, c, 1, 1], 2),
-                vector("qkv.bias", 3 * c),
-                slot("out.weight", [c, c, 1, 1], 2),
-                vector("out.bias", c),
-            ],
+            Op::LayerScale { channels } => [slot("layer_scale", [channels, 1, 1, 1], 3), None, None, None],
+            Op::WindowAttend { heads, window, .. } => {
+                let distances = (2 * window - 1) * (2 * window - 1);
+                [slot("relative_position_bias_table", [distances, heads, 1, 1], 2), None, None, None]
+            }
+            Op::ClassToken { channels } => [slot("", [1, 1, channels, 1], 3), None, None, None],
+            Op::Positions { channels, cells } => [slot("", [1, cells, channels, 1], 3), None, None, None],
             Op::MixCells { cells, h, w } => {
                 [slot("weight", [h * w, cells, 1, 1], 2), vector("bias", h * w), None, None]
             }
             Op::ChannelConv { kernel } => [slot("weight", [1, 1, kernel, 1], 3), None, None, None],
-            Op::Linear { input, output } => {
-                [slot("weight", [output, input, 1, 1], 2), vector("bias", output), None, None]
+            Op::Linear { input, output, bias } => {
+                let bias = if bias { vector("bias", output) } else { None };
+                [slot("weight", [output, input, 1, 1], 2), bias, None, None]
             }
             _ => [None; 4],
         }
@@ -452,12 +560,10 @@ impl Op {
     /// counts them.
     pub fn macs(&self, output: Shape) -> u64 {
         match *self {
-            Op::Conv(c) => output.len() as u64 * (c.input / c.groups * c.kernel * c.kernel) as u64,
-            Op::Linear { input, output } => (input * output) as u64,
-            Op::SelfAttention { channels: c, .. } => {
-                let cells = output.h * output.w;
-                (4 * cells * c * c + 2 * cells * cells * c) as u64
-            }
+            Op::Conv(c) => output.len() as u64 * c.taps() as u64,
+            Op::Linear { input, .. } => (input * output.len()) as u64,
+            Op::Attend { .. } => (2 * output.h * output.w * output.len()) as u64,
+            Op::WindowAttend { window, .. } => (2 * window * window * output.len()) as u64,
             Op::MixCells { cells, .. } => (output.len() * cells) as u64,
             Op::ChannelConv { kernel } => (output.c * kernel) as u64,
             _ => 0,

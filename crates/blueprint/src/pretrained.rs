@@ -109,7 +109,7 @@ fn cuts(
     diagnostics: &mut Vec<Diagnostic>,
 ) -> Option<Vec<Cut>> {
     let Some(known) = zoo.cuts(name) else {
-        diagnostics.push(fix::unknown_backbone(&format!("{at}/backbone"), name, &zoo.names()));
+        diagnostics.push(fix::unknown_backbone(&format!("{at}/backbone"), name, zoo));
         return None;
     };
     if !known.contains(&cut) {

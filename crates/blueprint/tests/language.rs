@@ -28,6 +28,7 @@ impl Zoo for ToyZoo {
             input: 3,
             output: 96,
             kernel: stride,
+            width: stride,
             stride,
             padding,
             dilation: 1,

@@ -3,9 +3,11 @@
 use crate::cli::{RunArgs, SearchArgs, SelectArg};
 use crate::failure::Failure;
 use crate::zoo;
-use capwright_backbones::{Library, find, zoo as backbones};
+use capwright_backbones::{Library, USUAL, find};
 use capwright_caption_data::{Dataset, SceneOptions, Split, Vocabulary, make_scenes};
-use capwright_contract::{Contract, Data, Family, Merit, Objective, Training, impossible, parse_request};
+use capwright_contract::{
+    Components, Contract, Data, Family, Merit, Objective, Training, impossible, parse_request,
+};
 use capwright_files::write_atomic;
 use capwright_pipeline::StudyFolder;
 use capwright_search::Architect;
@@ -42,7 +44,7 @@ pub struct Prepared {
 /// Reads the request, then [`prepare`]s.
 pub fn prepare_search(args: &SearchArgs) -> Result<Prepared, Failure> {
     let mut contract = wanted(args)?;
-    let names = backbone_names(&args.backbone, contract.components.backbones.take())?;
+    let names = backbone_names(&args.backbone, &mut contract.components)?;
     if args.run.data.is_none() {
         contract.budgets.macs_image.get_or_insert(SCENES_MACS);
         contract.budgets.macs_trained.get_or_insert(SCENES_MACS_TRAINED);
@@ -192,13 +194,17 @@ fn families(flags: &[String]) -> Result<Vec<Family>, Failure> {
     flags.iter().map(read).collect()
 }
 
-/// The backbones that flags, or else the contract, allow.
-fn backbone_names(flags: &[String], said: Option<Vec<String>>) -> Result<Vec<String>, Failure> {
-    let all = || backbones().iter().map(|b| b.name.to_string()).collect::<Vec<_>>();
-    let names = if flags.is_empty() { said.unwrap_or_else(all) } else { flags.to_vec() };
+/// The backbones that flags, or else the contract, allow; where neither says, the usual ones and those that it requires.
+fn backbone_names(flags: &[String], parts: &mut Components) -> Result<Vec<String>, Failure> {
+    let said = parts.backbones.take();
+    let usual = || {
+        let required = parts.required.iter().filter(|part| find(part).is_some());
+        USUAL.map(str::to_owned).into_iter().chain(required.cloned()).collect()
+    };
+    let names: Vec<String> = if flags.is_empty() { said.unwrap_or_else(usual) } else { flags.to_vec() };
     match names.iter().find(|name| find(name).is_none()) {
         Some(name) => Err(Failure::input(format!("there is no backbone \"{name}\""))
-            .help(format!("choose one of: {}", all().join(", ")))),
+            .help("`capwright zoo list` names them all")),
         None => Ok(names),
     }
 }

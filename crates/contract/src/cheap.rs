@@ -13,7 +13,9 @@ use serde_json::{Value, json};
 pub(crate) fn encoders(contract: &Contract, zoo: &dyn Zoo) -> Vec<Value> {
     let parts = &contract.components;
     let mut sources = Vec::new();
-    for name in zoo.names().iter().filter(|name| parts.allows_backbone(name)) {
+    let names = parts.backbones.clone().unwrap_or_else(|| [zoo.usual(), parts.required.clone()].concat());
+    for name in &names {
+        // A required part that is no backbone has no cuts.
         for cut in zoo.cuts(name).unwrap_or_default() {
             sources.push(json!({ "kind": "pretrained", "backbone": name, "cut": cut_name(cut) }));
         }

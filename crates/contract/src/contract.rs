@@ -89,7 +89,7 @@ impl Default for Contract {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Components {
-    /// Names of the zoo's backbones that may be used: all where left out, none if empty.
+    /// Names of the zoo's backbones that may be used, none if empty. Where left out, any may; a search then tries the usual ones.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub backbones: Option<Vec<String>>,
     /// Whether encoders trained from scratch may be used.

@@ -22,7 +22,9 @@ pub use clause::{Clause, Side, Unit};
 pub use contract::{Components, Contract, ContractError, Data, Family, MAX_BOUND, Search, Training, VERSION};
 pub use decoding::{Decoding, Diverse, LengthPenalty, Sampling};
 pub use feasible::{Demand, Impossible, cheapest, impossible};
-pub use request::{Ignored, MAX_REQUEST_BYTES, Reading, Understood, parse_request, parse_request_with};
+pub use request::{
+    BACKBONES, Ignored, MAX_REQUEST_BYTES, Reading, Understood, parse_request, parse_request_with,
+};
 pub use terms::{
     Amount, Budgets, Floors, Licences, Limits, Measuring, Merit, Objective, Range, Ranges, Score,
 };

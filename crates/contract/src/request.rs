@@ -15,6 +15,7 @@
 //!
 //! Bounds are inclusive, "under" too. Nothing is dropped silently: what is not used is listed with the reason.
 
+mod backbones;
 mod lexicon;
 mod names;
 mod quantity;
@@ -22,6 +23,7 @@ mod tokens;
 mod wishes;
 
 use crate::{Clause, Contract};
+pub use backbones::BACKBONES;
 use lexicon::Sense;
 use serde::{Deserialize, Serialize};
 use tokens::{Kind, Token};

@@ -90,7 +90,7 @@ struct Sample {
 /// that a disturbance of some seconds does not hit all rounds of one.
 fn rows(seed: u64, each: usize, profile: &DeviceProfile) -> Result<Vec<Row>, Failure> {
     let zoo = Library::default();
-    let mut sources: Vec<Option<String>> = zoo.names().into_iter().map(Some).collect();
+    let mut sources: Vec<Option<String>> = zoo.usual().into_iter().map(Some).collect();
     sources.push(None);
     let mut rng = ChaCha8Rng::seed_from_u64(seed);
     let width = 500 * 375 * 3;

@@ -4,6 +4,7 @@ use crate::error::TrainError;
 use crate::network::{Input, Network};
 use crate::vision::{FrozenNet, Weights};
 use burn::tensor::{Device, Tensor, TensorData};
+use capwright_backbones::{Backbone, find};
 use capwright_blueprint::{Design, Shape};
 use capwright_caption_data::Preprocess;
 use capwright_study::TrialSpec;
@@ -28,14 +29,17 @@ pub struct FeatureExtractor {
 pub fn preprocess(design: &Design) -> Result<Vec<Preprocess>, TrainError> {
     let size = design.image_size as u32;
     let of = |name: &str| {
-        let backbone = capwright_backbones::find(name)
-            .ok_or_else(|| TrainError::Spec(format!("there is no backbone {name} in the zoo")))?;
-        Ok(Preprocess::new(size, backbone.normalisation.mean, backbone.normalisation.std))
+        let normalisation = backbone(name)?.normalisation;
+        Ok(Preprocess::new(size, normalisation.mean, normalisation.std))
     };
     if !design.frozen.is_empty() {
         return design.frozen.iter().map(|part| of(&part.name)).collect();
     }
     Ok(vec![design.tuned.as_deref().map_or_else(|| Ok(Preprocess::imagenet(size)), of)?])
+}
+
+fn backbone(name: &str) -> Result<&'static Backbone, TrainError> {
+    find(name).ok_or_else(|| TrainError::Spec(format!("there is no backbone {name} in the zoo")))
 }
 
 /// Opens the weights that a trial names, for each backbone of its design.
@@ -48,7 +52,7 @@ pub fn open_weights(spec: &TrialSpec) -> Result<BackboneWeights, TrainError> {
         return Err(TrainError::Spec(format!("the design uses {name} but no weights file is named for it")));
     }
     let open = |(name, file): (&str, &capwright_study::WeightsFile)| {
-        Ok((name.to_owned(), Weights::open(&file.path, &file.sha256)?))
+        Ok((name.to_owned(), Weights::of(backbone(name)?, &file.path, &file.sha256)?))
     };
     names.into_iter().zip(&spec.weights).map(open).collect()
 }

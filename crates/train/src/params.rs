@@ -279,7 +279,7 @@ fn draw(param: &Param, shapes: &HashMap<&str, &[usize]>, rng: &mut ChaCha8Rng) -
             _ => return vec![0.0; n],
         },
         // ConvNeXt's and CaiT's first value: a block starts as nearly nothing.
-        "gamma" => return vec![1e-6; n],
+        "layer_scale" => return vec![1e-6; n],
         _ => sibling("weight_hh").map_or(n, |shape| shape[1]),
     };
     let bound = 1.0 / (bound.max(1) as f32).sqrt();

@@ -1,15 +1,18 @@
 //! The zoo against PyTorch: formula weights for all backbones, and real weights where the cache has them.
 //!
-//! The formulas are those of `tests/fixtures/backbones/make.py`.
+//! The formulas are those of `tests/fixtures/backbones/make.py`; `zoo.py` beside it makes the numbers of the whole zoo.
 
 use burn::tensor::{Device, Tensor, TensorData};
-use capwright_backbones::{BackboneGraph, Library, find};
+use capwright_backbones::{Backbone, BackboneGraph, Library, USUAL, find, zoo};
+use capwright_blueprint::language::Cut;
 use capwright_blueprint::{Graph, Param, Target};
-use capwright_train::Params;
 use capwright_train::trunk::{Mode, Stats, forward};
 use capwright_train::vision::weights::Tensor32;
 use capwright_train::vision::{FrozenNet, Weights};
+use capwright_train::{Grads, Params};
+use rayon::prelude::*;
 use serde_json::Value;
+use std::collections::BTreeMap;
 
 fn unit(count: usize, seed: u64) -> Vec<f32> {
     let one = |i: u64| {
@@ -47,7 +50,7 @@ fn formula(param: &Param) -> Tensor32 {
     let fan_in: usize = param.shape[1..].iter().product();
     let shape_value = |v: f32| match param.shape.len() {
         1 if name.ends_with("running_var") => 1.0 + 0.5 * v,
-        1 if name.ends_with("weight") => 1.0 + 0.25 * v,
+        1 if name.ends_with("weight") => 0.75 + 0.25 * v,
         1 => 0.1 * v,
         _ => v * (6.0 / fan_in as f64).sqrt() as f32,
     };
@@ -88,45 +91,145 @@ fn assert_close(ours: &[f64], theirs: &[f64], tolerance: f64, what: &str) {
     }
 }
 
-const NAMES: [&str; 5] =
-    ["efficientnet_lite0", "efficientnet_lite1", "efficientnet_lite2", "mobilenet_v2", "resnet18"];
+/// The side of the images of `zoo.py`.
+fn side(backbone: &Backbone) -> usize {
+    match backbone.name {
+        "inception_v3" => 96,
+        _ if backbone.min_size > 64 => backbone.min_size,
+        _ => 64,
+    }
+}
 
+fn key(cut: Cut) -> &'static str {
+    match cut {
+        Cut::S8 => "s8",
+        Cut::S16 => "s16",
+        Cut::S32 => "s32",
+    }
+}
+
+/// Name and shape of every parameter and buffer, and how many values are learned, are upstream's.
 #[test]
-fn frozen_features_are_pytorch_s_for_formula_weights() {
-    let expected = fixture("offline.json");
-    let x = image(64, 0);
-    for name in NAMES {
-        let BackboneGraph { graph, cuts } = find(name).unwrap().graph(64).unwrap();
-        let weights = formula_weights(&graph);
-        for (cut, key) in cuts.values().zip(["s8", "s16", "s32"]) {
-            let net = FrozenNet::load(&graph.cut(*cut), &weights).unwrap();
-            let theirs = numbers(&expected[name][key]);
-            assert_close(&summary(&net.forward_image(&x)), &theirs, 1e-4, &format!("{name} {key}"));
+fn tensors_are_upstream_s() {
+    let path = format!("{}/../../tests/fixtures/backbones/tensors.zip", env!("CARGO_MANIFEST_DIR"));
+    let mut archive = zip::ZipArchive::new(std::fs::File::open(path).unwrap()).unwrap();
+    let held: BTreeMap<String, Value> = serde_json::from_reader(archive.by_index(0).unwrap()).unwrap();
+    assert_eq!(held.len(), zoo().len());
+    for backbone in zoo() {
+        let theirs = &held[backbone.name];
+        assert_eq!(theirs["parameters"], backbone.parameters, "{}", backbone.name);
+        let graph = backbone.graph(backbone.default_size).unwrap().graph;
+        let ours: BTreeMap<String, Vec<usize>> =
+            graph.parameters().into_iter().chain(graph.buffers()).map(|p| (p.name, p.shape)).collect();
+        let theirs: BTreeMap<String, Vec<usize>> = serde_json::from_value(theirs["tensors"].clone()).unwrap();
+        for (name, shape) in &theirs {
+            assert_eq!(ours.get(name), Some(shape), "{}: {name}", backbone.name);
         }
-        let net = FrozenNet::load(&graph, &weights).unwrap();
-        let theirs = numbers(&expected[name]["logits"]);
-        assert_close(&summary(&net.forward_image(&x)), &theirs, 1e-4, &format!("{name} logits"));
+        assert_eq!(ours.len(), theirs.len(), "{}", backbone.name);
     }
 }
 
 #[test]
+fn frozen_features_are_pytorch_s_for_formula_weights() {
+    let expected = fixture("zoo.json");
+    zoo().par_iter().for_each(|backbone| {
+        let (name, side, expected) = (backbone.name, side(backbone), &expected[backbone.name]);
+        let BackboneGraph { graph, cuts } = backbone.graph(side).unwrap();
+        let last = cuts.values().copied().max().unwrap();
+        let classified = expected.get("logits").is_some();
+        let weights = formula_weights(&if classified { graph.clone() } else { graph.cut(last) });
+        let x = image(side, 0);
+        assert_eq!(expected.as_object().unwrap().len(), cuts.len() + usize::from(classified), "{name}");
+        for (cut, id) in cuts {
+            let net = FrozenNet::load(&graph.cut(id), &weights).unwrap();
+            let theirs = numbers(&expected[key(cut)]);
+            assert_close(&summary(&net.forward_image(&x)), &theirs, 1e-4, &format!("{name} {cut:?}"));
+        }
+        if classified {
+            let net = FrozenNet::load(&graph, &weights).unwrap();
+            let theirs = numbers(&expected["logits"]);
+            assert_close(&summary(&net.forward_image(&x)), &theirs, 1e-4, &format!("{name} logits"));
+        }
+    });
+}
+
+/// A graph with formula weights, as the trained path has it.
+fn trained(graph: &Graph) -> (Params, Stats) {
+    let take = |wanted: &[Param]| wanted.iter().map(|p| formula(p).values).collect();
+    let params = Params::from_values(&graph.parameters(), take(&graph.parameters()), &Device::flex());
+    (params, Stats::from_values(&graph.buffers(), take(&graph.buffers())))
+}
+
+/// The smallest of each family.
+const FAMILIES: [&str; 16] = [
+    "efficientnet_lite0",
+    "mobilenet_v2",
+    "mobilenet_v3_small",
+    "shufflenet_v2_x0_5",
+    "mnasnet0_5",
+    "squeezenet1_1",
+    "efficientnet_b0",
+    "regnet_y_400mf",
+    "resnet18",
+    "resnext50_32x4d",
+    "densenet121",
+    "convnext_tiny",
+    "swin_t",
+    "vit_b_32",
+    "inception_v3",
+    "googlenet",
+];
+
+#[test]
 fn the_trained_path_computes_the_same_as_the_frozen_one() {
-    let device = Device::flex();
-    for name in NAMES {
-        let BackboneGraph { graph, .. } = find(name).unwrap().graph(64).unwrap();
-        let weights = formula_weights(&graph);
-        let take = |wanted: &[Param]| -> Vec<Vec<f32>> {
-            wanted.iter().map(|p| weights.get(&p.name).unwrap().values.clone()).collect()
-        };
-        let params = Params::from_values(&graph.parameters(), take(&graph.parameters()), &device);
-        let mut stats = Stats::from_values(&graph.buffers(), take(&graph.buffers()));
-        let x = [image(64, 0), image(64, 1)].concat();
+    FAMILIES.par_iter().for_each(|name| {
+        let backbone = find(name).unwrap();
+        let side = side(backbone);
+        let BackboneGraph { graph, .. } = backbone.graph(side).unwrap();
+        let (params, mut stats) = trained(&graph);
+        let x = [image(side, 0), image(side, 1)].concat();
         let trained = forward(&graph, &params, &mut stats, &x, Mode::Inference).output(&graph);
-        let frozen = FrozenNet::load(&graph, &weights).unwrap();
-        let frozen = [0, 1].map(|i| frozen.forward_image(&image(64, i))).concat();
+        let frozen = FrozenNet::load(&graph, &formula_weights(&graph)).unwrap();
+        let frozen = [0, 1].map(|i| frozen.forward_image(&image(side, i))).concat();
         assert_eq!(trained.len(), 2 * 1000);
         assert_close(&summary(&trained), &summary(&frozen), 1e-4, name);
-    }
+    });
+}
+
+/// Gradients of all parameters before the last cut, statistics fixed: mean size and three values of each, up to 1e-3 of the mean size.
+#[test]
+fn gradients_of_all_parameters_are_pytorch_s() {
+    let expected: BTreeMap<String, BTreeMap<String, Vec<f64>>> =
+        serde_json::from_value(fixture("gradients.json")).unwrap();
+    assert!(expected.len() >= 6);
+    expected.par_iter().for_each(|(name, theirs)| {
+        let backbone = find(name).unwrap();
+        let side = side(backbone);
+        let BackboneGraph { graph, cuts } = backbone.graph(side).unwrap();
+        let graph = graph.cut(cuts.values().copied().max().unwrap());
+        let (params, mut stats) = trained(&graph);
+        let pass = forward(&graph, &params, &mut stats, &image(side, 0), Mode::Fixed);
+        let shape = graph.output_shape();
+        let (d, cells) = (unit(shape.len(), 5), shape.h * shape.w);
+        let tokens: Vec<f32> = (0..shape.len()).map(|i| d[i % shape.c * cells + i / shape.c]).collect();
+        let mut grads = Grads::new(&params);
+        pass.backward(&graph, &params, &tokens, &mut grads);
+        let wanted = graph.parameters();
+        let mut seen = 0;
+        for (k, param) in wanted.iter().enumerate() {
+            let Some(theirs) = theirs.get(&param.name) else { continue };
+            let ours = grads.get(k).unwrap_or_else(|| panic!("{name}: {} has no gradient", param.name));
+            let size = ours.iter().map(|v| f64::from(v.abs())).sum::<f64>() / ours.len() as f64;
+            let picks = (0..3).map(|i| f64::from(ours[(i * 7919 + 13) % ours.len()]));
+            for (ours, theirs_value) in std::iter::once(size).chain(picks).zip(theirs) {
+                let scale = theirs[0].max(theirs_value.abs());
+                let apart = (ours - theirs_value).abs();
+                assert!(apart <= 1e-3 * scale, "{name} {}: {ours} instead of {theirs_value}", param.name);
+            }
+            seen += 1;
+        }
+        assert_eq!(seen, theirs.len(), "{name}");
+    });
 }
 
 #[test]
@@ -143,7 +246,7 @@ fn pretrained_logits_are_pytorch_s() {
         };
         let size = backbone.default_size;
         let graph = backbone.graph(size).unwrap().graph;
-        let weights = Weights::open(&path, backbone.weights().sha256.as_str()).unwrap();
+        let weights = Weights::of(backbone, &path, backbone.weights().sha256.as_str()).unwrap();
         weights.matches(&graph).unwrap();
         let net = FrozenNet::load(&graph, &weights).unwrap();
         for (index, theirs) in expected[name].as_array().unwrap().iter().enumerate() {
@@ -165,7 +268,7 @@ fn pretrained_logits_are_pytorch_s() {
 #[test]
 fn several_cuts_stand_side_by_side() {
     let device = Device::flex();
-    for name in NAMES {
+    for name in USUAL {
         let text = format!(
             r#"{{"encoder":{{"input":96,"source":{{"kind":"pretrained","backbone":"{name}","cut":"s32","cuts":3}},"blocks":[]}},
 "bridge":{{"dim":64,"dropout_pct":0}},"decoder":{{"family":"transformer","memory":"grid","dim":64,"layers":1,"heads":2,"ff":1,

@@ -22,7 +22,9 @@ const DECODING: Decoding = Decoding::of(2, TARGET.max_words);
 const MOST: u64 = 6_000_000;
 
 fn space() -> serde_json::Value {
-    let backbones = Library::default().names();
+    // With some more, for ops that the usual ones do without.
+    let more = ["mobilenet_v3_small", "shufflenet_v2_x0_5", "mnasnet0_5", "squeezenet1_1", "densenet121"];
+    let backbones = [Library::default().usual(), more.map(str::to_owned).to_vec()].concat();
     Narrowing {
         backbones,
         scratch: true,

@@ -16,6 +16,10 @@ impl Zoo for TestZoo {
         self.0.names()
     }
 
+    fn usual(&self) -> Vec<String> {
+        self.0.usual()
+    }
+
     fn cuts(&self, name: &str) -> Option<Vec<Cut>> {
         if name == "no_s8" { Some(vec![Cut::S16, Cut::S32]) } else { self.0.cuts(name) }
     }

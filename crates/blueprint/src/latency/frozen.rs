@@ -39,7 +39,9 @@ pub fn frozen_work(graph: &Graph) -> Work {
 fn element(act: Activation) -> Kernel {
     match act {
         Activation::Silu | Activation::Gelu | Activation::Sigmoid => Kernel::FrozenCurve,
-        Activation::Relu | Activation::Relu6 | Activation::HardSwish => Kernel::FrozenElement,
+        Activation::Relu | Activation::Relu6 | Activation::HardSwish | Activation::HardSigmoid => {
+            Kernel::FrozenElement
+        }
     }
 }
 
@@ -49,10 +51,9 @@ fn step(work: &mut Work, graph: &Graph, node: &Node) {
     work.put(Kernel::FrozenStep, 1);
     match node.op {
         Op::Conv(conv) => convolution(work, &conv, from, to),
-        Op::Linear { input, output } => {
-            work.put(Kernel::FrozenGemm, input * output);
-            work.put(Kernel::FrozenVector, input * output);
-        }
+        Op::Linear { input, output, .. } => pointwise(work, input * output, from, to),
+        Op::Attend { .. } => work.put(Kernel::FrozenGemm, 2 * to.h * to.w * values),
+        Op::WindowAttend { window, .. } => work.put(Kernel::FrozenGemm, 2 * window * window * values),
         Op::Act(act) => work.put(element(act), values),
         Op::MaxPool { kernel, .. } | Op::AvgPool { kernel, .. } => {
             work.put(Kernel::FrozenPool, values * kernel * kernel);
@@ -66,8 +67,8 @@ fn step(work: &mut Work, graph: &Graph, node: &Node) {
 }
 
 fn convolution(work: &mut Work, conv: &Conv, from: Shape, to: Shape) {
-    let taps = conv.input / conv.groups * conv.kernel * conv.kernel;
-    if conv.groups == conv.input && conv.groups == conv.output && conv.groups > 1 {
+    let taps = conv.taps();
+    if conv.is_depthwise() {
         let width = ((to.w - 1) * conv.stride + conv.kernel).div_ceil(conv.stride);
         let flat = ((to.h - 1) * width + to.w).next_multiple_of(LANES);
         work.put(Kernel::FrozenDepthwise, to.c * flat * taps);
@@ -80,8 +81,20 @@ fn convolution(work: &mut Work, conv: &Conv, from: Shape, to: Shape) {
     work.put(kind, conv.groups * taps * cells + to.len());
     work.put(if cells == 1 { Kernel::FrozenVector } else { Kernel::FrozenWeights }, conv.output * taps);
     work.put(Kernel::FrozenElement, to.len());
-    let plain = conv.kernel == 1 && conv.groups == 1 && conv.stride == 1 && cells == from.h * from.w;
+    let plain = taps == conv.input && conv.stride == 1 && cells == from.h * from.w;
     if !plain {
         work.put(Kernel::FrozenGather, conv.groups * taps * cells);
     }
+}
+
+/// A linear layer over the channels of each cell.
+fn pointwise(work: &mut Work, weights: usize, from: Shape, to: Shape) {
+    let cells = to.h * to.w;
+    work.put(Kernel::FrozenGemm, weights * cells);
+    if cells == 1 {
+        return work.put(Kernel::FrozenVector, weights);
+    }
+    work.put(Kernel::FrozenGemmValues, from.len() + to.len());
+    work.put(Kernel::FrozenWeights, weights);
+    work.put(Kernel::FrozenElement, to.len());
 }

@@ -64,6 +64,7 @@ fn each_way_of_convolving_is_its_own_kind() {
         input,
         output,
         kernel,
+        width: kernel,
         stride,
         padding: Padding::symmetric(kernel / 2),
         dilation: 1,

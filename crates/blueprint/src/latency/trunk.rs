@@ -71,7 +71,7 @@ fn step(work: &mut Work, node: &Node, from: Shape, second: Option<Shape>) {
     // Operations of the engine that one node is made of.
     let operations = match node.op {
         Op::LayerNorm { .. } | Op::GroupNorm { .. } => 9,
-        Op::SelfAttention { .. } => 24,
+        Op::Attend { .. } | Op::WindowAttend { .. } => 18,
         Op::BatchNorm { .. } => 6,
         Op::MixCells { .. } => 4,
         Op::Linear { .. } | Op::AxisMeans => 3,
@@ -85,24 +85,18 @@ fn step(work: &mut Work, node: &Node, from: Shape, second: Option<Shape>) {
     }
     match node.op {
         Op::Conv(conv) => convolution(work, &conv, from, to),
-        Op::Linear { input, output } => product(work, 1, input, output),
+        Op::Linear { input, output, .. } => product(work, cells, input, output),
         Op::MixCells { cells: inner, .. } => {
             product(work, to.c, inner, cells);
             work.put(Kernel::Join, values);
         }
-        Op::SelfAttention { channels: c, heads } => {
-            product(work, cells, c, 4 * c);
-            work.put(Kernel::Gemm, 2 * cells * cells * c);
-            work.put(Kernel::GemmValues, 6 * cells * c);
-            // Transposes and bias sums pass over the projections.
-            work.put(Kernel::Gate, 8 * cells * c);
-            work.put(Kernel::Softmax, heads * cells * cells);
-        }
+        Op::Attend { heads } => attention(work, to, (heads, cells)),
+        Op::WindowAttend { heads, window, .. } => attention(work, to, (heads, window * window)),
         Op::ChannelConv { kernel } => work.put(Kernel::TapRow, values * kernel),
         Op::BatchNorm { .. } => work.put(Kernel::BatchNorm, values),
         Op::LayerNorm { .. } => work.put(Kernel::LayerNorm, values),
         Op::GroupNorm { .. } => work.put(Kernel::GroupNorm, values),
-        Op::LayerScale { .. } => work.put(Kernel::Gate, values),
+        Op::LayerScale { .. } | Op::Positions { .. } => work.put(Kernel::Gate, values),
         Op::Act(act) => work.put(activation(act), values),
         Op::MaxPool { kernel, .. } | Op::AvgPool { kernel, .. } => {
             work.put(Kernel::Pool, values * kernel * kernel);
@@ -113,8 +107,20 @@ fn step(work: &mut Work, node: &Node, from: Shape, second: Option<Shape>) {
         Op::AxisMeans => work.put(Kernel::Reduce, 2 * from.len()),
         Op::Mul if second.is_some_and(|s| s != to) => work.put(Kernel::Gate, values),
         Op::Add | Op::Mul | Op::Concat | Op::Stack => work.put(Kernel::Join, values),
-        Op::Input(_) | Op::Rows { .. } | Op::Columns { .. } => {}
+        Op::Shuffle { .. } | Op::Quarters | Op::Flatten | Op::ClassToken { .. } => {
+            work.put(Kernel::Join, values)
+        }
+        Op::Input(_) | Op::Cells { .. } | Op::Slice { .. } => {}
     }
+}
+
+/// Heads that attend, each cell to so many.
+fn attention(work: &mut Work, to: Shape, (heads, others): (usize, usize)) {
+    work.put(Kernel::Gemm, 2 * others * to.len());
+    work.put(Kernel::GemmValues, 6 * to.len());
+    // Transposes pass over the projections.
+    work.put(Kernel::Gate, 8 * to.len());
+    work.put(Kernel::Softmax, heads * others * to.h * to.w);
 }
 
 fn activation(act: Activation) -> Kernel {
@@ -122,18 +128,18 @@ fn activation(act: Activation) -> Kernel {
         Activation::Relu | Activation::Relu6 => Kernel::Relu,
         Activation::Silu | Activation::Sigmoid => Kernel::Silu,
         Activation::Gelu => Kernel::Gelu,
-        Activation::HardSwish => Kernel::HardSwish,
+        Activation::HardSwish | Activation::HardSigmoid => Kernel::HardSwish,
     }
 }
 
 fn convolution(work: &mut Work, conv: &Conv, from: Shape, to: Shape) {
-    let taps = conv.input / conv.groups * conv.kernel * conv.kernel;
+    let taps = conv.taps();
     let (macs, weights, cells) = (to.len() * taps, conv.output * taps, to.h * to.w);
     let few = conv.input <= SMALL_CHANNELS.0 && conv.output <= SMALL_CHANNELS.1;
     if conv.bias {
         work.put(Kernel::Join, to.len());
     }
-    if conv.kernel == 1 && conv.stride == 1 {
+    if conv.kernel * conv.width == 1 && conv.stride == 1 {
         work.put(Kernel::Gemm, macs);
         let conflict = cells.is_multiple_of(PAGE);
         let kind = if conflict { Kernel::GemmConflicts } else { Kernel::GemmValues };

@@ -1,7 +1,8 @@
 use super::{LeafOp, Place};
+use crate::diagnostic::Code;
 use crate::graph::Op;
 use crate::language::GridSide;
-use crate::lower::{Lowered, Lowering};
+use crate::lower::{Lowered, Lowering, TOO_SMALL};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -26,6 +27,12 @@ impl LeafOp for AdaptivePool {
     }
 
     fn lower(&self, to: &mut Lowering, Place { at, name, x }: Place<'_>) -> Lowered {
-        to.add(at, name, Op::AdaptiveAvgPool { side: self.side.0 as usize }, &[x])
+        let (shape, side) = (to.graph.shape(x), self.side.0 as usize);
+        if side > shape.h.min(shape.w) {
+            let message = format!("a map of {shape} cannot be pooled to {side} × {side} cells");
+            to.report(Code::MapTooSmall, at, message, TOO_SMALL);
+            return Err(());
+        }
+        to.add(at, name, Op::AdaptiveAvgPool { side }, &[x])
     }
 }

@@ -1,5 +1,5 @@
 use super::{LeafOp, Place};
-use crate::graph::{Activation, Conv, Op};
+use crate::graph::{Activation, Conv, Op, Shape};
 use crate::language::Reduction;
 use crate::lower::{ConvNorm, Lowered, Lowering};
 use schemars::JsonSchema;
@@ -29,7 +29,9 @@ impl LeafOp for Coordinate {
         let down = ConvNorm::new(narrow, 1, 1).act(Activation::HardSwish);
         let y = to.conv(at, &format!("{name}.down"), means, down)?;
         let mut out = x;
-        let sides = [("rows", Op::Rows { h: shape.h }), ("columns", Op::Columns { w: shape.w })];
+        let Shape { h, w, .. } = shape;
+        let sides =
+            [("rows", Op::Cells { from: 0, h, w: 1 }), ("columns", Op::Cells { from: h, h: 1, w })];
         for (side, part) in sides {
             let gate = to.add(at, &format!("{name}.{side}"), part, &[y])?;
             let up = Op::Conv(Conv::pointwise(narrow, shape.c));

@@ -31,8 +31,8 @@ impl LeafOp for Pool {
 
     fn lower(&self, to: &mut Lowering, Place { at, name, x }: Place<'_>) -> Lowered {
         let op = match self.kind {
-            PoolKind::Max => Op::MaxPool { kernel: 2, stride: 2, padding: 0 },
-            PoolKind::Avg => Op::AvgPool { kernel: 2, stride: 2 },
+            PoolKind::Max => Op::MaxPool { kernel: 2, stride: 2, padding: 0, ceil: false },
+            PoolKind::Avg => Op::AvgPool { kernel: 2, stride: 2, padding: 0 },
         };
         to.add(at, name, op, &[x])
     }

@@ -30,7 +30,10 @@ impl LeafOp for SelfAttention {
         to.few_cells(at, x);
         let norm = Op::LayerNorm { channels: c, eps_micro: EPS_MICRO };
         let y = to.add(at, &format!("{name}.norm1"), norm, &[x])?;
-        let y = to.add(at, &format!("{name}.attn"), Op::SelfAttention { channels: c, heads }, &[y])?;
+        let layer = |output| Op::Linear { input: c, output, bias: true };
+        let y = to.add(at, &format!("{name}.attn.qkv"), layer(3 * c), &[y])?;
+        let y = to.add(at, &format!("{name}.attn"), Op::Attend { heads }, &[y])?;
+        let y = to.add(at, &format!("{name}.attn.out"), layer(c), &[y])?;
         let x = to.add(at, &format!("{name}.sum1"), Op::Add, &[x, y])?;
         let wide = c * self.expand.0 as usize;
         let y = to.add(at, &format!("{name}.norm2"), norm, &[x])?;

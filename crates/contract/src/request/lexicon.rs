@@ -1,6 +1,7 @@
 //! The words that requests are made of, English and Chinese, and what each means. A phrase is matched token by token,
 //! the longest first.
 
+use super::backbones::{BACKBONES, spellings};
 use super::tokens::{self, Token};
 use crate::{Clause, Family};
 use std::collections::HashMap;
@@ -223,11 +224,11 @@ lexicon! {
     Sense::Name(Part("multi_head")) => "multi-head attention" "multi head attention" "多头注意力";
     Sense::Name(Part("adaptive")) => "adaptive attention" "visual sentinel" "自适应注意力";
     Sense::Name(Part("highway")) => "highway layers" "highway connections";
-    Sense::Name(Part("resnet18")) => "resnet18" "resnet-18" "resnet 18";
-    Sense::Name(Part("mobilenet_v2")) => "mobilenet" "mobilenetv2" "mobilenet v2" "mobilenet_v2" "mobilenet-v2";
-    Sense::Name(Part("efficientnet_lite0")) => "efficientnet" "efficientnet lite" "efficientnet-lite0" "efficientnet_lite0" "efficientnet lite0" "efficientnet lite 0";
-    Sense::Name(Part("efficientnet_lite1")) => "efficientnet-lite1" "efficientnet_lite1" "efficientnet lite1" "efficientnet lite 1";
-    Sense::Name(Part("efficientnet_lite2")) => "efficientnet-lite2" "efficientnet_lite2" "efficientnet lite2" "efficientnet lite 2";
+    Sense::Name(Part("mobilenet_v2")) => "mobilenet";
+    Sense::Name(Part("efficientnet_lite0")) => "efficientnet" "efficientnet lite" "efficientnet-lite";
+    Sense::Name(Part("vit_b_16")) => "vit-b/16" "vit b/16";
+    Sense::Name(Part("vit_b_32")) => "vit-b/32" "vit b/32";
+    Sense::Name(Part("swin_t")) => "swin" "swin transformer";
     Sense::Name(Part("attention")) => "attention" "attention mechanism" "注意力" "注意力机制";
     Sense::Name(Part("additive")) => "additive attention" "bahdanau attention" "加性注意力";
     Sense::Name(Part("dot")) => "dot attention" "dot product attention" "luong attention" "点积注意力";
@@ -276,9 +277,13 @@ fn entries() -> &'static HashMap<String, Vec<Entry>> {
     static ENTRIES: OnceLock<HashMap<String, Vec<Entry>>> = OnceLock::new();
     ENTRIES.get_or_init(|| {
         let mut map = HashMap::<String, Vec<Entry>>::new();
-        for (phrase, sense) in PHRASES {
+        let mut add = |phrase: &str, sense| {
             let words: Vec<String> = tokens::tokens(phrase).into_iter().map(|t| t.text).collect();
-            map.entry(words[0].clone()).or_default().push((words, *sense));
+            map.entry(words[0].clone()).or_default().push((words, sense));
+        };
+        PHRASES.iter().for_each(|(phrase, sense)| add(phrase, *sense));
+        for name in BACKBONES {
+            spellings(name).iter().for_each(|way| add(way, Sense::Name(Name::Part(name))));
         }
         map.values_mut().for_each(|list| list.sort_by_key(|(words, _)| std::cmp::Reverse(words.len())));
         map

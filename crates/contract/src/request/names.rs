@@ -1,5 +1,6 @@
 //! What is named without a number: decoder families, parts, backbones, licences, and what to rank by.
 
+use super::backbones::BACKBONES;
 use super::lexicon::{Name, Sense};
 use super::{Notes, Reading, Sentence};
 use crate::{Contract, Family, Objective};
@@ -182,9 +183,6 @@ fn resolve_families(mentions: &[&Mention], notes: &mut Notes, contract: &mut Con
         notes.refuse(mention.place.clone(), fault.clone());
     }
 }
-
-const BACKBONES: &[&str] =
-    &["resnet18", "mobilenet_v2", "efficientnet_lite0", "efficientnet_lite1", "efficientnet_lite2"];
 
 fn resolve_parts(mentions: &[&Mention], notes: &mut Notes, contract: &mut Contract) {
     let words = |m: &Mention| {

@@ -24,7 +24,7 @@ pub const CONTRACTS: [&str; 5] = [
 pub fn under(text: &str) -> Contract {
     let text = format!("version = 1\n{text}\ndir = \".\"\n[search]\nrepairs = 2");
     let mut contract = Contract::from_toml(&text).expect("a contract");
-    contract.components.backbones.get_or_insert_with(|| Library::default().names());
+    contract.components.backbones.get_or_insert_with(|| Library::default().usual());
     contract
 }
 

@@ -174,7 +174,8 @@ fn convolution(
     act: Option<Activation>,
 ) -> Result<Graph, TrainError> {
     let padding = Padding::symmetric(kernel / 2);
-    let conv = Conv { input, output, kernel, stride, padding, dilation: 1, groups, bias: false };
+    let conv =
+        Conv { input, output, kernel, width: kernel, stride, padding, dilation: 1, groups, bias: false };
     let mut graph = Graph::new(Shape::new(input, side, side));
     let mut at = graph.add("conv", Op::Conv(conv), &[0]).map_err(misfit)?;
     if let Some(act) = act {
@@ -198,7 +199,7 @@ fn chained((channels, side, kernel, length): (usize, usize, usize, usize)) -> Re
 fn frozen_steps() -> Vec<(Shape, Op)> {
     let mut all = Vec::new();
     for shape in [Shape::new(64, 28, 28), Shape::new(256, 14, 14), Shape::new(8, 2, 2)] {
-        all.push((shape, Op::MaxPool { kernel: 3, stride: 2, padding: 1 }));
+        all.push((shape, Op::MaxPool { kernel: 3, stride: 2, padding: 1, ceil: false }));
         all.push((shape, Op::GlobalAvgPool));
         all.push((shape, Op::Add));
         all.push((shape, Op::Act(Activation::Relu)));
@@ -222,8 +223,8 @@ fn trained_steps(shape: Shape) -> Vec<Op> {
         Op::Add,
         Op::Concat,
         Op::Mul,
-        Op::MaxPool { kernel: 2, stride: 2, padding: 0 },
-        Op::AvgPool { kernel: 2, stride: 2 },
+        Op::MaxPool { kernel: 2, stride: 2, padding: 0, ceil: false },
+        Op::AvgPool { kernel: 2, stride: 2, padding: 0 },
         Op::AdaptiveAvgPool { side: 2 },
         Op::GlobalAvgPool,
         Op::GlobalMaxPool,
@@ -232,7 +233,10 @@ fn trained_steps(shape: Shape) -> Vec<Op> {
         Op::AxisMeans,
     ];
     if cells <= 256 {
-        all.push(Op::SelfAttention { channels, heads: 4 });
+        all.push(Op::Linear { input: channels, output: 3 * channels, bias: true });
+        if channels.is_multiple_of(12) {
+            all.push(Op::Attend { heads: 4 });
+        }
         all.push(Op::MixCells { cells, h: shape.h, w: shape.w });
     }
     all

@@ -35,7 +35,7 @@ pub fn calibration_designs() -> Vec<Checked> {
     let mut all = Vec::new();
     for i in 0..2 * EACH {
         let scratch = i % 2 == 0;
-        let backbones = if scratch { Vec::new() } else { zoo.names() };
+        let backbones = if scratch { Vec::new() } else { zoo.usual() };
         let (lstm, gru, transformer) = (i % 3 == 0, i % 3 == 1, i % 3 == 2);
         let space =
             Narrowing { backbones, scratch, sizes: Vec::new(), lstm, gru, transformer, convolution: false }

@@ -22,23 +22,20 @@ struct Group<'a> {
 }
 
 impl Group<'_> {
-    fn inputs(&self) -> usize {
-        self.conv.input / self.conv.groups
-    }
-
     fn outputs(&self) -> usize {
         self.conv.output / self.conv.groups
     }
 
     /// Rows of the columns: what one output value reads.
     fn taps(&self) -> usize {
-        self.inputs() * self.conv.kernel * self.conv.kernel
+        self.conv.taps()
     }
 
     /// Whether the map itself is its columns.
     fn is_pointwise(&self) -> bool {
         let conv = self.conv;
-        conv.kernel == 1 && conv.stride == 1 && (self.from.h, self.from.w) == (self.to.h, self.to.w)
+        let one = conv.kernel * conv.width == 1 && conv.stride == 1;
+        one && (self.from.h, self.from.w) == (self.to.h, self.to.w)
     }
 
     /// Images whose columns are in work at once.
@@ -53,10 +50,10 @@ impl Group<'_> {
     #[inline(always)]
     fn lines(&self, images: &Range<usize>, mut with: impl FnMut(usize, usize, Range<usize>)) {
         let Self { conv, from, to, .. } = self;
-        let (k, s, d) = (conv.kernel, conv.stride, conv.dilation);
+        let (high, wide, s, d) = (conv.kernel, conv.width, conv.stride, conv.dilation);
         let (cells, mut at) = (to.h * to.w, 0);
         for tap in 0..self.taps() {
-            let (channel, ky, kx) = (tap / (k * k), tap / k % k, tap % k);
+            let (channel, ky, kx) = (tap / (high * wide), tap / wide % high, tap % wide);
             // Columns x with 0 ≤ x · s + kx · d - left < w.
             let first = conv.padding.left.saturating_sub(kx * d).div_ceil(s).min(to.w);
             let last = (from.w + conv.padding.left).saturating_sub(kx * d).div_ceil(s).clamp(first, to.w);
@@ -166,15 +163,15 @@ fn add_product(out: &mut [f32], a: View<'_>, b: View<'_>, (rows, columns): (usiz
     }
 }
 
-/// A depthwise kernel without gaps: the taps of a dilated one with zeros between them.
+/// A square depthwise kernel without gaps: the taps of a dilated one with zeros between them.
 fn without_gaps(conv: &Conv, weight: &[f32]) -> (Conv, Vec<f32>) {
-    let (k, d, extent) = (conv.kernel, conv.dilation, conv.extent());
+    let (k, d, extent) = (conv.kernel, conv.dilation, conv.extent().0);
     let mut wide = vec![0.0; conv.output * extent * extent];
     for (i, w) in weight.iter().enumerate() {
         let (channel, ky, kx) = (i / (k * k), i / k % k, i % k);
         wide[channel * extent * extent + ky * d * extent + kx * d] = *w;
     }
-    (Conv { kernel: extent, dilation: 1, ..*conv }, wide)
+    (Conv { kernel: extent, width: extent, dilation: 1, ..*conv }, wide)
 }
 
 /// `[c, n, h, w]` of a convolution without its bias.

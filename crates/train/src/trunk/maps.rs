@@ -2,7 +2,7 @@
 
 use super::Place;
 use crate::math::{add_row, gelu, gelu_back, sigmoid_all};
-use crate::vision::kernels;
+use crate::vision::{kernels, moves};
 use capwright_blueprint::{Activation, Op, Shape};
 use std::ops::Range;
 
@@ -19,6 +19,7 @@ pub(super) fn activate(act: Activation, x: &[f32]) -> Vec<f32> {
         }
         Activation::Gelu => gelu(&mut y),
         Activation::Sigmoid => sigmoid_all(&mut y),
+        Activation::HardSigmoid => y.iter_mut().for_each(|y| *y = (*y + 3.0).clamp(0.0, 6.0) / 6.0),
     });
     y
 }
@@ -48,6 +49,10 @@ pub(super) fn activate_back(act: Activation, x: &[f32], y: &[f32], mut d: Vec<f3
         }
         Activation::Gelu => gelu_back(&mut d, x),
         Activation::Sigmoid => d.iter_mut().zip(y).for_each(|(d, y)| *d *= y * (1.0 - y)),
+        Activation::HardSigmoid => {
+            keep(&mut d, |x| x > -3.0 && x < 3.0);
+            d.iter_mut().for_each(|d| *d /= 6.0);
+        }
     });
     d
 }
@@ -61,10 +66,12 @@ pub(super) fn pooled(op: Op, place: Place, x: &[f32]) -> Vec<f32> {
         out.chunks_exact_mut(made).zip(x.chunks_exact(cells)).for_each(|(out, plane)| one(out, plane));
     };
     match op {
-        Op::MaxPool { kernel, stride, padding } => {
+        Op::MaxPool { kernel, stride, padding, .. } => {
             kernels::pool(&mut out, x, (from, to), (kernel, stride, padding), true);
         }
-        Op::AvgPool { kernel, stride } => kernels::pool(&mut out, x, (from, to), (kernel, stride, 0), false),
+        Op::AvgPool { kernel, stride, padding } => {
+            kernels::pool(&mut out, x, (from, to), (kernel, stride, padding), false);
+        }
         Op::AdaptiveAvgPool { side } => each(&|out, plane| {
             for (i, out) in out.iter_mut().enumerate() {
                 let (rows, columns) = adaptive(i, from, side);
@@ -83,8 +90,6 @@ pub(super) fn pooled(op: Op, place: Place, x: &[f32]) -> Vec<f32> {
             }
             out[from.h..].iter_mut().for_each(|sum| *sum /= from.h as f32);
         }),
-        Op::Rows { h } => each(&|out, plane| out.copy_from_slice(&plane[..h])),
-        Op::Columns { w } => each(&|out, plane| out.copy_from_slice(&plane[cells - w..])),
         Op::ChannelMean => {
             x.chunks_exact(out.len()).for_each(|row| add_row(&mut out, row));
             out.iter_mut().for_each(|sum| *sum /= from.c as f32);
@@ -98,6 +103,31 @@ pub(super) fn pooled(op: Op, place: Place, x: &[f32]) -> Vec<f32> {
         _ => unreachable!("{op:?} reads more than one map, or learns"),
     }
     out
+}
+
+/// Calls `with` for each value that `op` moves: its place in the map that comes out, and in the one that it comes from.
+fn moving(op: Op, Place { from, to, images }: Place, mut with: impl FnMut(usize, usize)) {
+    let (cells, made) = (from.h * from.w, to.h * to.w);
+    for i in 0..to.len() {
+        let origin = moves::origin(op, (from, to), i);
+        let here = i / made * images * made + i % made;
+        let there = origin / cells * images * cells + origin % cells;
+        (0..images).for_each(|image| with(here + image * made, there + image * cells));
+    }
+}
+
+/// Ops that only move values.
+pub(super) fn moved(op: Op, place: Place, x: &[f32]) -> Vec<f32> {
+    let mut out = vec![0.0; place.images * place.to.len()];
+    moving(op, place, |here, there| out[here] = x[there]);
+    out
+}
+
+/// Backward of [`moved`].
+pub(super) fn moved_back(op: Op, place: Place, d_y: &[f32]) -> Vec<f32> {
+    let mut d_x = vec![0.0; place.images * place.from.len()];
+    moving(op, place, |here, there| d_x[there] += d_y[here]);
+    d_x
 }
 
 /// Place of the largest value, the first of equals.
@@ -126,7 +156,7 @@ pub(super) fn pooled_back(op: Op, place: Place, x: &[f32], d_y: &[f32]) -> Vec<f
         planes.for_each(|((d_x, x), d_y)| one(d_x, x, d_y));
     };
     match op {
-        Op::MaxPool { kernel, stride, padding } => each(&|d_x, x, d_y| {
+        Op::MaxPool { kernel, stride, padding, .. } => each(&|d_x, x, d_y| {
             for (i, d) in d_y.iter().enumerate() {
                 let inside = |at: usize, n: usize| window(at, (kernel, stride, padding), n);
                 let (rows, columns) = (inside(i / to.w, from.h), inside(i % to.w, from.w));
@@ -135,9 +165,9 @@ pub(super) fn pooled_back(op: Op, place: Place, x: &[f32], d_y: &[f32]) -> Vec<f
                 places.clone().nth(best).into_iter().for_each(|at| d_x[at] += d);
             }
         }),
-        Op::AvgPool { kernel, stride } => each(&|d_x, _, d_y| {
+        Op::AvgPool { kernel, stride, padding } => each(&|d_x, _, d_y| {
             for (i, d) in d_y.iter().enumerate() {
-                let inside = |at: usize, n: usize| window(at, (kernel, stride, 0), n);
+                let inside = |at: usize, n: usize| window(at, (kernel, stride, padding), n);
                 for row in inside(i / to.w, from.h) {
                     let line = &mut d_x[row * from.w..][inside(i % to.w, from.w)];
                     line.iter_mut().for_each(|x| *x += d / (kernel * kernel) as f32);
@@ -160,8 +190,6 @@ pub(super) fn pooled_back(op: Op, place: Place, x: &[f32], d_y: &[f32]) -> Vec<f
                 line.iter_mut().zip(of_columns).for_each(|(x, d)| *x = of_row + d / from.h as f32);
             }
         }),
-        Op::Rows { h } => each(&|d_x, _, d_y| d_x[..h].copy_from_slice(d_y)),
-        Op::Columns { w } => each(&|d_x, _, d_y| d_x[cells - w..].copy_from_slice(d_y)),
         Op::ChannelMean => {
             let share = 1.0 / from.c as f32;
             d_x.chunks_exact_mut(d_y.len())

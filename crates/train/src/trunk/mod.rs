@@ -4,7 +4,6 @@
 //! over channels are single matrix products over the whole batch. Each op has its two passes written out; gradients are held
 //! against PyTorch's. Results do not depend on the number of threads.
 
-mod attention;
 mod conv;
 mod maps;
 mod norm;
@@ -15,8 +14,11 @@ mod tests;
 use crate::macs;
 use crate::math::{View, product};
 use crate::params::{Grads, Params};
-use capwright_blueprint::{Graph, Node, Op, Shape, TUNED};
+use crate::vision::moves;
+use crate::vision::sight::Sight;
+use capwright_blueprint::{Graph, Node, Op, Shape, TUNED, param_name};
 use norm::Moments;
+pub(crate) use norm::over_channels;
 pub use stats::Stats;
 
 /// Shapes around an op, and how many images there are.
@@ -27,13 +29,24 @@ struct Place {
     images: usize,
 }
 
+impl Place {
+    /// Cells of all images.
+    fn columns(&self) -> usize {
+        self.images * self.from.h * self.from.w
+    }
+}
+
+/// The name of the learned biases of windows.
+const TABLE: &str = "relative_position_bias_table";
+
 /// What a pass keeps of a node for its way back, beside its value.
 enum Kept {
     Nothing,
     Moments(Moments),
     /// The same, of the batch itself.
     BatchMoments(Moments),
-    Attention(attention::Kept),
+    /// Probabilities of attention.
+    Attention(Vec<f32>),
 }
 
 /// A pass over a batch, ready to go back.
@@ -124,7 +137,7 @@ fn node_forward(
     values: &[Option<Vec<f32>>],
     mode: Mode,
 ) -> (Vec<f32>, Kept) {
-    let get = |leaf: &str| params.values(&format!("{}.{leaf}", node.name));
+    let get = |leaf: &str| params.values(&param_name(&node.name, leaf));
     let inputs: Vec<&[f32]> = node.inputs.iter().map(|id| value(values, *id)).collect();
     let x = inputs[0];
     let y = match node.op {
@@ -150,11 +163,15 @@ fn node_forward(
             let (y, moments) = norm::by_group(x, place, groups, learned, eps(eps_micro));
             return (y, Kept::Moments(moments));
         }
-        Op::SelfAttention { heads, .. } => {
-            let (y, kept) = attention::forward(place, heads, attention_layers(&get), x);
-            return (y, Kept::Attention(kept));
+        Op::Attend { .. } | Op::WindowAttend { .. } => {
+            let (y, weights) = sight(node.op, place.from).forward(x, place.images, table(node, params));
+            return (y, Kept::Attention(weights));
         }
-        Op::LayerScale { .. } => scaled(x, get("gamma")),
+        Op::ClassToken { .. } => with_token(x, params.values(&node.name), place.images),
+        Op::Positions { channels, .. } => {
+            with_positions(x, params.values(&node.name), (channels, place.images))
+        }
+        Op::LayerScale { .. } => scaled(x, get("layer_scale")),
         Op::MixCells { cells, .. } => {
             let (weight, bias) = (View::new(get("weight"), cells), get("bias"));
             let mut y = product(View::new(x, cells), weight.t());
@@ -162,12 +179,19 @@ fn node_forward(
             y
         }
         Op::ChannelConv { .. } => channel_conv(x, get("weight"), place.images),
-        Op::Linear { .. } => layer((get("weight"), get("bias")), x, place.images),
+        Op::Linear { bias, .. } => {
+            let mut y = product(View::new(get("weight"), place.from.c), View::new(x, place.columns()));
+            if bias {
+                add_to_channels(&mut y, get("bias"));
+            }
+            y
+        }
         Op::Act(act) => maps::activate(act, x),
         Op::Add => x.iter().zip(inputs[1]).map(|(x, y)| x + y).collect(),
         Op::Mul => gate(graph, node, place).times(x, inputs[1]),
         Op::Concat => inputs.concat(),
         Op::Stack => maps::stacked(&inputs),
+        op if moves::only_moves(op) => maps::moved(op, place, x),
         op => maps::pooled(op, place, x),
     };
     (y, Kept::Nothing)
@@ -181,13 +205,47 @@ fn gate(graph: &Graph, node: &Node, place: Place) -> maps::Gate {
     maps::Gate { shape: graph.shape(node.inputs[1]), map: place.from, images: place.images }
 }
 
-fn attention_layers<'a>(get: &impl Fn(&str) -> &'a [f32]) -> attention::Layers<'a> {
-    attention::Layers { qkv: (get("qkv.weight"), get("qkv.bias")), out: (get("out.weight"), get("out.bias")) }
+/// Which cells of a map attend to which.
+fn sight(op: Op, map: Shape) -> Sight {
+    match op {
+        Op::WindowAttend { heads, window, shift } => Sight::windows(heads, map, window, shift),
+        Op::Attend { heads } => Sight::whole(heads, map),
+        _ => unreachable!("{op:?} attends to nothing"),
+    }
+}
+
+/// Learned biases of windows.
+fn table<'a>(node: &Node, params: &'a Params) -> &'a [f32] {
+    match node.op {
+        Op::WindowAttend { .. } => params.values(&param_name(&node.name, TABLE)),
+        _ => &[],
+    }
+}
+
+/// A learned cell before the cells of each image.
+fn with_token(x: &[f32], token: &[f32], images: usize) -> Vec<f32> {
+    let cells = x.len() / token.len() / images;
+    let mut out = Vec::with_capacity(x.len() + token.len() * images);
+    for (row, token) in x.chunks_exact(cells).enumerate().map(|(i, row)| (row, token[i / images])) {
+        out.push(token);
+        out.extend_from_slice(row);
+    }
+    out
+}
+
+/// Learned vectors `[cells, c]` added to the cells of each image.
+fn with_positions(x: &[f32], places: &[f32], (channels, images): (usize, usize)) -> Vec<f32> {
+    let mut out = x.to_vec();
+    for (i, row) in out.chunks_exact_mut(places.len() / channels).enumerate() {
+        let places = places[i / images..].iter().step_by(channels);
+        row.iter_mut().zip(places).for_each(|(x, place)| *x += place);
+    }
+    out
 }
 
 /// Mean and deviation that a batch norm uses: those of the batch, which the running ones follow, or the running ones.
 fn batch_moments(node: &Node, eps: f32, stats: &mut Stats, x: &[f32], batch: bool) -> Moments {
-    let name = |leaf: &str| format!("{}.{leaf}", node.name);
+    let name = |leaf: &str| param_name(&node.name, leaf);
     let (mean, var) = if batch {
         let (mean, var) = norm::of_batch(x, node.shape.c);
         let samples = (x.len() / node.shape.c) as f32;
@@ -215,20 +273,6 @@ fn scaled(x: &[f32], by: &[f32]) -> Vec<f32> {
 
 fn sums_of_channels(d: &[f32], channels: usize) -> Vec<f32> {
     d.chunks_exact(d.len() / channels).map(|row| norm::sum(row, |d| d)).collect()
-}
-
-/// `weight · x + bias` over the channels of each column.
-fn layer((weight, bias): (&[f32], &[f32]), x: &[f32], columns: usize) -> Vec<f32> {
-    let mut y = product(View::new(weight, x.len() / columns), View::new(x, columns));
-    add_to_channels(&mut y, bias);
-    y
-}
-
-/// Gradients of `x`, weight and bias of [`layer`].
-fn layer_back(weight: &[f32], x: &[f32], d_y: &[f32], columns: usize) -> (Vec<f32>, Vec<f32>, Vec<f32>) {
-    let d = View::new(d_y, columns);
-    let d_x = product(View::new(weight, x.len() / columns).t(), d);
-    (d_x, product(d, View::new(x, columns).t()), sums_of_channels(d_y, d_y.len() / columns))
 }
 
 /// Which channels each tap reads and makes: `(tap, from, to)`.
@@ -324,7 +368,7 @@ impl Pass {
         grads: &mut Grads,
         wanted: bool,
     ) -> Vec<Option<Vec<f32>>> {
-        let name = |leaf: &str| format!("{}.{leaf}", node.name);
+        let name = |leaf: &str| param_name(&node.name, leaf);
         let get = |leaf: &str| params.values(&name(leaf));
         let mut learned = |leaf: &str, d: Vec<f32>| grads.add(params.id(&name(leaf)), d);
         let place = self.place(graph, node);
@@ -354,19 +398,35 @@ impl Pass {
                 learned("bias", d_bias);
                 d_x
             }
-            Op::SelfAttention { heads, .. } => {
-                let Kept::Attention(kept) = &self.kept[id] else { unreachable!("attention keeps its parts") };
-                let back = attention::backward(place, heads, attention_layers(&get), x, kept, &d_y);
-                learned("qkv.weight", back.qkv.0);
-                learned("qkv.bias", back.qkv.1);
-                learned("out.weight", back.out.0);
-                learned("out.bias", back.out.1);
-                back.x
+            Op::Attend { .. } | Op::WindowAttend { .. } => {
+                let Kept::Attention(weights) = &self.kept[id] else {
+                    unreachable!("attention keeps its parts")
+                };
+                let (d_x, d_table) = sight(node.op, place.from).backward(x, place.images, weights, &d_y);
+                if !d_table.is_empty() {
+                    learned(TABLE, d_table);
+                }
+                d_x
+            }
+            Op::ClassToken { channels } => {
+                let cells = 1 + place.from.h * place.from.w;
+                let firsts: Vec<f32> = d_y.iter().step_by(cells).copied().collect();
+                grads.add(params.id(&node.name), sums_of_channels(&firsts, channels));
+                d_y.chunks_exact(cells).flat_map(|row| row[1..].iter().copied()).collect()
+            }
+            Op::Positions { channels, cells } => {
+                let mut d_places = vec![0.0; channels * cells];
+                for (i, row) in d_y.chunks_exact(cells).enumerate() {
+                    let to = d_places[i / place.images..].iter_mut().step_by(channels);
+                    to.zip(row).for_each(|(to, d)| *to += d);
+                }
+                grads.add(params.id(&node.name), d_places);
+                d_y
             }
             Op::LayerScale { channels } => {
                 let products: Vec<f32> = d_y.iter().zip(x).map(|(d, x)| d * x).collect();
-                learned("gamma", sums_of_channels(&products, channels));
-                scaled(&d_y, get("gamma"))
+                learned("layer_scale", sums_of_channels(&products, channels));
+                scaled(&d_y, get("layer_scale"))
             }
             Op::MixCells { cells, h, w } => {
                 let d = View::new(&d_y, h * w);
@@ -381,11 +441,13 @@ impl Pass {
                 learned("weight", d_weight);
                 d_x
             }
-            Op::Linear { .. } => {
-                let (d_x, d_weight, d_bias) = layer_back(get("weight"), x, &d_y, place.images);
-                learned("weight", d_weight);
-                learned("bias", d_bias);
-                d_x
+            Op::Linear { input, output, bias } => {
+                let d = View::new(&d_y, place.columns());
+                learned("weight", product(d, View::new(x, place.columns()).t()));
+                if bias {
+                    learned("bias", sums_of_channels(&d_y, output));
+                }
+                product(View::new(get("weight"), input).t(), d)
             }
             Op::Act(act) => maps::activate_back(act, x, value(&self.values, id), d_y),
             Op::Add => return vec![Some(d_y.clone()), Some(d_y)],
@@ -406,6 +468,7 @@ impl Pass {
                 let part = |at| Some(maps::unstacked(&d_y, inputs.len(), at));
                 return (0..inputs.len()).map(part).collect();
             }
+            op if moves::only_moves(op) => maps::moved_back(op, place, &d_y),
             op => maps::pooled_back(op, place, x, &d_y),
         };
         vec![Some(d_x)]

@@ -4,7 +4,7 @@ use super::Place;
 
 /// Means and one over the deviations.
 #[derive(Default)]
-pub(super) struct Moments {
+pub(crate) struct Moments {
     pub(super) mean: Vec<f32>,
     pub(super) inverse: Vec<f32>,
 }
@@ -86,7 +86,7 @@ pub(super) fn by_channel_back(
 }
 
 /// Layer norm over the channels of each cell.
-pub(super) fn over_channels(x: &[f32], weight: &[f32], bias: &[f32], eps: f32) -> (Vec<f32>, Moments) {
+pub(crate) fn over_channels(x: &[f32], weight: &[f32], bias: &[f32], eps: f32) -> (Vec<f32>, Moments) {
     let (channels, size) = (weight.len(), x.len() / weight.len());
     let (mut mean, mut inverse, mut out) = (vec![0.0f32; size], vec![0.0f32; size], vec![0.0; x.len()]);
     pulp::Arch::new().dispatch(|| {

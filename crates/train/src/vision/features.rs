@@ -221,8 +221,17 @@ pub(crate) mod tests {
     pub(crate) fn net() -> FrozenNet {
         let mut graph = Graph::new(Shape::new(3, 32, 32));
         let padding = Padding::symmetric(0);
-        let conv =
-            Conv { input: 3, output: 3, kernel: 1, stride: 16, padding, dilation: 1, groups: 3, bias: false };
+        let conv = Conv {
+            input: 3,
+            output: 3,
+            kernel: 1,
+            width: 1,
+            stride: 16,
+            padding,
+            dilation: 1,
+            groups: 3,
+            bias: false,
+        };
         graph.add("tap", Op::Conv(conv), &[0]).unwrap();
         let weight = Tensor32 { shape: vec![3, 1, 1, 1], values: vec![1.0, 2.0, 3.0] };
         FrozenNet::load(&graph, &Weights::from_tensors([("tap.weight".into(), weight)])).unwrap()

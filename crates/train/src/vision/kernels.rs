@@ -4,7 +4,7 @@
 //! a frozen pass spends its time on memory traffic between small operations; here bias and non-linearity are one
 //! pass over a map that is still in the cache, and maps are reused.
 
-use crate::math::{View, gemm_columns};
+use crate::math::{View, gelu, gemm_columns};
 use capwright_blueprint::{Activation, Conv, Shape};
 
 /// Values that the depthwise kernel handles at once.
@@ -22,6 +22,10 @@ fn bias_act(row: &mut [f32], b: f32, act: Option<Activation>) {
         None => row.iter_mut().for_each(|x| *x += b),
         Some(Activation::Relu) => row.iter_mut().for_each(|x| *x = (*x + b).max(0.0)),
         Some(Activation::Relu6) => row.iter_mut().for_each(|x| *x = (*x + b).clamp(0.0, 6.0)),
+        Some(Activation::Gelu) => {
+            row.iter_mut().for_each(|x| *x += b);
+            gelu(row);
+        }
         Some(act) => row.iter_mut().for_each(|x| *x = activate(act, *x + b)),
     }
 }
@@ -36,12 +40,13 @@ pub(crate) fn activate(act: Activation, x: f32) -> f32 {
         Activation::Gelu => 0.5 * x * (1.0 + libm::erff(x * std::f32::consts::FRAC_1_SQRT_2)),
         Activation::HardSwish => x * (x + 3.0).clamp(0.0, 6.0) / 6.0,
         Activation::Sigmoid => sigmoid(x),
+        Activation::HardSigmoid => (x + 3.0).clamp(0.0, 6.0) / 6.0,
     }
 }
 
-/// Whether each channel is convolved by itself.
+/// Whether each channel is convolved by itself, with a square kernel.
 pub(crate) fn is_depthwise(conv: &Conv) -> bool {
-    conv.groups > 1 && conv.groups == conv.input && conv.groups == conv.output
+    conv.is_depthwise() && conv.kernel == conv.width
 }
 
 /// A 1 × 1 convolution with stride 1: `out[o][p] = act(Σ weight[o][i] · x[i][p] + bias[o])`, so many cells at a time that
@@ -76,13 +81,13 @@ pub(crate) fn dense(
 ) {
     let (from, to) = shapes;
     let (inputs, outputs) = (conv.input / conv.groups, conv.output / conv.groups);
-    let (taps, cells) = (inputs * conv.kernel * conv.kernel, to.h * to.w);
+    let (taps, cells) = (conv.taps(), to.h * to.w);
     scratch.resize(taps * cells, 0.0);
     for group in 0..conv.groups {
         let part = &x[group * inputs * from.h * from.w..][..inputs * from.h * from.w];
         for (tap, row) in scratch.chunks_exact_mut(cells).enumerate() {
-            let (channel, ky, kx) =
-                (tap / (conv.kernel * conv.kernel), tap / conv.kernel % conv.kernel, tap % conv.kernel);
+            let (high, wide) = (conv.kernel, conv.width);
+            let (channel, ky, kx) = (tap / (high * wide), tap / wide % high, tap % wide);
             column(row, conv, &part[channel * from.h * from.w..][..from.h * from.w], shapes, (ky, kx));
         }
         let weight = &weight[group * outputs * taps..][..outputs * taps];
@@ -327,6 +332,7 @@ mod tests {
                 input: channels,
                 output: channels,
                 kernel,
+                width: kernel,
                 stride,
                 padding: pad,
                 dilation: 1,

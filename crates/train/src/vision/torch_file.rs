@@ -1,7 +1,7 @@
 //! PyTorch's two file formats for state dicts: the old one (pickles, then storages) and the zip archive.
 
 use super::pickle::{Reader, Value, View};
-use super::weights::Tensor32;
+use super::weights::{Tensor32, is_counter};
 use std::collections::{BTreeMap, HashMap};
 use std::io::{Cursor, Read};
 
@@ -96,7 +96,7 @@ fn collect(
     let mut room = super::weights::MAX_BYTES / 4;
     for (name, view) in views {
         if view.class != "FloatStorage" {
-            if name.ends_with("num_batches_tracked") {
+            if is_counter(&name) {
                 continue;
             }
             return Err(format!("`{name}` has {} instead of 32-bit floats", view.class));

@@ -4,6 +4,7 @@
 //! that could differ from what its name says.
 
 use super::torch_file;
+use capwright_backbones::Backbone;
 use capwright_blueprint::{Graph, Param};
 use safetensors::{Dtype, SafeTensors};
 use sha2::{Digest, Sha256};
@@ -94,7 +95,24 @@ impl Weights {
         }
         let format = |reason| WeightsError::Format { path: path.to_owned(), reason };
         let tensors = parse(&content).map_err(format)?;
+        if let Some((name, _)) = tensors.iter().find(|(_, t)| t.values.iter().any(|x| !x.is_finite())) {
+            return Err(format(format!("`{name}` holds values that are no numbers")));
+        }
         Ok(Self { sha256: found, tensors })
+    }
+
+    /// The weights of a backbone of the zoo: of an older file with today's names, and without what only training needs.
+    ///
+    /// # Errors
+    /// As [`Weights::open`].
+    pub fn of(backbone: &Backbone, path: impl AsRef<Path>, sha256: &str) -> Result<Self, WeightsError> {
+        let Self { sha256, tensors } = Self::open(path, sha256)?;
+        let kept = tensors
+            .into_iter()
+            .filter(|(name, _)| !backbone.unused.iter().any(|part| name.starts_with(part)));
+        let today =
+            |name: String| backbone.renamed.iter().fold(name, |name, (old, new)| name.replace(old, new));
+        Ok(Self { sha256, tensors: kept.map(|(name, tensor)| (today(name), tensor)).collect() })
     }
 
     /// Weights that are made, not read; for tests and examples.
@@ -163,6 +181,11 @@ fn wanted(graph: &Graph) -> Vec<Param> {
     all
 }
 
+/// Whether a tensor of whole numbers is none that a network needs: batches counted in training, or places that follow from shapes.
+pub(super) fn is_counter(name: &str) -> bool {
+    name.ends_with("num_batches_tracked") || name.ends_with("relative_position_index")
+}
+
 fn parse(content: &[u8]) -> Result<BTreeMap<String, Tensor32>, String> {
     // Safetensors begin with the length of a JSON header; a pickle and a zip archive begin otherwise.
     if content.get(8) != Some(&b'{') {
@@ -172,7 +195,7 @@ fn parse(content: &[u8]) -> Result<BTreeMap<String, Tensor32>, String> {
     let mut all = BTreeMap::new();
     for (name, view) in file.tensors() {
         if view.dtype() != Dtype::F32 {
-            if name.ends_with("num_batches_tracked") {
+            if is_counter(&name) {
                 continue;
             }
             return Err(format!("`{name}` has {:?} instead of 32-bit floats", view.dtype()));
@@ -191,7 +214,7 @@ mod tests {
     fn graph() -> Graph {
         let mut graph = Graph::new(Shape::new(2, 1, 1));
         let x = graph.add("norm", Op::BatchNorm { channels: 2, eps_micro: 10 }, &[0]).unwrap();
-        graph.add("fc", Op::Linear { input: 2, output: 3 }, &[x]).unwrap();
+        graph.add("fc", Op::Linear { input: 2, output: 3, bias: true }, &[x]).unwrap();
         graph
     }
 
