@@ -1,5 +1,5 @@
 """PyTorch's side of one line: `python torch_side.py step|greedy|beam DESIGN ROUNDS`,
-`features plain|tuned ROUNDS`, or `epoch WORK STEPS`.
+`features plain|tuned ROUNDS`, `network BACKBONE ROUNDS SIZE`, or `epoch WORK STEPS`.
 
 Prints one JSON object as the example `peer` does. Threads: PEER_THREADS, 1 where it is not set.
 """
@@ -104,6 +104,30 @@ def features(tuned, rounds):
     return best
 
 
+def network(name, rounds, size):
+    """Seconds an image of a whole network at batch 16, in the faster of two layouts of memory."""
+    import torchvision
+
+    if name.startswith("efficientnet_lite"):
+        import timm
+
+        net = timm.create_model("tf_" + name).eval()
+    else:
+        parts = {"aux_logits": False, "init_weights": False} if name in ("googlenet", "inception_v3") else {}
+        net = getattr(torchvision.models, name)(**parts).eval()
+    best = None
+    for layout in (torch.contiguous_format, torch.channels_last):
+        net = net.to(memory_format=layout)
+        x = torch.rand(16, 3, size, size).to(memory_format=layout)
+        with torch.inference_mode():
+            times = timed(rounds, lambda: net(x))
+        for key in ("seconds", "wall"):
+            times[key] = [t / 16 for t in times[key]]
+        if best is None or statistics.median(times["seconds"]) < statistics.median(best["seconds"]):
+            best = {**times, **learned(net)}
+    return best
+
+
 def main():
     torch.set_num_threads(int(os.environ.get("PEER_THREADS", 1)))
     torch.manual_seed(0)
@@ -114,6 +138,8 @@ def main():
         told = epoch(name, rounds)
     elif kind == "features":
         told = features(name == "tuned", rounds)
+    elif kind == "network":
+        told = network(name, rounds, int(sys.argv[4]))
     else:
         told = steps(name, rounds) if kind == "step" else decoded(name, 3 if kind == "beam" else 1, rounds)
     print(json.dumps({**told, "peak": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss}))

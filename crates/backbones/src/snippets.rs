@@ -1,5 +1,8 @@
 //! Small pieces of the blueprint language that are characteristic of known families; prompts offer them as ideas.
 
+use crate::{Backbone, zoo};
+use serde_json::json;
+
 /// What a snippet is, so that a reader knows where it fits.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum SnippetKind {
@@ -22,13 +25,13 @@ impl SnippetKind {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Snippet {
     /// Family and part in a few words.
-    pub title: &'static str,
+    pub title: String,
     /// Where it fits.
     pub kind: SnippetKind,
     /// Compact JSON in the blueprint language.
     pub json: String,
     /// What it is good for, in a sentence.
-    pub note: &'static str,
+    pub note: String,
 }
 
 impl std::fmt::Display for Snippet {
@@ -269,15 +272,40 @@ const ALL: &[(&str, SnippetKind, &str, &str)] = &[
     ),
 ];
 
-/// All snippets, in a fixed order.
-pub fn snippets() -> Vec<Snippet> {
-    let make = |&(title, kind, json, note): &(&'static str, SnippetKind, &str, &'static str)| Snippet {
-        title,
-        kind,
-        json: json.to_owned(),
+/// The snippets that name no backbone but those that `allows`, in a fixed order; each other backbone of these with what its last cut
+/// costs.
+pub fn snippets(allows: impl Fn(&str) -> bool) -> Vec<Snippet> {
+    let names = |backbone: &Backbone, json: &str| json.contains(&format!("\"{}\"", backbone.name));
+    let allowed = |json: &str| zoo().iter().filter(|b| names(b, json)).all(|b| allows(b.name));
+    let written = ALL.iter().filter(|(_, _, json, _)| allowed(json)).map(|&(title, kind, json, note)| {
+        Snippet { title: title.to_owned(), kind, json: json.to_owned(), note: note.to_owned() }
+    });
+    let unwritten = |b: &&Backbone| ALL.iter().all(|(_, _, json, _)| !names(b, json));
+    let others = zoo().iter().filter(|b| allows(b.name)).filter(unwritten);
+    written.chain(others.filter_map(frozen)).collect()
+}
+
+/// A backbone up to its last cut, with what that costs for images of the usual size.
+fn frozen(backbone: &Backbone) -> Option<Snippet> {
+    const USUAL_SIZE: usize = 224;
+    let built = backbone.graph(USUAL_SIZE).ok()?;
+    let (cut, id) = built.cuts.last_key_value()?;
+    let (shape, totals) = (built.graph.shape(*id), built.graph.cut(*id).totals());
+    let source = json!({ "kind": "pretrained", "backbone": backbone.name, "cut": cut });
+    let note = format!(
+        "{:.1} % top-1 on ImageNet; {} tokens of {} channels at {USUAL_SIZE} pixels for {:.1} M parameters and {} MMACs.",
+        backbone.top1,
+        shape.h * shape.w,
+        shape.c,
+        totals.parameters as f64 / 1e6,
+        totals.macs / 1_000_000
+    );
+    Some(Snippet {
+        title: format!("{}, frozen", backbone.name),
+        kind: SOURCE,
+        json: source.to_string(),
         note,
-    };
-    ALL.iter().map(make).collect()
+    })
 }
 
 #[cfg(test)]
@@ -294,7 +322,7 @@ mod tests {
                 serde_json::from_str(&snippet.json).unwrap_or_else(|e| panic!("{}: {e}", snippet.title));
             serde_json::to_string(&read).unwrap()
         }
-        for snippet in snippets() {
+        for snippet in snippets(|_| true) {
             let again = match snippet.kind {
                 SnippetKind::Block => again::<Block>(&snippet),
                 SnippetKind::Source => again::<Source>(&snippet),
@@ -307,11 +335,21 @@ mod tests {
 
     #[test]
     fn snippets_differ_and_cover_the_zoo() {
-        let all = snippets();
+        let all = snippets(|_| true);
         let distinct: std::collections::BTreeSet<&str> = all.iter().map(|s| s.json.as_str()).collect();
         assert_eq!(distinct.len(), all.len());
-        for name in crate::USUAL {
-            assert!(all.iter().any(|s| s.json.contains(name)), "{name}");
+        for backbone in zoo() {
+            assert!(all.iter().any(|s| s.json.contains(backbone.name)), "{}", backbone.name);
         }
+        let named =
+            |snippet: &Snippet| snippet.json.contains("efficientnet") || snippet.json.contains("resnet");
+        let mobile = snippets(|name| name == "mobilenet_v2");
+        assert!(mobile.iter().any(|s| s.json.contains("mobilenet_v2")) && !mobile.iter().any(named));
+        let swin = snippets(|name| name == "swin_t");
+        let source = swin.iter().find(|s| s.json.contains("swin_t")).unwrap();
+        assert_eq!(
+            source.to_string(),
+            r#"source, swin_t, frozen: {"kind":"pretrained","backbone":"swin_t","cut":"s32"} 81.5 % top-1 on ImageNet; 49 tokens of 768 channels at 224 pixels for 27.5 M parameters and 4489 MMACs."#
+        );
     }
 }

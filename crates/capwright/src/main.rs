@@ -25,7 +25,7 @@ mod worker;
 mod zoo;
 
 use clap::{CommandFactory, Parser};
-use cli::{Cli, Command, DeviceCommand, StudyCommand, WeightsCommand, ZooCommand};
+use cli::{Cli, Command, DeviceCommand, StudyCommand, WeightsCommand};
 use failure::Failure;
 use std::process::ExitCode;
 
@@ -67,7 +67,7 @@ fn run(command: Command) -> Result<(), Failure> {
             study::plan(&study, hours, workers, json)
         }
         Command::Study(StudyCommand::Ablate(args)) => ablate::ablate(&args),
-        Command::Zoo(ZooCommand::List { json }) => zoo::list(json),
+        Command::Zoo(command) => zoo::run(command),
         Command::Weights(WeightsCommand::Fetch { name, file }) => zoo::fetch(&name, file.as_deref()),
         Command::Data(command) => data::run(&command),
         Command::Device(DeviceCommand::Profile { threads, json }) => device::profile(threads, json),

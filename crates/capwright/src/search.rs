@@ -147,8 +147,10 @@ pub fn architect(
     let space = Space::new(contract);
     let judge = Judge::new(Arc::new(Library::default()), contract.clone());
     let random = || Box::new(RandomArchitect::new(space.clone(), judge.clone())) as Box<dyn Architect>;
-    let evolution =
-        || Box::new(Evolution::new(space.clone(), judge.clone(), known_parts(folder))) as Box<dyn Architect>;
+    let evolution = || {
+        Box::new(Evolution::new(space.clone(), judge.clone(), known_parts(folder, contract)))
+            as Box<dyn Architect>
+    };
     if let Some(path) = chosen.strip_prefix("replay:") {
         return Ok(Box::new(Replay::new(&study::events(Path::new(path))?)));
     }
@@ -214,9 +216,10 @@ pub fn text_model(args: &LlmArgs) -> Result<Box<dyn TextModel>, Failure> {
 }
 
 /// The zoo's snippets as parts of designs, and the design that a study began with.
-fn known_parts(folder: &StudyFolder) -> Parts {
+fn known_parts(folder: &StudyFolder, contract: &Contract) -> Parts {
+    let known = snippets(|name| contract.components.allows_backbone(name));
     let of = |kind| {
-        let all = snippets().into_iter().filter(move |snippet| snippet.kind == kind);
+        let all = known.iter().filter(move |snippet| snippet.kind == kind);
         all.filter_map(|snippet| serde_json::from_str(&snippet.json).ok()).collect()
     };
     Parts {
@@ -237,15 +240,12 @@ fn inspiration(contract: &Contract) -> Vec<Vec<String>> {
         Family::Convolution => json.contains("\"family\":\"convolution\""),
     };
     let allowed = |snippet: &Snippet| match snippet.kind {
-        SnippetKind::Source if snippet.json.contains("\"scratch\"") => parts.scratch,
-        SnippetKind::Source => {
-            let named = |b: &String| snippet.json.contains(&format!("\"{b}\""));
-            parts.backbones.as_ref().is_none_or(|names| names.iter().any(named))
-        }
+        SnippetKind::Source => parts.scratch || !snippet.json.contains("\"scratch\""),
         SnippetKind::Decoder => parts.families.iter().any(|f| family(*f, &snippet.json)),
         SnippetKind::Block | SnippetKind::Recipe => true,
     };
-    let of = |kind| snippets().into_iter().filter(move |s| s.kind == kind && allowed(s));
+    let known = snippets(|name| parts.allows_backbone(name));
+    let of = |kind| known.iter().filter(move |s| s.kind == kind && allowed(s));
     SnippetKind::ALL.map(|kind| of(kind).map(|s| s.to_string()).collect()).to_vec()
 }
 

@@ -1,13 +1,24 @@
 //! `capwright zoo` and `capwright weights`: the library of backbones.
 
+mod draw;
+
+use crate::cli::ZooCommand;
 use crate::failure::Failure;
 use crate::{say, say_json};
 use capwright_backbones::{Backbone, find, zoo};
+use capwright_blueprint::Shape;
+use capwright_blueprint::language::Cut;
+use capwright_caption_data::{Filter, Framing, Preprocess};
 use capwright_fetch::{Artifact, Cache, Source, sha256_of};
 use capwright_llm::default_model;
 use capwright_study::WeightsFile;
+use capwright_train::vision::{FrozenNet, Weights};
 use serde_json::json;
-use std::path::Path;
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+/// Names of ImageNet's classes, in the order in which all backbones give them.
+const CLASSES: &str = include_str!("zoo/imagenet.txt");
 
 /// The cache of fetched files.
 pub fn cache() -> Result<Cache, Failure> {
@@ -27,9 +38,8 @@ const LANGUAGE_MODEL: &str = "smollm2";
 
 fn known(name: &str) -> Result<&'static Backbone, Failure> {
     find(name).ok_or_else(|| {
-        let names = zoo().iter().map(|b| b.name).chain([LANGUAGE_MODEL]).collect::<Vec<_>>().join(", ");
-        Failure::input(format!("there are no weights called \"{name}\""))
-            .help(format!("choose one of: {names}"))
+        Failure::input(format!("there is no backbone \"{name}\""))
+            .help("`capwright zoo list` names them all; `weights fetch` knows smollm2 too")
     })
 }
 
@@ -45,35 +55,192 @@ pub fn fetch(name: &str, file: Option<&Path>) -> Result<(), Failure> {
     Ok(())
 }
 
-/// `capwright zoo list`.
-pub fn list(json: bool) -> Result<(), Failure> {
+/// The commands of `capwright zoo`.
+pub fn run(command: ZooCommand) -> Result<(), Failure> {
+    match command {
+        ZooCommand::List { max_params, max_macs, min_top1, licence, stride: wanted, json } => {
+            let holds = |b: &Backbone, macs: u64, cuts: &BTreeMap<Cut, Shape>| {
+                max_params.is_none_or(|most| b.parameters <= most)
+                    && max_macs.is_none_or(|most| macs <= most)
+                    && min_top1.is_none_or(|least| b.top1 >= least)
+                    && licence.as_ref().is_none_or(|licence| b.licence.eq_ignore_ascii_case(licence))
+                    && wanted.is_none_or(|wanted| cuts.keys().any(|cut| stride(*cut) == wanted))
+            };
+            list(holds, json)
+        }
+        ZooCommand::Show { name, size, svg, json } => show(&name, size, svg.as_deref(), json),
+        ZooCommand::Verify { name, photos, json } => verify(&name, &photos, json),
+    }
+}
+
+fn stride(cut: Cut) -> usize {
+    match cut {
+        Cut::S8 => 8,
+        Cut::S16 => 16,
+        Cut::S32 => 32,
+    }
+}
+
+/// The language's word for a cut.
+fn cut_name(cut: Cut) -> String {
+    format!("s{}", stride(cut))
+}
+
+/// `capwright zoo list`: those for which `holds`, given their work for an image and their cuts.
+fn list(holds: impl Fn(&Backbone, u64, &BTreeMap<Cut, Shape>) -> bool, json: bool) -> Result<(), Failure> {
     let cache = cache()?;
-    let rows: Vec<serde_json::Value> = zoo()
-        .iter()
-        .map(|b| {
-            let cuts = b.cut_shapes(b.default_size).unwrap_or_default();
-            let macs = b.graph(b.default_size).map_or(0, |built| built.graph.macs());
-            json!({
-                "name": b.name, "parameters": b.parameters, "macs": macs, "input": b.default_size, "top1": b.top1,
-                "licence": b.licence, "cached": cache.cached(&b.weights()).is_some(), "paper": b.paper,
-                "cuts": cuts.iter().map(|(cut, s)| json!({"cut": cut, "shape": [s.c, s.h, s.w]})).collect::<Vec<_>>(),
-            })
-        })
-        .collect();
+    let mut rows = Vec::new();
+    for b in zoo() {
+        let cuts = b.cut_shapes(b.default_size).unwrap_or_default();
+        let macs = b.graph(b.default_size).map_or(0, |built| built.graph.macs());
+        if !holds(b, macs, &cuts) {
+            continue;
+        }
+        rows.push(json!({
+            "name": b.name, "parameters": b.parameters, "macs": macs, "input": b.default_size, "top1": b.top1,
+            "licence": b.licence, "cached": cache.cached(&b.weights()).is_some(), "paper": b.paper,
+            "cuts": cuts.iter().map(|(cut, s)| json!({"cut": cut, "shape": [s.c, s.h, s.w]})).collect::<Vec<_>>(),
+        }));
+    }
     if json {
         return say_json(&rows);
     }
     say(format!(
-        "{:<20} {:>10} {:>8} {:>6} {:>6} {:<14} weights",
+        "{:<20} {:>11} {:>8} {:>6} {:>6} {:<14} weights",
         "name", "parameters", "MMACs", "input", "top-1", "licence"
     ));
-    for (b, row) in zoo().iter().zip(&rows) {
+    for row in &rows {
         let macs = row["macs"].as_u64().unwrap_or_default() as f64 / 1e6;
         let cached = if row["cached"] == true { "in the cache" } else { "to be fetched" };
+        let text = |field: &str| row[field].as_str().unwrap_or_default().to_owned();
         say(format!(
-            "{:<20} {:>10} {:>8.0} {:>6} {:>6.1} {:<14} {cached}",
-            b.name, b.parameters, macs, b.default_size, b.top1, b.licence
+            "{:<20} {:>11} {:>8.0} {:>6} {:>6.1} {:<14} {cached}",
+            text("name"),
+            row["parameters"].as_u64().unwrap_or_default(),
+            macs,
+            row["input"].as_u64().unwrap_or_default(),
+            row["top1"].as_f64().unwrap_or_default(),
+            text("licence")
         ));
     }
     Ok(())
+}
+
+/// `capwright zoo show`.
+fn show(name: &str, size: Option<usize>, drawing: Option<&Path>, json: bool) -> Result<(), Failure> {
+    let backbone = known(name)?;
+    let size = size.unwrap_or(backbone.default_size);
+    let built = backbone.graph(size).map_err(Failure::input)?;
+    let artifact = backbone.weights();
+    let sources: Vec<String> = artifact.sources.iter().map(Source::to_string).collect();
+    let cuts: Vec<serde_json::Value> = built
+        .cuts
+        .iter()
+        .map(|(cut, id)| {
+            let (part, shape) = (built.graph.cut(*id), built.graph.shape(*id));
+            let totals = part.totals();
+            json!({
+                "cut": cut, "stride": stride(*cut), "shape": [shape.c, shape.h, shape.w], "tokens": shape.h * shape.w,
+                "parameters": totals.parameters, "macs": totals.macs,
+            })
+        })
+        .collect();
+    if let Some(path) = drawing {
+        let picture = draw::svg(backbone.name, size, &draw::stages(&built));
+        capwright_files::write_atomic(path, picture.as_bytes())
+            .map_err(|error| Failure::file(path, error))?;
+    }
+    let (b, normalisation) = (backbone, backbone.normalisation);
+    if json {
+        return say_json(&json!({
+            "name": b.name, "parameters": b.parameters, "macs": built.graph.macs(), "size": size, "top1": b.top1,
+            "licence": b.licence, "paper": b.paper, "upstream": b.upstream, "tag": b.tag, "file": artifact.file_name,
+            "sha256": artifact.sha256.as_str(), "sources": sources, "cuts": cuts,
+            "input": {
+                "size": b.default_size, "resize": b.resize, "filter": b.filter.name(), "mean": normalisation.mean,
+                "std": normalisation.std,
+            },
+        }));
+    }
+    say(format!("{}: {}", b.name, b.paper));
+    say(format!("weights   {} {}, {}, sha256 {}", b.upstream, b.tag, b.licence, artifact.sha256.as_str()));
+    sources.iter().for_each(|source| say(format!("          {source}")));
+    let (side, resize, filter) = (b.default_size, b.resize, b.filter.name());
+    say(format!("accuracy  {:.1} % top-1 on ImageNet, {side} pixels cut from {resize}, {filter}", b.top1));
+    say(format!("pixels    mean {:?}, deviation {:?}", normalisation.mean, normalisation.std));
+    say(format!(
+        "whole     {} parameters, {:.0} MMACs at {size} pixels",
+        b.parameters,
+        built.graph.macs() as f64 / 1e6
+    ));
+    say(format!("\n{:<5} {:>14} {:>7} {:>11} {:>8}", "cut", "map", "tokens", "parameters", "MMACs"));
+    for (row, (cut, id)) in cuts.iter().zip(&built.cuts) {
+        say(format!(
+            "{:<5} {:>14} {:>7} {:>11} {:>8.0}",
+            cut_name(*cut),
+            built.graph.shape(*id).to_string(),
+            row["tokens"].as_u64().unwrap_or_default(),
+            row["parameters"].as_u64().unwrap_or_default(),
+            row["macs"].as_f64().unwrap_or_default() / 1e6
+        ));
+    }
+    Ok(())
+}
+
+/// `capwright zoo verify`: fetches the weights, checks every tensor, and says what the network sees in photos.
+fn verify(name: &str, photos: &[PathBuf], json: bool) -> Result<(), Failure> {
+    let backbone = known(name)?;
+    let file = weights(&cache()?, backbone)?;
+    let tensors = Weights::of(backbone, &file.path, &file.sha256).map_err(Failure::input)?;
+    let graph = backbone.graph(backbone.default_size).map_err(Failure::input)?.graph;
+    tensors.matches(&graph).map_err(Failure::input)?;
+    let net = FrozenNet::load(&graph, &tensors).map_err(Failure::input)?;
+    let count = graph.parameters().len() + graph.buffers().len();
+    if !json {
+        say(format!("{name}: all {count} tensors fit; sha256 {}", tensors.sha256()));
+    }
+    let preprocess = Preprocess {
+        framing: Framing::CentreCrop { shorter_side: backbone.resize as u32 },
+        filter: match backbone.filter {
+            capwright_backbones::Filter::Bilinear => Filter::Bilinear,
+            capwright_backbones::Filter::Bicubic => Filter::Bicubic,
+        },
+        ..Preprocess::new(
+            backbone.default_size as u32,
+            backbone.normalisation.mean,
+            backbone.normalisation.std,
+        )
+    };
+    let mut seen = Vec::new();
+    for photo in photos {
+        let mut pixels = vec![0.0; preprocess.numel()];
+        preprocess.load_chw(photo, &mut pixels).map_err(Failure::input)?;
+        let best = top(&net.forward_image(&pixels), 5);
+        if !json {
+            let words: Vec<String> =
+                best.iter().map(|(class, p)| format!("{class} {:.1} %", 100.0 * p)).collect();
+            say(format!("{}: {}", photo.display(), words.join(", ")));
+        }
+        seen.push(json!({
+            "photo": photo,
+            "top": best.iter().map(|(class, p)| json!({"class": class, "probability": p})).collect::<Vec<_>>(),
+        }));
+    }
+    if json {
+        return say_json(
+            &json!({ "name": name, "tensors": count, "sha256": tensors.sha256(), "photos": seen }),
+        );
+    }
+    Ok(())
+}
+
+/// The most probable classes of ImageNet, by name.
+fn top(logits: &[f32], count: usize) -> Vec<(&'static str, f64)> {
+    let most = logits.iter().copied().fold(f32::NEG_INFINITY, f32::max);
+    let weight = |x: f32| f64::from(x - most).exp();
+    let sum: f64 = logits.iter().map(|x| weight(*x)).sum();
+    let mut all: Vec<(&str, f64)> = CLASSES.lines().zip(logits.iter().map(|x| weight(*x) / sum)).collect();
+    all.sort_by(|a, b| b.1.total_cmp(&a.1));
+    all.truncate(count);
+    all
 }

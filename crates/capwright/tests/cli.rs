@@ -27,6 +27,24 @@ fn help_shows_the_commands() {
 fn the_zoo_is_listed() {
     let home = tempfile::tempdir().unwrap();
     insta::assert_snapshot!(run(home.path(), &["zoo", "list"], 0));
+    let light = ["zoo", "list", "--max-params", "5000000", "--min-top1", "70", "--licence", "bsd-3-clause"];
+    insta::assert_snapshot!(run(home.path(), &light, 0));
+    let none = ["zoo", "list", "--max-macs", "1", "--json"];
+    assert_eq!(run(home.path(), &none, 0).trim(), "[]");
+}
+
+#[test]
+fn a_backbone_is_shown_with_its_cuts_and_drawn() {
+    let home = tempfile::tempdir().unwrap();
+    insta::assert_snapshot!(run(home.path(), &["zoo", "show", "resnet50", "--svg", "stages.svg"], 0));
+    let drawing = std::fs::read_to_string(home.path().join("stages.svg")).unwrap();
+    assert!(drawing.starts_with("<svg") && drawing.contains("cut s32"), "{drawing}");
+    let shown = run(home.path(), &["zoo", "show", "vit_b_16", "--json"], 0);
+    let shown: serde_json::Value = serde_json::from_str(&shown).unwrap();
+    assert_eq!(shown["cuts"][0]["shape"], serde_json::json!([768, 14, 14]));
+    assert_eq!(shown["cuts"].as_array().unwrap().len(), 1);
+    insta::assert_snapshot!(run(home.path(), &["zoo", "show", "vit_b_16", "--size", "96"], 2));
+    insta::assert_snapshot!(run(home.path(), &["zoo", "show", "resnet-50"], 2));
 }
 
 #[test]

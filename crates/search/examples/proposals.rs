@@ -4,7 +4,7 @@
 //! snippets, 500 times in all; `free` after that leaves the grammar away. What was measured stands in the file, a line a proposal; the
 //! same command goes on after an interruption, and prints the table.
 
-use capwright_backbones::{Library, SnippetKind, snippets};
+use capwright_backbones::{Library, SnippetKind, USUAL, snippets};
 use capwright_contract::Contract;
 use capwright_fetch::Cache;
 use capwright_llm::{Embedded, Options, default_model};
@@ -91,7 +91,8 @@ fn cell(
     );
     let contract = Contract::from_toml(&text)?;
     let model = Embedded::load(&Cache::open_default()?.get(&default_model())?, &Options::default())?;
-    let of = |kind| snippets().into_iter().filter(move |s| s.kind == kind);
+    let known = snippets(|name| contract.components.allows_backbone(name) && USUAL.contains(&name));
+    let of = |kind| known.iter().filter(move |s| s.kind == kind);
     let ideas = SnippetKind::ALL.map(|kind| of(kind).map(|s| s.to_string()).collect()).to_vec();
     let judge = Judge::new(Arc::new(Library::default()), contract.clone());
     // Without the grammar the model writes on until it is stopped.

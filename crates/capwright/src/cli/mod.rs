@@ -3,6 +3,7 @@
 mod data;
 mod decoding;
 mod study;
+mod zoo;
 
 use clap::{Args, Parser, Subcommand};
 pub use data::{
@@ -11,6 +12,7 @@ pub use data::{
 pub use decoding::{CaptionArgs, DecodingArgs, EvaluateArgs};
 use std::path::PathBuf;
 pub use study::{AblateArgs, StudyCommand};
+pub use zoo::ZooCommand;
 
 /// LLM-guided architecture search for image captioning, under a contract.
 #[derive(Debug, Parser)]
@@ -185,7 +187,7 @@ pub struct SearchArgs {
     /// Designs to train [default: 6].
     #[arg(long)]
     pub trials: Option<u32>,
-    /// Allow only this backbone (repeat for more).
+    /// Allow only this backbone of the zoo (repeat for more) [default: a few light ones].
     #[arg(long, value_name = "NAME")]
     pub backbone: Vec<String>,
     /// Allow no encoders trained from scratch.
@@ -387,17 +389,6 @@ pub struct LeaderboardArgs {
     /// Print JSON.
     #[arg(long)]
     pub json: bool,
-}
-
-/// Commands of `zoo`.
-#[derive(Debug, Subcommand)]
-pub enum ZooCommand {
-    /// List the backbones.
-    List {
-        /// Print JSON.
-        #[arg(long)]
-        json: bool,
-    },
 }
 
 /// Commands of `weights`.

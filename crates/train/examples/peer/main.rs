@@ -1,8 +1,8 @@
 //! This side of the comparison with PyTorch: `benches/peer/run.py` runs both and prints the ratios.
 //!
-//! `peer step|greedy|beam|features DESIGN [ROUNDS]`, or `peer epoch DATA WORK [STEPS]`: one JSON object with the processor
-//! time of each round in seconds (of an image for features, of a step for training, of 32 images for decoding), wall
-//! time, and memory in kibibytes.
+//! `peer step|greedy|beam|features DESIGN [ROUNDS]`, `peer network BACKBONE [ROUNDS]`, or `peer epoch DATA WORK [STEPS]`: one JSON
+//! object with the processor time of each round in seconds (of an image for features and networks, of a step for training, of 32
+//! images for decoding), wall time, and memory in kibibytes.
 #![recursion_limit = "256"]
 
 mod designs;
@@ -12,16 +12,18 @@ mod process;
 use burn::tensor::{Device, Tensor, TensorData};
 use capwright_backbones::find;
 use capwright_blueprint::language::Cut;
-use capwright_blueprint::{Checked, Design};
+use capwright_blueprint::{Checked, Design, Param};
 use capwright_caption_data::Vocabulary;
 use capwright_contract::Decoding;
 use capwright_fetch::Cache;
 use capwright_train::decoder::CaptionBatch;
 use capwright_train::learner::Learner;
+use capwright_train::vision::weights::Tensor32;
 use capwright_train::vision::{FrozenNet, Weights};
 use capwright_train::{Dropout, Input, Network, Teaching};
 use designs::{IMAGES, VOCAB, WORDS, design};
 use process::{kibibytes, processor_seconds};
+use rayon::prelude::*;
 use std::error::Error;
 use std::path::Path;
 use std::time::Instant;
@@ -31,6 +33,9 @@ const REFERENCES: (usize, usize) = (5, 12);
 
 /// Images decoded at once.
 const DECODED: usize = 32;
+
+/// Images of a batch for whole networks.
+const BATCH: usize = 16;
 
 /// Images in a round of features.
 const ROUND: usize = 20;
@@ -56,6 +61,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     let number = |at: usize, otherwise: usize| args.get(at).map_or(Ok(otherwise), |n| n.parse());
     let times = match args[..] {
         ["epoch", data, work, ..] => epoch::epoch(Path::new(data), Path::new(work), number(3, 25)?)?,
+        ["network", name, ..] => network(name, number(2, 5)?)?,
         ["step", name, ..] => steps(&design(name, VOCAB)?, number(2, 8)?),
         ["greedy", name, ..] => decoding(design(name, VOCAB)?.design(), 1, number(2, 8)?),
         ["beam", name, ..] => decoding(design(name, VOCAB)?.design(), 3, number(2, 8)?),
@@ -144,6 +150,34 @@ fn decoding(design: &Design, beam: usize, rounds: usize) -> Times {
 fn weights(name: &str) -> Result<Weights, Box<dyn Error>> {
     let file = find(name).ok_or("the zoo has no such backbone")?.weights();
     Ok(Weights::open(Cache::open_default()?.get(&file)?, file.sha256.as_str())?)
+}
+
+/// A whole backbone with its classifier and values of no meaning, over batches of images of the size that it was measured on.
+fn network(name: &str, rounds: usize) -> Result<Times, Box<dyn Error>> {
+    let backbone = find(name).ok_or("the zoo has no such backbone")?;
+    let graph = backbone.graph(backbone.default_size)?.graph;
+    // Weights of about the usual size: numbers that fade away would be slow ones.
+    let small = |p: Param| {
+        let size = if p.shape.len() > 1 {
+            (3.0 / p.shape[1..].iter().product::<usize>() as f32).sqrt()
+        } else {
+            1.0
+        };
+        let values = values(p.len())
+            .into_iter()
+            .map(|v| size * (v - 0.2))
+            .map(|v| if p.shape.len() == 1 { v.abs() } else { v });
+        (p.name.clone(), Tensor32 { values: values.collect(), shape: p.shape })
+    };
+    let weights = Weights::from_tensors(graph.parameters().into_iter().chain(graph.buffers()).map(small));
+    let net = FrozenNet::load(&graph, &weights)?;
+    let pixels = values(BATCH * graph.input_shape().len());
+    let mut times = timed(rounds, || {
+        let images = pixels.par_chunks_exact(graph.input_shape().len());
+        images.map(|image| f64::from(net.forward_image(image)[0])).sum()
+    });
+    times.seconds.iter_mut().chain(&mut times.wall).for_each(|seconds| *seconds /= BATCH as f64);
+    Ok(Times { learned: backbone.parameters, ..times })
 }
 
 /// The frozen backbone over one image at a time. A round is some images, since the clock of threads may tick in milliseconds.
