@@ -110,6 +110,7 @@ impl<'a> RgbView<'a> {
         let source =
             ImageRef::new(self.width, self.height, self.pixels, PixelType::U8x3).map_err(|e| damaged(&e))?;
         let mut target = Image::new(columns, rows, PixelType::U8x3);
+        let ((left, width), (top, height)) = (apart(left, width, columns), apart(top, height, rows));
         let options = options(filter).crop(left, top, width, height);
         Resizer::new().resize(&source, &mut target, &options).map_err(|e| damaged(&e))?;
         Ok(target.into_vec())
@@ -128,6 +129,23 @@ impl<'a> RgbView<'a> {
         let value = |bytes: &[u8]| f32::from_ne_bytes([bytes[0], bytes[1], bytes[2], bytes[3]]);
         Ok(target.buffer().chunks_exact(4).map(|bytes| value(bytes).round() as u8).collect())
     }
+}
+
+/// Start and length along one side, made shorter by less than a hundred-thousandth of a pixel where the middle of the first or the
+/// last pixel that comes out is the middle of one that goes in.
+///
+/// A bicubic filter is zero at its neighbours then. `fast_image_resize` 6.1 leaves zeros out, takes the first and the last pixel for
+/// those that read farthest, and reads outside of the image where another one reads farther.
+fn apart(start: f64, length: f64, count: u32) -> (f64, f64) {
+    const LEAST: f64 = 1e-6;
+    let meets = |(start, length): (f64, f64)| {
+        let half = length / f64::from(count) / 2.0;
+        let middle = |at: f64| (at - 0.5 - (at - 0.5).round()).abs() < LEAST / 2.0;
+        middle(start + half) || middle(start + length - half)
+    };
+    let shorter = |by: f64| (start + by, length - 2.0 * by);
+    // Both ends move alike, so that one of three steps meets no middle.
+    (0..4).map(|i| shorter(f64::from(i) * LEAST)).find(|part| !meets(*part)).unwrap_or((start, length))
 }
 
 fn options(filter: Filter) -> ResizeOptions {
@@ -157,6 +175,40 @@ fn crop(side: u32, short: u32, shorter_side: u32, size: u32) -> (f64, f64) {
 mod tests {
     use super::super::tests::gradient;
     use super::*;
+
+    /// 285 × 256 pixels at a shorter side of 292, the middle 260: the first pixel's middle is one of the image. It ended in a segmentation
+    /// fault.
+    #[test]
+    fn middles_that_meet_read_nothing_outside() {
+        let flat = |width: u32, height: u32| RgbImage {
+            width,
+            height,
+            pixels: vec![7; (3 * width * height) as usize],
+        };
+        let framing = |size, shorter_side, filter| {
+            for (width, height) in (251..290).map(|n| (n, 256)).chain((251..290).map(|n| (256, n))) {
+                let framing = Framing::CentreCrop { shorter_side };
+                let pixels = flat(width, height).framed(size, framing, filter).unwrap();
+                assert!(pixels.iter().all(|x| *x == 7), "{width} × {height} to {size} of {shorter_side}");
+            }
+        };
+        for filter in [Filter::Bilinear, Filter::Bicubic] {
+            for (size, shorter_side) in
+                [(260, 292), (224, 256), (240, 272), (224, 232), (128, 128), (288, 288)]
+            {
+                framing(size, shorter_side, filter);
+            }
+            // Starts at every eighth of a pixel, sizes from half to twice.
+            let image = flat(64, 64);
+            let view = RgbView { width: 64, height: 64, pixels: &image.pixels };
+            for (start, count) in
+                (0..96).flat_map(|start| (12..48).map(move |count| (f64::from(start) / 8.0, count)))
+            {
+                let pixels = view.resized((start, start, 24.0, 24.0), (count, count), filter).unwrap();
+                assert!(pixels.iter().all(|x| *x == 7), "{count} from {start}");
+            }
+        }
+    }
 
     #[test]
     fn sizes_out_of_range_are_refused() {
