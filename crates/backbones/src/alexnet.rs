@@ -2,28 +2,18 @@
 //! torchvision's `torchvision/models/alexnet.py`.
 
 use crate::builder::{Builder, Built, ConvSpec, Pad};
-use crate::{Backbone, Filter, IMAGENET, MAX_SIZE, torch};
+use crate::{Backbone, TORCHVISION, torch};
 use capwright_blueprint::{Activation, Op};
 
 pub(crate) const ALL: &[Backbone] = &[Backbone {
     name: "alexnet",
-    normalisation: IMAGENET,
-    default_size: 224,
-    resize: 256,
-    filter: Filter::Bilinear,
     min_size: 64,
-    step: 1,
-    max_size: MAX_SIZE,
     parameters: 61_100_840,
     top1: 56.5,
     paper: "Krizhevsky, One weird trick for parallelizing convolutional neural networks, 2014, arXiv 1404.5997",
-    upstream: "torchvision",
-    tag: "IMAGENET1K_V1",
-    unused: &[],
-    renamed: &[],
-    licence: "BSD-3-Clause",
     weights: torch("alexnet-owt-7be5be79.pth"),
     build: assemble,
+    ..TORCHVISION
 }];
 
 fn assemble(size: usize) -> Built {

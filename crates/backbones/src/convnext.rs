@@ -1,7 +1,7 @@
 //! ConvNeXt (Liu et al. 2022). Names and layout follow torchvision's `torchvision/models/convnext.py`; layer norm adds 1e-6.
 
 use crate::builder::{Builder, Built, ConvSpec, Made, Pad};
-use crate::{Backbone, Filter, IMAGENET, MAX_SIZE, torch};
+use crate::{Backbone, TORCHVISION, torch};
 use capwright_blueprint::{Activation, NodeId, Op};
 
 pub(crate) const ALL: &[Backbone] = &[
@@ -19,23 +19,13 @@ pub(crate) const ALL: &[Backbone] = &[
 
 const TINY: Backbone = Backbone {
     name: "convnext_tiny",
-    normalisation: IMAGENET,
-    default_size: 224,
     resize: 236,
-    filter: Filter::Bilinear,
-    min_size: 32,
-    step: 1,
-    max_size: MAX_SIZE,
     parameters: 28_589_128,
     top1: 82.5,
     paper: "Liu et al., A ConvNet for the 2020s, CVPR 2022, arXiv 2201.03545",
-    upstream: "torchvision",
-    tag: "IMAGENET1K_V1",
-    unused: &[],
-    renamed: &[],
-    licence: "BSD-3-Clause",
     weights: torch("convnext_tiny-983f1562.pth"),
     build: |size| assemble(size, [3, 3, 9, 3]),
+    ..TORCHVISION
 };
 
 const EPS_MICRO: u32 = 1;

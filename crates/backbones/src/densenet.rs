@@ -1,7 +1,7 @@
 //! DenseNet (Huang et al. 2017). Names and layout follow torchvision's `torchvision/models/densenet.py`; batch norm adds 1e-5.
 
 use crate::builder::{Builder, Built, ConvSpec, Pad};
-use crate::{Backbone, Filter, IMAGENET, MAX_SIZE, torch};
+use crate::{Backbone, TORCHVISION, torch};
 use capwright_blueprint::{Activation, Op};
 
 pub(crate) const ALL: &[Backbone] = &[
@@ -34,28 +34,18 @@ pub(crate) const ALL: &[Backbone] = &[
 
 const DENSENET121: Backbone = Backbone {
     name: "densenet121",
-    normalisation: IMAGENET,
-    default_size: 224,
-    resize: 256,
-    filter: Filter::Bilinear,
-    min_size: 32,
-    step: 1,
-    max_size: MAX_SIZE,
     parameters: 7_978_856,
     top1: 74.4,
     paper: "Huang et al., Densely Connected Convolutional Networks, CVPR 2017, arXiv 1608.06993",
-    upstream: "torchvision",
-    tag: "IMAGENET1K_V1",
-    unused: &[],
     renamed: &[
         (".norm.1.", ".norm1."),
         (".norm.2.", ".norm2."),
         (".conv.1.", ".conv1."),
         (".conv.2.", ".conv2."),
     ],
-    licence: "BSD-3-Clause",
     weights: torch("densenet121-a639ec97.pth"),
     build: |size| assemble(size, (64, 32), [6, 12, 24, 16]),
+    ..TORCHVISION
 };
 
 /// Channels of the stem and of each layer, and layers of each block.

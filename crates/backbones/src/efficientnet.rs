@@ -2,7 +2,7 @@
 //! `torchvision/models/efficientnet.py`; batch norm adds 1e-5 in the first and 1e-3 in the second.
 
 use crate::builder::{Builder, Built, ConvSpec, Made, Pad, divisible};
-use crate::{Backbone, Filter, IMAGENET, MAX_SIZE, torch};
+use crate::{Backbone, Filter, TORCHVISION, torch};
 use capwright_blueprint::Activation::{Sigmoid, Silu};
 use capwright_blueprint::{NodeId, Op};
 
@@ -66,23 +66,13 @@ pub(crate) const ALL: &[Backbone] = &[
 
 const B0: Backbone = Backbone {
     name: "efficientnet_b0",
-    normalisation: IMAGENET,
-    default_size: 224,
-    resize: 256,
     filter: Filter::Bicubic,
-    min_size: 32,
-    step: 1,
-    max_size: MAX_SIZE,
     parameters: 5_288_548,
     top1: 77.7,
     paper: "Tan and Le, EfficientNet: Rethinking Model Scaling for Convolutional Neural Networks, ICML 2019, arXiv 1905.11946",
-    upstream: "torchvision",
-    tag: "IMAGENET1K_V1",
-    unused: &[],
-    renamed: &[],
-    licence: "BSD-3-Clause",
     weights: torch("efficientnet_b0_rwightman-7f5810bc.pth"),
     build: |size| first(size, 1.0, 1.0),
+    ..TORCHVISION
 };
 
 /// A stage: whether its blocks are fused, expansion, kernel, first stride, output channels, repeats.

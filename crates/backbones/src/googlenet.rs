@@ -2,7 +2,7 @@
 //! convolves 3 × 3; batch norm adds 1e-3. The classifiers that only training uses are left out.
 
 use crate::builder::{Builder, Built, ConvSpec, Made, Pad};
-use crate::{Backbone, Filter, MAX_SIZE, Normalisation, torch};
+use crate::{Backbone, Normalisation, TORCHVISION, torch};
 use capwright_blueprint::{Activation, NodeId, Op};
 
 /// torchvision's `transform_input`: pixels from -1 to 1.
@@ -11,22 +11,13 @@ pub(crate) const HALVES: Normalisation = Normalisation { mean: [0.5; 3], std: [0
 pub(crate) const ALL: &[Backbone] = &[Backbone {
     name: "googlenet",
     normalisation: HALVES,
-    default_size: 224,
-    resize: 256,
-    filter: Filter::Bilinear,
-    min_size: 32,
-    step: 1,
-    max_size: MAX_SIZE,
     parameters: 6_624_904,
     top1: 69.8,
     paper: "Szegedy et al., Going Deeper with Convolutions, CVPR 2015, arXiv 1409.4842",
-    upstream: "torchvision",
-    tag: "IMAGENET1K_V1",
     unused: &["aux1.", "aux2."],
-    renamed: &[],
-    licence: "BSD-3-Clause",
     weights: torch("googlenet-1378be20.pth"),
     build: assemble,
+    ..TORCHVISION
 }];
 
 /// Channels: 1 × 1; narrow and wide of the second branch, of the third; behind the pool (table 1 of the paper).

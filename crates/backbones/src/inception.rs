@@ -3,7 +3,7 @@
 
 use crate::builder::{Builder, Built, ConvSpec, Made, Pad};
 use crate::googlenet::{HALVES, basic};
-use crate::{Backbone, Filter, MAX_SIZE, torch};
+use crate::{Backbone, TORCHVISION, torch};
 use capwright_blueprint::{NodeId, Op};
 
 pub(crate) const ALL: &[Backbone] = &[Backbone {
@@ -11,20 +11,14 @@ pub(crate) const ALL: &[Backbone] = &[Backbone {
     normalisation: HALVES,
     default_size: 299,
     resize: 342,
-    filter: Filter::Bilinear,
     min_size: 75,
-    step: 1,
-    max_size: MAX_SIZE,
     parameters: 23_834_568,
     top1: 77.3,
     paper: "Szegedy et al., Rethinking the Inception Architecture for Computer Vision, CVPR 2016, arXiv 1512.00567",
-    upstream: "torchvision",
-    tag: "IMAGENET1K_V1",
     unused: &["AuxLogits."],
-    renamed: &[],
-    licence: "BSD-3-Clause",
     weights: torch("inception_v3_google-0cc3c7bd.pth"),
     build: assemble,
+    ..TORCHVISION
 }];
 
 fn assemble(size: usize) -> Built {

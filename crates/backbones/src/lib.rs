@@ -134,6 +134,28 @@ pub struct Backbone {
     build: fn(usize) -> Built,
 }
 
+/// What most of torchvision's entries have in common.
+pub(crate) const TORCHVISION: Backbone = Backbone {
+    name: "",
+    normalisation: IMAGENET,
+    default_size: 224,
+    resize: 256,
+    filter: Filter::Bilinear,
+    min_size: 32,
+    step: 1,
+    max_size: MAX_SIZE,
+    parameters: 0,
+    top1: 0.0,
+    paper: "",
+    upstream: "torchvision",
+    tag: "IMAGENET1K_V1",
+    unused: &[],
+    renamed: &[],
+    licence: "BSD-3-Clause",
+    weights: torch(""),
+    build: |_| unreachable!("each entry says how it is built"),
+};
+
 impl Backbone {
     /// The full network with its classifier for square images of side `size`, and its cuts.
     ///

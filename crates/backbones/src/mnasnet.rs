@@ -1,7 +1,7 @@
 //! MNASNet-B1 (Tan et al. 2019). Names and layout follow torchvision's `torchvision/models/mnasnet.py`; batch norm adds 1e-5.
 
 use crate::builder::{Builder, Built, ConvSpec, Made, Pad, divisible};
-use crate::{Backbone, Filter, IMAGENET, MAX_SIZE, torch};
+use crate::{Backbone, TORCHVISION, torch};
 use capwright_blueprint::{Activation, NodeId, Op};
 
 pub(crate) const ALL: &[Backbone] = &[
@@ -18,23 +18,12 @@ pub(crate) const ALL: &[Backbone] = &[
 
 const MNASNET1_0: Backbone = Backbone {
     name: "mnasnet1_0",
-    normalisation: IMAGENET,
-    default_size: 224,
-    resize: 256,
-    filter: Filter::Bilinear,
-    min_size: 32,
-    step: 1,
-    max_size: MAX_SIZE,
     parameters: 4_383_312,
     top1: 73.5,
     paper: "Tan et al., MnasNet: Platform-Aware Neural Architecture Search for Mobile, CVPR 2019, arXiv 1807.11626",
-    upstream: "torchvision",
-    tag: "IMAGENET1K_V1",
-    unused: &[],
-    renamed: &[],
-    licence: "BSD-3-Clause",
     weights: torch("mnasnet1.0_top1_73.512-f206786ef8.pth"),
     build: |size| assemble(size, 1.0),
+    ..TORCHVISION
 };
 
 /// Output channels before scaling, kernel, first stride, expansion, repeats.

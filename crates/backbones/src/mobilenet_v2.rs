@@ -2,26 +2,14 @@
 //! `torchvision/models/mobilenetv2.py`; batch norm adds 1e-5.
 
 use crate::builder::{Builder, Built, ConvSpec, Made, Pad};
-use crate::{Backbone, Filter, IMAGENET, MAX_SIZE, Place, WeightsManifest};
+use crate::{Backbone, Place, TORCHVISION, WeightsManifest};
 use capwright_blueprint::{Activation, NodeId, Op};
 
 pub(crate) const ALL: &[Backbone] = &[Backbone {
     name: "mobilenet_v2",
-    normalisation: IMAGENET,
-    default_size: 224,
-    resize: 256,
-    filter: Filter::Bilinear,
-    min_size: 32,
-    step: 1,
-    max_size: MAX_SIZE,
     parameters: 3_504_872,
     top1: 71.9,
     paper: "Sandler et al., MobileNetV2: Inverted Residuals and Linear Bottlenecks, CVPR 2018, arXiv 1801.04381",
-    upstream: "torchvision",
-    tag: "IMAGENET1K_V1",
-    unused: &[],
-    renamed: &[],
-    licence: "BSD-3-Clause",
     weights: WeightsManifest {
         file_name: "mobilenet_v2-b0353104.pth",
         sha256: "b03531047ffacf1e2488318dcd2aba1126cde36e3bfe1aa5cb07700aeeee9889",
@@ -35,6 +23,7 @@ pub(crate) const ALL: &[Backbone] = &[Backbone {
         ],
     },
     build: assemble,
+    ..TORCHVISION
 }];
 
 /// Expansion, output channels, repeats, first stride (table 2 of the paper).

@@ -2,7 +2,7 @@
 //! 1e-3.
 
 use crate::builder::{Builder, Built, ConvSpec, Made, Pad, divisible};
-use crate::{Backbone, Filter, IMAGENET, MAX_SIZE, torch};
+use crate::{Backbone, TORCHVISION, torch};
 use capwright_blueprint::Activation::{HardSigmoid, HardSwish, Relu};
 use capwright_blueprint::{Activation, NodeId, Op};
 
@@ -22,23 +22,14 @@ pub(crate) const ALL: &[Backbone] = &[
 
 const LARGE_NET: Backbone = Backbone {
     name: "mobilenet_v3_large",
-    normalisation: IMAGENET,
-    default_size: 224,
     resize: 232,
-    filter: Filter::Bilinear,
-    min_size: 32,
-    step: 1,
-    max_size: MAX_SIZE,
     parameters: 5_483_032,
     top1: 75.3,
     paper: "Howard et al., Searching for MobileNetV3, ICCV 2019, arXiv 1905.02244",
-    upstream: "torchvision",
     tag: "IMAGENET1K_V2",
-    unused: &[],
-    renamed: &[],
-    licence: "BSD-3-Clause",
     weights: torch("mobilenet_v3_large-5c1a4163.pth"),
     build: |size| assemble(size, &LARGE, 1280),
+    ..TORCHVISION
 };
 
 /// Kernel, wide and output channels, whether squeezed, non-linearity, stride (tables 1 and 2 of the paper).

@@ -1,7 +1,7 @@
 //! RegNet (Radosavovic et al. 2020). Names and layout follow torchvision's `torchvision/models/regnet.py`; batch norm adds 1e-5.
 
 use crate::builder::{Builder, Built, ConvSpec, Made, Pad};
-use crate::{Backbone, Filter, IMAGENET, MAX_SIZE, torch};
+use crate::{Backbone, TORCHVISION, torch};
 use capwright_blueprint::Activation::{Relu, Sigmoid};
 use capwright_blueprint::{NodeId, Op};
 
@@ -27,23 +27,14 @@ pub(crate) const ALL: &[Backbone] = &[
 
 const Y400: Backbone = Backbone {
     name: "regnet_y_400mf",
-    normalisation: IMAGENET,
-    default_size: 224,
     resize: 232,
-    filter: Filter::Bilinear,
-    min_size: 32,
-    step: 1,
-    max_size: MAX_SIZE,
     parameters: 4_344_144,
     top1: 75.8,
     paper: "Radosavovic et al., Designing Network Design Spaces, CVPR 2020, arXiv 2003.13678",
-    upstream: "torchvision",
     tag: "IMAGENET1K_V2",
-    unused: &[],
-    renamed: &[],
-    licence: "BSD-3-Clause",
     weights: torch("regnet_y_400mf-e6988f5f.pth"),
     build: |size| assemble(size, [(1, 48), (3, 104), (6, 208), (6, 440)], 8, true),
+    ..TORCHVISION
 };
 
 /// Blocks and channels of each stage, channels of a group, and whether blocks are squeezed.

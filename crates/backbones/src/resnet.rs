@@ -2,7 +2,7 @@
 //! torchvision's `torchvision/models/resnet.py`, which strides in the 3 × 3 convolution of a bottleneck; batch norm adds 1e-5.
 
 use crate::builder::{Builder, Built, ConvSpec, Made, Pad};
-use crate::{Backbone, Filter, IMAGENET, MAX_SIZE, torch};
+use crate::{Backbone, TORCHVISION, torch};
 use capwright_blueprint::{Activation, NodeId, Op};
 
 pub(crate) const ALL: &[Backbone] = &[
@@ -54,23 +54,12 @@ pub(crate) const ALL: &[Backbone] = &[
 
 const RESNET18: Backbone = Backbone {
     name: "resnet18",
-    normalisation: IMAGENET,
-    default_size: 224,
-    resize: 256,
-    filter: Filter::Bilinear,
-    min_size: 32,
-    step: 1,
-    max_size: MAX_SIZE,
     parameters: 11_689_512,
     top1: 69.8,
     paper: "He et al., Deep Residual Learning for Image Recognition, CVPR 2016, arXiv 1512.03385",
-    upstream: "torchvision",
-    tag: "IMAGENET1K_V1",
-    unused: &[],
-    renamed: &[],
-    licence: "BSD-3-Clause",
     weights: torch("resnet18-f37072fd.pth"),
     build: |size| assemble(size, Layout::basic([2, 2, 2, 2])),
+    ..TORCHVISION
 };
 
 const RESNET50: Backbone = Backbone {

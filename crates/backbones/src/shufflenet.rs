@@ -1,7 +1,7 @@
 //! ShuffleNetV2 (Ma et al. 2018). Names and layout follow torchvision's `torchvision/models/shufflenetv2.py`; batch norm adds 1e-5.
 
 use crate::builder::{Builder, Built, ConvSpec, Made, Pad};
-use crate::{Backbone, Filter, IMAGENET, MAX_SIZE, torch};
+use crate::{Backbone, TORCHVISION, torch};
 use capwright_blueprint::{Activation, NodeId, Op};
 
 pub(crate) const ALL: &[Backbone] = &[
@@ -18,23 +18,12 @@ pub(crate) const ALL: &[Backbone] = &[
 
 const X1: Backbone = Backbone {
     name: "shufflenet_v2_x1_0",
-    normalisation: IMAGENET,
-    default_size: 224,
-    resize: 256,
-    filter: Filter::Bilinear,
-    min_size: 32,
-    step: 1,
-    max_size: MAX_SIZE,
     parameters: 2_278_604,
     top1: 69.4,
     paper: "Ma et al., ShuffleNet V2: Practical Guidelines for Efficient CNN Architecture Design, ECCV 2018, arXiv 1807.11164",
-    upstream: "torchvision",
-    tag: "IMAGENET1K_V1",
-    unused: &[],
-    renamed: &[],
-    licence: "BSD-3-Clause",
     weights: torch("shufflenetv2_x1-5666bf0f80.pth"),
     build: |size| assemble(size, [116, 232, 464]),
+    ..TORCHVISION
 };
 
 /// Channels of the stages; the stem has 24 and the end 1,024.

@@ -2,7 +2,7 @@
 //! 16; convolutions of the stem are not padded.
 
 use crate::builder::{Builder, Built, ConvSpec, Made, Pad};
-use crate::{Backbone, Filter, IMAGENET, MAX_SIZE, torch};
+use crate::{Backbone, TORCHVISION, torch};
 use capwright_blueprint::language::Cut;
 use capwright_blueprint::{Activation, NodeId, Op};
 
@@ -20,23 +20,12 @@ pub(crate) const ALL: &[Backbone] = &[
 
 const SQUEEZENET1_0: Backbone = Backbone {
     name: "squeezenet1_0",
-    normalisation: IMAGENET,
-    default_size: 224,
-    resize: 256,
-    filter: Filter::Bilinear,
-    min_size: 32,
-    step: 1,
-    max_size: MAX_SIZE,
     parameters: 1_248_424,
     top1: 58.1,
     paper: "Iandola et al., SqueezeNet: AlexNet-level accuracy with 50x fewer parameters, 2016, arXiv 1602.07360",
-    upstream: "torchvision",
-    tag: "IMAGENET1K_V1",
-    unused: &[],
-    renamed: &[],
-    licence: "BSD-3-Clause",
     weights: torch("squeezenet1_0-b66bff10.pth"),
     build: |size| assemble(size, (96, 7), [3, 4, 1]),
+    ..TORCHVISION
 };
 
 /// Channels of the narrow part of each fire module; its two other parts have four times as many.

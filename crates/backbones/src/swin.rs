@@ -2,13 +2,11 @@
 //! 1e-5. Windows of 7 × 7 cells must fit the map of each stage, so that sides are multiples of 224.
 
 use crate::builder::{Builder, Built, ConvSpec, Made, Pad};
-use crate::{Backbone, Filter, IMAGENET, torch};
+use crate::{Backbone, Filter, TORCHVISION, torch};
 use capwright_blueprint::{Activation, NodeId, Op};
 
 pub(crate) const ALL: &[Backbone] = &[Backbone {
     name: "swin_t",
-    normalisation: IMAGENET,
-    default_size: 224,
     resize: 232,
     filter: Filter::Bicubic,
     min_size: 224,
@@ -17,13 +15,9 @@ pub(crate) const ALL: &[Backbone] = &[Backbone {
     parameters: 28_288_354,
     top1: 81.5,
     paper: "Liu et al., Swin Transformer: Hierarchical Vision Transformer using Shifted Windows, ICCV 2021, arXiv 2103.14030",
-    upstream: "torchvision",
-    tag: "IMAGENET1K_V1",
-    unused: &[],
-    renamed: &[],
-    licence: "BSD-3-Clause",
     weights: torch("swin_t-704ceda3.pth"),
     build: assemble,
+    ..TORCHVISION
 }];
 
 const EPS_MICRO: u32 = 10;

@@ -2,7 +2,7 @@
 //! `torchvision/models/vgg.py`; batch norm adds 1e-5.
 
 use crate::builder::{Builder, Built, ConvSpec, Pad};
-use crate::{Backbone, Filter, IMAGENET, MAX_SIZE, torch};
+use crate::{Backbone, TORCHVISION, torch};
 use capwright_blueprint::{Activation, Op};
 
 pub(crate) const ALL: &[Backbone] = &[
@@ -67,23 +67,12 @@ pub(crate) const ALL: &[Backbone] = &[
 
 const VGG11: Backbone = Backbone {
     name: "vgg11",
-    normalisation: IMAGENET,
-    default_size: 224,
-    resize: 256,
-    filter: Filter::Bilinear,
-    min_size: 32,
-    step: 1,
-    max_size: MAX_SIZE,
     parameters: 132_863_336,
     top1: 69.0,
     paper: "Simonyan and Zisserman, Very Deep Convolutional Networks for Large-Scale Image Recognition, ICLR 2015, arXiv 1409.1556",
-    upstream: "torchvision",
-    tag: "IMAGENET1K_V1",
-    unused: &[],
-    renamed: &[],
-    licence: "BSD-3-Clause",
     weights: torch("vgg11-8a719046.pth"),
     build: |size| assemble(size, [1, 1, 2, 2, 2], false),
+    ..TORCHVISION
 };
 
 /// So many 3 × 3 convolutions before each pool (table 1 of the paper).

@@ -2,7 +2,7 @@
 //! layer norm adds 1e-6. Learned positions fit one image size. Its one cut is the cells behind the last norm, without the class token.
 
 use crate::builder::{Builder, Built, ConvSpec, Made, Pad};
-use crate::{Backbone, Filter, IMAGENET, torch};
+use crate::{Backbone, TORCHVISION, torch};
 use capwright_blueprint::language::Cut;
 use capwright_blueprint::{Activation, NodeId, Op};
 
@@ -20,23 +20,14 @@ pub(crate) const ALL: &[Backbone] = &[
 
 const B16: Backbone = Backbone {
     name: "vit_b_16",
-    normalisation: IMAGENET,
-    default_size: 224,
-    resize: 256,
-    filter: Filter::Bilinear,
     min_size: 224,
-    step: 1,
     max_size: 224,
     parameters: 86_567_656,
     top1: 81.1,
     paper: "Dosovitskiy et al., An Image is Worth 16x16 Words, ICLR 2021, arXiv 2010.11929",
-    upstream: "torchvision",
-    tag: "IMAGENET1K_V1",
-    unused: &[],
-    renamed: &[],
-    licence: "BSD-3-Clause",
     weights: torch("vit_b_16-c867db91.pth"),
     build: |size| assemble(size, 16, Cut::S16),
+    ..TORCHVISION
 };
 
 const EPS_MICRO: u32 = 1;
