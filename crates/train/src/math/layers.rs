@@ -28,6 +28,13 @@ kernel! {
 }
 
 kernel! {
+    /// `x · sigmoid(x)` of each value.
+    pub fn silu_all(x: &mut [f32]) {
+        x.iter_mut().for_each(|x| *x *= sigmoid(*x));
+    }
+}
+
+kernel! {
     /// Gaussian error linear unit of each value.
     pub fn gelu(x: &mut [f32]) {
         x.iter_mut().for_each(|x| *x *= normal(*x).0);

@@ -22,8 +22,8 @@ pub use cells::{gru_back, gru_cell, lstm_back, lstm_cell};
 pub use gemm::{Packed, gemm, gemm_columns, gemm_packed, product};
 pub use kernels::{add_bias, add_row, add_scaled, column_sums, dot, multiply, sum_of_squares};
 pub use layers::{
-    cross_entropy, gelu, gelu_back, layer_norm, layer_norm_back, sigmoid_all, silu_times, silu_times_back,
-    tanh_all,
+    cross_entropy, gelu, gelu_back, layer_norm, layer_norm_back, sigmoid_all, silu_all, silu_times,
+    silu_times_back, tanh_all,
 };
 pub use rng::Dropout;
 pub use update::{adam, adamw, follow, lion, sgd};

@@ -4,13 +4,16 @@
 //! a frozen pass spends its time on memory traffic between small operations; here bias and non-linearity are one
 //! pass over a map that is still in the cache, and maps are reused.
 
-use crate::math::{View, gelu, gemm_columns};
+use crate::math::{View, gelu, gemm_columns, sigmoid_all, silu_all};
 use capwright_blueprint::{Activation, Conv, Shape};
 
 /// Values that the depthwise kernel handles at once.
 const LANES: usize = 32;
 /// Values of input and output of a 1 × 1 convolution that are in work at once: they stay in the second cache.
 const CACHED: usize = 300_000;
+
+/// Values of gathered columns that are in work at once.
+const COLUMNS: usize = 1 << 17;
 
 /// Weights of a layer, its bias for each output channel, and what follows it.
 pub(crate) type Layer<'a> = (&'a [f32], &'a [f32], Option<Activation>);
@@ -22,11 +25,21 @@ fn bias_act(row: &mut [f32], b: f32, act: Option<Activation>) {
         None => row.iter_mut().for_each(|x| *x += b),
         Some(Activation::Relu) => row.iter_mut().for_each(|x| *x = (*x + b).max(0.0)),
         Some(Activation::Relu6) => row.iter_mut().for_each(|x| *x = (*x + b).clamp(0.0, 6.0)),
-        Some(Activation::Gelu) => {
+        Some(act @ (Activation::Gelu | Activation::Silu | Activation::Sigmoid)) => {
             row.iter_mut().for_each(|x| *x += b);
-            gelu(row);
+            curve(row, act);
         }
         Some(act) => row.iter_mut().for_each(|x| *x = activate(act, *x + b)),
+    }
+}
+
+/// A non-linearity of a whole row: those with exponentials in lanes.
+pub(crate) fn curve(row: &mut [f32], act: Activation) {
+    match act {
+        Activation::Gelu => gelu(row),
+        Activation::Silu => silu_all(row),
+        Activation::Sigmoid => sigmoid_all(row),
+        act => row.iter_mut().for_each(|x| *x = activate(act, *x)),
     }
 }
 
@@ -70,46 +83,68 @@ pub(crate) fn pointwise(
     }
 }
 
-/// Any convolution: columns are gathered group by group, then multiplied.
+/// Any convolution: columns are gathered group by group, for as many rows of the result as stay in the cache, then multiplied.
 pub(crate) fn dense(
     out: &mut [f32],
     conv: &Conv,
     (weight, bias, act): Layer<'_>,
     x: &[f32],
-    shapes: (Shape, Shape),
+    (from, to): (Shape, Shape),
     scratch: &mut Vec<f32>,
 ) {
-    let (from, to) = shapes;
     let (inputs, outputs) = (conv.input / conv.groups, conv.output / conv.groups);
-    let (taps, cells) = (conv.taps(), to.h * to.w);
-    scratch.resize(taps * cells, 0.0);
+    let (taps, cells, plane) = (conv.taps(), to.h * to.w, from.h * from.w);
+    let step = (COLUMNS / (taps * to.w)).clamp(1, to.h);
+    let (high, wide) = (conv.kernel, conv.width);
     for group in 0..conv.groups {
-        let part = &x[group * inputs * from.h * from.w..][..inputs * from.h * from.w];
-        for (tap, row) in scratch.chunks_exact_mut(cells).enumerate() {
-            let (high, wide) = (conv.kernel, conv.width);
-            let (channel, ky, kx) = (tap / (high * wide), tap / wide % high, tap % wide);
-            column(row, conv, &part[channel * from.h * from.w..][..from.h * from.w], shapes, (ky, kx));
-        }
+        let part = &x[group * inputs * plane..][..inputs * plane];
         let weight = &weight[group * outputs * taps..][..outputs * taps];
         let bias = &bias[group * outputs..][..outputs];
         let out = &mut out[group * outputs * cells..][..outputs * cells];
-        pointwise(out, (weight, bias, act), scratch, taps, cells);
+        for top in (0..to.h).step_by(step) {
+            let rows = top..to.h.min(top + step);
+            let (first, last) = (rows.start * to.w, rows.end * to.w);
+            scratch.resize(taps * (last - first), 0.0);
+            for (tap, row) in scratch.chunks_exact_mut(last - first).enumerate() {
+                let (channel, ky, kx) = (tap / (high * wide), tap / wide % high, tap % wide);
+                column(row, conv, &part[channel * plane..][..plane], (from, to.w, rows.start), (ky, kx));
+            }
+            let columns = View::new(scratch, last - first);
+            gemm_columns(out, (cells, first), View::new(weight, taps), columns);
+            pulp::Arch::new().dispatch(|| {
+                let rows = out.chunks_exact_mut(cells).zip(bias);
+                rows.for_each(|(row, b)| bias_act(&mut row[first..last], *b, act));
+            });
+        }
     }
 }
 
-/// What one tap of the kernel sees of one channel, for each output cell.
-fn column(row: &mut [f32], conv: &Conv, plane: &[f32], (from, to): (Shape, Shape), (ky, kx): (usize, usize)) {
+/// What one tap of the kernel sees of one channel, for each cell of some rows of the result, from row `top` on.
+fn column(
+    row: &mut [f32],
+    conv: &Conv,
+    plane: &[f32],
+    (from, width, top): (Shape, usize, usize),
+    (ky, kx): (usize, usize),
+) {
     let (stride, pad) = (conv.stride, conv.padding);
-    for (y, line) in row.chunks_exact_mut(to.w).enumerate() {
-        let at = (y * stride + ky).checked_sub(pad.top).filter(|at| *at < from.h);
-        let Some(at) = at else {
+    // Columns x with 0 ≤ x · stride + kx - left < w.
+    let first = pad.left.saturating_sub(kx).div_ceil(stride).min(width);
+    let last = (from.w + pad.left).saturating_sub(kx).div_ceil(stride).clamp(first, width);
+    for (y, line) in row.chunks_exact_mut(width).enumerate() {
+        let at = ((top + y) * stride + ky).checked_sub(pad.top).filter(|at| *at < from.h);
+        let Some(at) = at.filter(|_| first < last) else {
             line.fill(0.0);
             continue;
         };
-        let source = &plane[at * from.w..][..from.w];
-        for (x, value) in line.iter_mut().enumerate() {
-            let at = (x * stride + kx).wrapping_sub(pad.left);
-            *value = source.get(at).copied().unwrap_or(0.0);
+        line[..first].fill(0.0);
+        line[last..].fill(0.0);
+        let source = &plane[at * from.w..][..from.w][first * stride + kx - pad.left..];
+        let line = &mut line[first..last];
+        if stride == 1 {
+            line.copy_from_slice(&source[..line.len()]);
+        } else {
+            line.iter_mut().zip(source.iter().step_by(stride)).for_each(|(to, x)| *to = *x);
         }
     }
 }
@@ -146,7 +181,10 @@ pub(crate) fn depthwise(
                     Some(Activation::Relu6) => {
                         row.iter_mut().zip(sums).for_each(|(r, x)| *r = x.clamp(0.0, 6.0));
                     }
-                    Some(act) => row.iter_mut().zip(sums).for_each(|(r, x)| *r = activate(act, *x)),
+                    Some(act) => {
+                        row.copy_from_slice(sums);
+                        curve(row, act);
+                    }
                 }
             }
         }
@@ -260,7 +298,7 @@ fn convolve(sums: &mut [f32], phases: &[f32], taps: &[usize], weight: &[f32], bi
     }
 }
 
-/// Pooling over windows: `fold` joins values, `finish` sees the result.
+/// The largest value or the mean of each window; padding counts as minus infinity, or as zeros.
 pub(crate) fn pool(
     out: &mut [f32],
     x: &[f32],
@@ -268,20 +306,37 @@ pub(crate) fn pool(
     (kernel, stride, padding): (usize, usize, usize),
     max: bool,
 ) {
-    for (plane, out) in x.chunks_exact(from.h * from.w).zip(out.chunks_exact_mut(to.h * to.w)) {
-        for (i, value) in out.iter_mut().enumerate() {
-            let range = |at: usize, n: usize| {
-                (at * stride).saturating_sub(padding)..(at * stride + kernel).saturating_sub(padding).min(n)
-            };
-            let (ys, xs) = (range(i / to.w, from.h), range(i % to.w, from.w));
-            let cells = ys.flat_map(|y| plane[y * from.w..][xs.clone()].iter().copied());
-            *value = if max {
-                cells.fold(f32::NEG_INFINITY, f32::max)
-            } else {
-                cells.sum::<f32>() / (kernel * kernel) as f32
-            };
+    let range = |at: usize, n: usize| {
+        (at * stride).saturating_sub(padding)..(at * stride + kernel).saturating_sub(padding).min(n)
+    };
+    let (empty, share) = if max { (f32::NEG_INFINITY, 1.0) } else { (0.0, 1.0 / (kernel * kernel) as f32) };
+    let mut joined = vec![empty; from.w];
+    pulp::Arch::new().dispatch(|| {
+        for (plane, out) in x.chunks_exact(from.h * from.w).zip(out.chunks_exact_mut(to.h * to.w)) {
+            for (y, out) in out.chunks_exact_mut(to.w).enumerate() {
+                // The rows of the windows first, all columns at once.
+                joined.fill(empty);
+                for line in
+                    plane[range(y, from.h).start * from.w..range(y, from.h).end * from.w].chunks_exact(from.w)
+                {
+                    let cells = joined.iter_mut().zip(line);
+                    if max {
+                        cells.for_each(|(to, x)| *to = if *x > *to { *x } else { *to });
+                    } else {
+                        cells.for_each(|(to, x)| *to += x);
+                    }
+                }
+                for (i, out) in out.iter_mut().enumerate() {
+                    let window = joined[range(i, from.w)].iter();
+                    *out = if max {
+                        window.fold(f32::NEG_INFINITY, |a, b| if *b > a { *b } else { a })
+                    } else {
+                        window.sum::<f32>() * share
+                    };
+                }
+            }
         }
-    }
+    });
 }
 
 #[cfg(test)]

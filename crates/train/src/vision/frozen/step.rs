@@ -1,11 +1,10 @@
 //! One step of a frozen pass: which kernel does it, and where its result lies.
 
 use super::{NodeId, Scratch, Step, Work};
-use crate::math::gelu;
 use crate::trunk::over_channels;
 use crate::vision::kernels::{self, Layer};
 use crate::vision::moves;
-use capwright_blueprint::{Activation, Conv, Op, Shape};
+use capwright_blueprint::{Conv, Op, Shape};
 
 impl Step {
     /// The value that the step makes, from those made before.
@@ -63,8 +62,7 @@ impl Step {
                 }
             }
             Work::Offset(map) => out.iter_mut().zip(map).for_each(|(x, y)| *x += y),
-            Work::Plain(Op::Act(Activation::Gelu)) => gelu(out),
-            Work::Plain(Op::Act(act)) => out.iter_mut().for_each(|x| *x = kernels::activate(*act, *x)),
+            Work::Plain(Op::Act(act)) => kernels::curve(out, *act),
             Work::Plain(Op::Add) => {
                 out.iter_mut().zip(second(&self.inputs)).for_each(|(x, y)| *x += y);
             }
@@ -89,10 +87,7 @@ impl Step {
         let cells = self.from.h * self.from.w;
         let planes = || x.chunks_exact(cells);
         match op {
-            op if moves::only_moves(op) => {
-                let places = |i: usize| moves::origin(op, (self.from, self.to), i);
-                out.iter_mut().enumerate().for_each(|(i, out)| *out = x[places(i)]);
-            }
+            op if moves::only_moves(op) => moves::moved(op, (self.from, self.to), x, out),
             Op::MaxPool { kernel, stride, padding, .. } => {
                 kernels::pool(out, x, (self.from, self.to), (kernel, stride, padding), true);
             }
