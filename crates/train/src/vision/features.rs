@@ -17,7 +17,7 @@ use rayon::prelude::*;
 use std::path::Path;
 
 /// Changes whenever pixels or features would come out differently for the same inputs.
-const VERSION: &[u8] = b"features 2: orientation applied";
+const VERSION: &[u8] = b"features 3: columns by rows";
 /// Images between two progress reports.
 const GROUP: usize = 16;
 
