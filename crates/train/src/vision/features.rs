@@ -331,7 +331,7 @@ pub(crate) mod tests {
         let mut image = Dataset::load(dir.path().join("data")).unwrap().images()[0].clone();
         image.sha256 = [7; 32];
         let key: String = spec().key(&[image]).iter().map(|b| format!("{b:02x}")).collect();
-        assert_eq!(key, "784bfd0b52d6e532ece847b16e36065ea1447101d605213de9425b8c106c0700");
+        assert_eq!(key, "564aa36982b5efbe09c775bcc3efdc054f7f4185d9f3340aacbef3b06983745d");
     }
 
     #[test]
