@@ -91,8 +91,9 @@ fn list(holds: impl Fn(&Backbone, u64, &BTreeMap<Cut, Shape>) -> bool, json: boo
     let cache = cache()?;
     let mut rows = Vec::new();
     for b in zoo() {
-        let cuts = b.cut_shapes(b.default_size).unwrap_or_default();
-        let macs = b.graph(b.default_size).map_or(0, |built| built.graph.macs());
+        let built = b.graph(b.default_size).map_err(Failure::input)?;
+        let macs = built.graph.macs();
+        let cuts = built.cuts.iter().map(|(cut, id)| (*cut, built.graph.shape(*id))).collect();
         if !holds(b, macs, &cuts) {
             continue;
         }

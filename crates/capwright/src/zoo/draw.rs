@@ -2,7 +2,6 @@
 
 use capwright_backbones::BackboneGraph;
 use capwright_blueprint::language::Cut;
-use capwright_blueprint::{Graph, Op};
 use std::fmt::Write;
 
 /// Nodes that follow each other on maps of one side.
@@ -12,8 +11,6 @@ pub struct Stage {
     pub side: usize,
     /// Channels of the last map.
     pub channels: usize,
-    /// Learned values.
-    pub parameters: u64,
     /// Multiply-accumulates for one image.
     pub macs: u64,
     /// The cut at its end, if there is one.
@@ -30,13 +27,12 @@ pub fn stages(built: &BackboneGraph) -> Vec<Stage> {
     for (id, node) in nodes.iter().enumerate().skip(1).take(last) {
         let side = node.shape.h;
         // Gates work on single cells beside the map; they belong to its stage.
-        let beside = all.last().is_some_and(|stage| side < stage.side) && is_gate(&built.graph, id);
+        let single = (node.shape.h, node.shape.w) == (1, 1);
+        let beside = single && all.last().is_some_and(|stage| side < stage.side);
         if closed || all.last().is_none_or(|stage| side != stage.side && !beside) {
-            all.push(Stage { side, channels: node.shape.c, parameters: 0, macs: 0, cut: None });
+            all.push(Stage { side, channels: node.shape.c, macs: 0, cut: None });
         }
         let stage = all.last_mut().expect("a stage was begun");
-        let learned: usize = node.op.parameters(&node.name).iter().map(capwright_blueprint::Param::len).sum();
-        stage.parameters += learned as u64;
         stage.macs += node.op.macs(node.shape);
         if !beside {
             stage.channels = node.shape.c;
@@ -45,12 +41,6 @@ pub fn stages(built: &BackboneGraph) -> Vec<Stage> {
         closed = stage.cut.is_some();
     }
     all
-}
-
-/// Whether a node is part of what only gates a larger map.
-fn is_gate(graph: &Graph, id: usize) -> bool {
-    let node = &graph.nodes()[id];
-    matches!(node.op, Op::GlobalAvgPool) || (node.shape.h, node.shape.w) == (1, 1)
 }
 
 /// Width and height of the drawing, and of the part where the boxes stand.

@@ -96,12 +96,11 @@ impl Sight {
     ///
     /// `all` is `[3 c, n, cells]`; `table` are the biases of windows, empty where all see all.
     pub(crate) fn forward(&self, all: &[f32], images: usize, table: &[f32]) -> (Vec<f32>, Vec<f32>) {
-        let (size, lines) = (self.size(), Lines::of(self, all.len(), 3, images));
+        let (size, lines) = (self.size(), Lines::of(self, all.len(), images));
         let scale = 1.0 / (lines.width as f32).sqrt();
         let one = |at: usize| {
-            let (image, set, head) = self.place(at);
-            let part = |part: usize| lines.take(all, (part, head), image, set);
-            let (q, k, v) = (part(0), part(1), part(2));
+            let (_, set, head) = self.place(at);
+            let [q, k, v] = lines.parts(all, self.place(at));
             let mut weights = product(View::new(&q, size).t(), View::new(&k, size));
             weights.iter_mut().for_each(|x| *x *= scale);
             self.adjust(&mut weights, set, head, table);
@@ -131,12 +130,11 @@ impl Sight {
         weights: &[f32],
         d: &[f32],
     ) -> (Vec<f32>, Vec<f32>) {
-        let (size, lines) = (self.size(), Lines::of(self, all.len(), 3, images));
+        let (size, lines) = (self.size(), Lines::of(self, all.len(), images));
         let scale = 1.0 / (lines.width as f32).sqrt();
         let one = |at: usize| {
             let (image, set, head) = self.place(at);
-            let part = |part: usize| lines.take(all, (part, head), image, set);
-            let (q, k, v) = (part(0), part(1), part(2));
+            let [q, k, v] = lines.parts(all, (image, set, head));
             let d = lines.take(d, (0, head), image, set);
             let weights = &weights[at * size * size..][..size * size];
             let d_v = product(View::new(&d, size), View::new(weights, size));
@@ -185,10 +183,10 @@ struct Lines {
 }
 
 impl Lines {
-    /// Of a batch of so many values, in so many parts.
-    fn of(sight: &Sight, values: usize, parts: usize, images: usize) -> Self {
+    /// Of so many queries, keys and values together.
+    fn of(sight: &Sight, values: usize, images: usize) -> Self {
         let cells = sight.sets.len() * sight.size();
-        let channels = values / parts / images / cells;
+        let channels = values / 3 / images / cells;
         Self { channels, width: channels / sight.heads, cells, images }
     }
 
@@ -197,6 +195,11 @@ impl Lines {
         let first = part * self.channels + head * self.width;
         let (images, cells) = (self.images, self.cells);
         (first..first + self.width).map(move |row| (row * images + image) * cells)
+    }
+
+    /// Queries, keys and values of a head in a set of an image.
+    fn parts(&self, all: &[f32], (image, set, head): (usize, &[usize], usize)) -> [Vec<f32>; 3] {
+        [0, 1, 2].map(|part| self.take(all, (part, head), image, set))
     }
 
     /// `[width, cells of the set]`.
