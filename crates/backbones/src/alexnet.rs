@@ -2,7 +2,7 @@
 //! torchvision's `torchvision/models/alexnet.py`.
 
 use crate::builder::{Builder, Built, ConvSpec, Pad};
-use crate::{Backbone, TORCHVISION, torch};
+use crate::{Backbone, Idea, SnippetKind, TORCHVISION, torch};
 use capwright_blueprint::{Activation, Op};
 
 pub(crate) const ALL: &[Backbone] = &[Backbone {
@@ -14,6 +14,15 @@ pub(crate) const ALL: &[Backbone] = &[Backbone {
     weights: torch("alexnet-owt-7be5be79.pth"),
     build: assemble,
     ..TORCHVISION
+}];
+
+pub(crate) const IDEAS: &[Idea] = &[Idea {
+    title: "AlexNet convolution",
+    kind: SnippetKind::Block,
+    json: r#"{"op":"conv","out":192,"kernel":5,"stride":1,"act":"relu"}"#,
+    note: "A large dense kernel, early in the network.",
+    on: (64, 27),
+    part: None,
 }];
 
 fn assemble(size: usize) -> Built {

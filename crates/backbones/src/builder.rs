@@ -117,7 +117,7 @@ impl Builder {
 
     /// A batch norm called `name`.
     pub(crate) fn norm(&mut self, name: &str, x: NodeId) -> Made {
-        let op = Op::BatchNorm { channels: self.channels(x), eps_micro: self.eps_micro };
+        let op = Op::BatchNorm { channels: self.channels(x), eps_micro: self.eps_micro, fixed: false };
         self.add(name, op, &[x])
     }
 
@@ -153,15 +153,27 @@ impl Builder {
         &mut self,
         name: &str,
         narrow: usize,
+        acts: (Activation, Activation),
+        input: NodeId,
+    ) -> Made {
+        self.squeeze_as(name, ["fc1", "activation", "fc2", "scale_activation"], narrow, acts, input)
+    }
+
+    /// The same with names of its own for the four layers after the means.
+    pub(crate) fn squeeze_as(
+        &mut self,
+        name: &str,
+        [reduce, between, expand, last]: [&str; 4],
+        narrow: usize,
         (act, gate): (Activation, Activation),
         input: NodeId,
     ) -> Made {
         let (at, wide) = (|leaf: &str| format!("{name}.{leaf}"), self.channels(input));
         let x = self.add(&at("avgpool"), Op::GlobalAvgPool, &[input])?;
-        let x = self.conv(&at("fc1"), ConvSpec::dense(narrow, 1, 1).bias(), x)?;
-        let x = self.act(&at("activation"), act, x)?;
-        let x = self.conv(&at("fc2"), ConvSpec::dense(wide, 1, 1).bias(), x)?;
-        let x = self.act(&at("scale_activation"), gate, x)?;
+        let x = self.conv(&at(reduce), ConvSpec::dense(narrow, 1, 1).bias(), x)?;
+        let x = self.act(&at(between), act, x)?;
+        let x = self.conv(&at(expand), ConvSpec::dense(wide, 1, 1).bias(), x)?;
+        let x = self.act(&at(last), gate, x)?;
         self.add(&at("scale"), Op::Mul, &[input, x])
     }
 

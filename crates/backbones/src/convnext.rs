@@ -1,7 +1,7 @@
 //! ConvNeXt (Liu et al. 2022). Names and layout follow torchvision's `torchvision/models/convnext.py`; layer norm adds 1e-6.
 
 use crate::builder::{Builder, Built, ConvSpec, Made, Pad};
-use crate::{Backbone, TORCHVISION, torch};
+use crate::{Backbone, Idea, SnippetKind, TORCHVISION, torch};
 use capwright_blueprint::{Activation, NodeId, Op};
 
 pub(crate) const ALL: &[Backbone] = &[
@@ -16,6 +16,15 @@ pub(crate) const ALL: &[Backbone] = &[
         ..TINY
     },
 ];
+
+pub(crate) const IDEAS: &[Idea] = &[Idea {
+    title: "ConvNeXt block",
+    kind: SnippetKind::Block,
+    json: r#"{"op":"conv_next","kernel":7,"expand":4}"#,
+    note: "Depthwise 7 × 7, layer norm, and a wide perceptron for each cell.",
+    on: (96, 56),
+    part: Some(("convnext_tiny", "features.1.0.")),
+}];
 
 const TINY: Backbone = Backbone {
     name: "convnext_tiny",

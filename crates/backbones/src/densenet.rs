@@ -1,7 +1,7 @@
 //! DenseNet (Huang et al. 2017). Names and layout follow torchvision's `torchvision/models/densenet.py`; batch norm adds 1e-5.
 
 use crate::builder::{Builder, Built, ConvSpec, Pad};
-use crate::{Backbone, TORCHVISION, torch};
+use crate::{Backbone, Idea, SnippetKind, TORCHVISION, torch};
 use capwright_blueprint::{Activation, Op};
 
 pub(crate) const ALL: &[Backbone] = &[
@@ -31,6 +31,15 @@ pub(crate) const ALL: &[Backbone] = &[
         ..DENSENET121
     },
 ];
+
+pub(crate) const IDEAS: &[Idea] = &[Idea {
+    title: "DenseNet-style growth",
+    kind: SnippetKind::Block,
+    json: r#"{"op":"parallel","merge":"concat","branches":[[{"op":"norm","kind":"batch"}],[{"op":"conv","out":128,"kernel":1,"stride":1,"act":"relu"},{"op":"conv","out":32,"kernel":3,"stride":1,"act":"relu"}]]}"#,
+    note: "What came before, and 32 channels more.",
+    on: (256, 14),
+    part: None,
+}];
 
 const DENSENET121: Backbone = Backbone {
     name: "densenet121",

@@ -2,7 +2,7 @@
 //! `torchvision/models/efficientnet.py`; batch norm adds 1e-5 in the first and 1e-3 in the second.
 
 use crate::builder::{Builder, Built, ConvSpec, Made, Pad, divisible};
-use crate::{Backbone, Filter, TORCHVISION, torch};
+use crate::{Backbone, Filter, Idea, SnippetKind, TORCHVISION, torch};
 use capwright_blueprint::Activation::{Sigmoid, Silu};
 use capwright_blueprint::{NodeId, Op};
 
@@ -61,6 +61,25 @@ pub(crate) const ALL: &[Backbone] = &[
         weights: torch("efficientnet_v2_s-dd5fe13b.pth"),
         build: |size| assemble(size, 1000, (24, 1280), &V2_S),
         ..B0
+    },
+];
+
+pub(crate) const IDEAS: &[Idea] = &[
+    Idea {
+        title: "EfficientNet-style block",
+        kind: SnippetKind::Block,
+        json: r#"{"op":"residual","body":[{"op":"inverted_residual","out":192,"expand":6,"kernel":5,"stride":1},{"op":"se","reduction":16}]}"#,
+        note: "An inverted residual with a narrow gate, here behind it and not in its middle.",
+        on: (192, 7),
+        part: None,
+    },
+    Idea {
+        title: "EfficientNetV2 fused block",
+        kind: SnippetKind::Block,
+        json: r#"{"op":"residual","body":[{"op":"conv","out":192,"kernel":3,"stride":1,"act":"silu"},{"op":"conv","out":48,"kernel":1,"stride":1,"act":"silu"}]}"#,
+        note: "Widen with a dense 3 × 3, narrow with 1 × 1: quick where channels are few.",
+        on: (48, 96),
+        part: Some(("efficientnet_v2_s", "features.2.1.")),
     },
 ];
 

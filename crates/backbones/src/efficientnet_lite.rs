@@ -5,7 +5,7 @@
 
 use crate::builder::{Builder, Built, ConvSpec, Made, Pad, divisible};
 use crate::googlenet::HALVES;
-use crate::{Backbone, Filter, MAX_SIZE, Place, TPU, WeightsManifest};
+use crate::{Backbone, Filter, Idea, Place, SnippetKind, TORCHVISION, TPU, WeightsManifest, timm};
 use capwright_blueprint::{Activation, NodeId, Op};
 
 pub(crate) const ALL: &[Backbone] = &[
@@ -25,6 +25,15 @@ pub(crate) const ALL: &[Backbone] = &[
     },
 ];
 
+pub(crate) const IDEAS: &[Idea] = &[Idea {
+    title: "EfficientNet-Lite block",
+    kind: SnippetKind::Block,
+    json: r#"{"op":"inverted_residual","out":192,"expand":6,"kernel":5,"stride":2}"#,
+    note: "MobileNetV2's block with a 5 × 5 kernel; stride 2 leaves a quarter of the tokens.",
+    on: (112, 14),
+    part: Some(("efficientnet_lite0", "_blocks.11.")),
+}];
+
 const LITE3: Backbone = Backbone {
     name: "efficientnet_lite3",
     // timm's statistics for TensorFlow's models, half a level of 255 from those of the port.
@@ -41,11 +50,6 @@ const LITE3: Backbone = Backbone {
     ..LITE0
 };
 
-/// Weights that timm publishes.
-const fn timm(file_name: &'static str) -> WeightsManifest {
-    WeightsManifest { file_name, sha256: "", places: &[Place::Timm] }
-}
-
 /// Whose names the parameters have.
 #[derive(Clone, Copy, PartialEq)]
 enum Names {
@@ -57,18 +61,12 @@ const LITE0: Backbone = Backbone {
     name: "efficientnet_lite0",
     normalisation: TPU,
     default_size: 224,
-    resize: 256,
     filter: Filter::Bicubic,
-    min_size: 32,
-    step: 1,
-    max_size: MAX_SIZE,
     parameters: 4_652_008,
     top1: 75.1,
     paper: "Tan and Le, EfficientNet: Rethinking Model Scaling for Convolutional Neural Networks, ICML 2019, arXiv 1905.11946",
     upstream: "github.com/ml-illustrated/EfficientNet-Lite-PyTorch",
     tag: "",
-    unused: &[],
-    renamed: &[],
     licence: "Apache-2.0",
     weights: WeightsManifest {
         file_name: "efficientnet-lite0-57934424.pth",
@@ -80,6 +78,7 @@ const LITE0: Backbone = Backbone {
         )],
     },
     build: |size| assemble(Scale { width: 10, depth: 10 }, Names::Port, size),
+    ..TORCHVISION
 };
 
 const LITE1: Backbone = Backbone {

@@ -2,7 +2,7 @@
 //! convolves 3 × 3; batch norm adds 1e-3. The classifiers that only training uses are left out.
 
 use crate::builder::{Builder, Built, ConvSpec, Made, Pad};
-use crate::{Backbone, Normalisation, TORCHVISION, torch};
+use crate::{Backbone, Idea, Normalisation, SnippetKind, TORCHVISION, torch};
 use capwright_blueprint::{Activation, NodeId, Op};
 
 /// torchvision's `transform_input`: pixels from -1 to 1.
@@ -18,6 +18,15 @@ pub(crate) const ALL: &[Backbone] = &[Backbone {
     weights: torch("googlenet-1378be20.pth"),
     build: assemble,
     ..TORCHVISION
+}];
+
+pub(crate) const IDEAS: &[Idea] = &[Idea {
+    title: "GoogLeNet-style branches",
+    kind: SnippetKind::Block,
+    json: r#"{"op":"parallel","merge":"concat","branches":[[{"op":"conv","out":128,"kernel":1,"stride":1,"act":"relu"}],[{"op":"conv","out":128,"kernel":1,"stride":1,"act":"relu"},{"op":"conv","out":256,"kernel":3,"stride":1,"act":"relu"}],[{"op":"conv","out":24,"kernel":1,"stride":1,"act":"relu"},{"op":"conv","out":64,"kernel":3,"stride":1,"act":"relu"}]]}"#,
+    note: "Most channels for the 3 × 3 branch; without the pooled one.",
+    on: (512, 14),
+    part: None,
 }];
 
 /// Channels: 1 × 1; narrow and wide of the second branch, of the third; behind the pool (table 1 of the paper).

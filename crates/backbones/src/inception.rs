@@ -3,7 +3,7 @@
 
 use crate::builder::{Builder, Built, ConvSpec, Made, Pad};
 use crate::googlenet::{HALVES, basic};
-use crate::{Backbone, TORCHVISION, torch};
+use crate::{Backbone, Idea, SnippetKind, TORCHVISION, torch};
 use capwright_blueprint::{NodeId, Op};
 
 pub(crate) const ALL: &[Backbone] = &[Backbone {
@@ -19,6 +19,15 @@ pub(crate) const ALL: &[Backbone] = &[Backbone {
     weights: torch("inception_v3_google-0cc3c7bd.pth"),
     build: assemble,
     ..TORCHVISION
+}];
+
+pub(crate) const IDEAS: &[Idea] = &[Idea {
+    title: "Inception-v3-style branches",
+    kind: SnippetKind::Block,
+    json: r#"{"op":"parallel","merge":"concat","branches":[[{"op":"conv","out":64,"kernel":1,"stride":1,"act":"relu"}],[{"op":"conv","out":48,"kernel":1,"stride":1,"act":"relu"},{"op":"conv","out":64,"kernel":5,"stride":1,"act":"relu"}],[{"op":"conv","out":64,"kernel":1,"stride":1,"act":"relu"},{"op":"conv","out":96,"kernel":3,"stride":1,"act":"relu"}]]}"#,
+    note: "Three receptive fields side by side.",
+    on: (256, 35),
+    part: None,
 }];
 
 fn assemble(size: usize) -> Built {

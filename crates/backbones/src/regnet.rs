@@ -1,7 +1,7 @@
 //! RegNet (Radosavovic et al. 2020). Names and layout follow torchvision's `torchvision/models/regnet.py`; batch norm adds 1e-5.
 
 use crate::builder::{Builder, Built, ConvSpec, Made, Pad};
-use crate::{Backbone, TORCHVISION, torch};
+use crate::{Backbone, Idea, SnippetKind, TORCHVISION, torch};
 use capwright_blueprint::Activation::{Relu, Sigmoid};
 use capwright_blueprint::{NodeId, Op};
 
@@ -24,6 +24,15 @@ pub(crate) const ALL: &[Backbone] = &[
         ..Y400
     },
 ];
+
+pub(crate) const IDEAS: &[Idea] = &[Idea {
+    title: "RegNet block",
+    kind: SnippetKind::Block,
+    json: r#"{"op":"residual","body":[{"op":"conv","out":64,"kernel":1,"stride":1,"act":"relu"},{"op":"conv","out":64,"kernel":3,"stride":1,"groups":4,"act":"relu"},{"op":"conv","out":64,"kernel":1,"stride":1,"act":"relu"}]}"#,
+    note: "Groups of 16 channels, without a narrow middle.",
+    on: (64, 28),
+    part: Some(("regnet_x_400mf", "trunk_output.block2.block2-1.")),
+}];
 
 const Y400: Backbone = Backbone {
     name: "regnet_y_400mf",

@@ -2,7 +2,7 @@
 //! torchvision's `torchvision/models/resnet.py`, which strides in the 3 × 3 convolution of a bottleneck; batch norm adds 1e-5.
 
 use crate::builder::{Builder, Built, ConvSpec, Made, Pad};
-use crate::{Backbone, TORCHVISION, torch};
+use crate::{Backbone, Idea, SnippetKind, TORCHVISION, torch};
 use capwright_blueprint::{Activation, NodeId, Op};
 
 pub(crate) const ALL: &[Backbone] = &[
@@ -49,6 +49,41 @@ pub(crate) const ALL: &[Backbone] = &[
         weights: torch("wide_resnet50_2-9ba9bcbe.pth"),
         build: |size| assemble(size, Layout::bottleneck([3, 4, 6, 3], 1, 128)),
         ..RESNET50
+    },
+];
+
+pub(crate) const IDEAS: &[Idea] = &[
+    Idea {
+        title: "ResNet bottleneck",
+        kind: SnippetKind::Block,
+        json: r#"{"op":"bottleneck","out":256,"reduction":4,"stride":1}"#,
+        note: "1 × 1, 3 × 3, 1 × 1 with a shortcut; mixes neighbouring cells.",
+        on: (256, 56),
+        part: Some(("resnet50", "layer1.1.")),
+    },
+    Idea {
+        title: "ResNet residual of two convolutions",
+        kind: SnippetKind::Block,
+        json: r#"{"op":"residual","body":[{"op":"conv","out":128,"kernel":3,"stride":1,"act":"relu"},{"op":"conv","out":128,"kernel":3,"stride":1,"act":"relu"}]}"#,
+        note: "A basic block; the map must already have 128 channels.",
+        on: (128, 28),
+        part: Some(("resnet18", "layer2.1.")),
+    },
+    Idea {
+        title: "ResNeXt block",
+        kind: SnippetKind::Block,
+        json: r#"{"op":"residual","body":[{"op":"conv","out":128,"kernel":1,"stride":1,"act":"relu"},{"op":"conv","out":128,"kernel":3,"stride":1,"groups":32,"act":"relu"},{"op":"conv","out":256,"kernel":1,"stride":1,"act":"relu"}]}"#,
+        note: "A bottleneck whose middle has 32 groups.",
+        on: (256, 56),
+        part: Some(("resnext50_32x4d", "layer1.1.")),
+    },
+    Idea {
+        title: "ResNet-style stem and stages",
+        kind: SnippetKind::Source,
+        json: r#"{"kind":"scratch","stem":32,"stages":[{"kind":"basic","out":32,"repeat":1},{"kind":"basic","out":64,"repeat":1},{"kind":"basic","out":128,"repeat":1}]}"#,
+        note: "Residual blocks train more steadily than plain convolutions.",
+        on: (3, 224),
+        part: None,
     },
 ];
 

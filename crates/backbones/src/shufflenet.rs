@@ -1,7 +1,7 @@
 //! ShuffleNetV2 (Ma et al. 2018). Names and layout follow torchvision's `torchvision/models/shufflenetv2.py`; batch norm adds 1e-5.
 
 use crate::builder::{Builder, Built, ConvSpec, Made, Pad};
-use crate::{Backbone, TORCHVISION, torch};
+use crate::{Backbone, Idea, SnippetKind, TORCHVISION, torch};
 use capwright_blueprint::{Activation, NodeId, Op};
 
 pub(crate) const ALL: &[Backbone] = &[
@@ -15,6 +15,15 @@ pub(crate) const ALL: &[Backbone] = &[
     },
     X1,
 ];
+
+pub(crate) const IDEAS: &[Idea] = &[Idea {
+    title: "ShuffleNet-style branches",
+    kind: SnippetKind::Block,
+    json: r#"{"op":"parallel","merge":"concat","branches":[[{"op":"conv","out":64,"kernel":1,"stride":1,"act":"relu"}],[{"op":"conv","out":64,"kernel":1,"stride":1,"act":"relu"},{"op":"depthwise","kernel":3,"stride":1,"act":"relu"}]]}"#,
+    note: "Half of the channels pass by, half look at neighbours.",
+    on: (116, 28),
+    part: None,
+}];
 
 const X1: Backbone = Backbone {
     name: "shufflenet_v2_x1_0",

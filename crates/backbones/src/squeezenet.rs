@@ -2,7 +2,7 @@
 //! 16; convolutions of the stem are not padded.
 
 use crate::builder::{Builder, Built, ConvSpec, Made, Pad};
-use crate::{Backbone, TORCHVISION, torch};
+use crate::{Backbone, Idea, SnippetKind, TORCHVISION, torch};
 use capwright_blueprint::language::Cut;
 use capwright_blueprint::{Activation, NodeId, Op};
 
@@ -17,6 +17,15 @@ pub(crate) const ALL: &[Backbone] = &[
         ..SQUEEZENET1_0
     },
 ];
+
+pub(crate) const IDEAS: &[Idea] = &[Idea {
+    title: "SqueezeNet-style fire",
+    kind: SnippetKind::Block,
+    json: r#"{"op":"parallel","merge":"concat","branches":[[{"op":"conv","out":64,"kernel":1,"stride":1,"act":"relu"},{"op":"conv","out":256,"kernel":1,"stride":1,"act":"relu"}],[{"op":"conv","out":64,"kernel":1,"stride":1,"act":"relu"},{"op":"conv","out":256,"kernel":3,"stride":1,"act":"relu"}]]}"#,
+    note: "Squeeze, then 1 × 1 beside 3 × 3; here each branch squeezes for itself.",
+    on: (512, 13),
+    part: None,
+}];
 
 const SQUEEZENET1_0: Backbone = Backbone {
     name: "squeezenet1_0",

@@ -2,7 +2,7 @@
 //! 1e-5. Windows of 7 × 7 cells must fit the map of each stage, so that sides are multiples of 224.
 
 use crate::builder::{Builder, Built, ConvSpec, Made, Pad};
-use crate::{Backbone, Filter, TORCHVISION, torch};
+use crate::{Backbone, Filter, Idea, SnippetKind, TORCHVISION, torch};
 use capwright_blueprint::{Activation, NodeId, Op};
 
 pub(crate) const ALL: &[Backbone] = &[Backbone {
@@ -18,6 +18,15 @@ pub(crate) const ALL: &[Backbone] = &[Backbone {
     weights: torch("swin_t-704ceda3.pth"),
     build: assemble,
     ..TORCHVISION
+}];
+
+pub(crate) const IDEAS: &[Idea] = &[Idea {
+    title: "Swin-style pair of layers",
+    kind: SnippetKind::Block,
+    json: r#"{"op":"repeat","times":2,"body":[{"op":"self_attention","heads":12,"expand":4}]}"#,
+    note: "Two layers of attention, here over all cells and not within windows.",
+    on: (384, 14),
+    part: None,
 }];
 
 const EPS_MICRO: u32 = 10;

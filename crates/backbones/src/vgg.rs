@@ -2,7 +2,7 @@
 //! `torchvision/models/vgg.py`; batch norm adds 1e-5.
 
 use crate::builder::{Builder, Built, ConvSpec, Pad};
-use crate::{Backbone, TORCHVISION, torch};
+use crate::{Backbone, Idea, SnippetKind, TORCHVISION, torch};
 use capwright_blueprint::{Activation, Op};
 
 pub(crate) const ALL: &[Backbone] = &[
@@ -62,6 +62,25 @@ pub(crate) const ALL: &[Backbone] = &[
         weights: torch("vgg19_bn-c79401a0.pth"),
         build: |size| assemble(size, [2, 2, 4, 4, 4], true),
         ..VGG11
+    },
+];
+
+pub(crate) const IDEAS: &[Idea] = &[
+    Idea {
+        title: "VGG pair",
+        kind: SnippetKind::Block,
+        json: r#"{"op":"repeat","times":2,"body":[{"op":"conv","out":512,"kernel":3,"stride":1,"act":"relu"}]}"#,
+        note: "Two dense 3 × 3 convolutions see 5 × 5 cells; costly.",
+        on: (512, 14),
+        part: None,
+    },
+    Idea {
+        title: "Plain convolution stem and stages",
+        kind: SnippetKind::Source,
+        json: r#"{"kind":"scratch","stem":16,"stages":[{"kind":"conv","out":32,"repeat":1},{"kind":"conv","out":64,"repeat":1},{"kind":"conv","out":96,"repeat":1}]}"#,
+        note: "VGG's idea in small: the fastest to train on small images.",
+        on: (3, 224),
+        part: None,
     },
 ];
 

@@ -2,7 +2,7 @@
 //! layer norm adds 1e-6. Learned positions fit one image size. Its one cut is the cells behind the last norm, without the class token.
 
 use crate::builder::{Builder, Built, ConvSpec, Made, Pad};
-use crate::{Backbone, TORCHVISION, torch};
+use crate::{Backbone, Idea, SnippetKind, TORCHVISION, torch};
 use capwright_blueprint::language::Cut;
 use capwright_blueprint::{Activation, NodeId, Op};
 
@@ -17,6 +17,15 @@ pub(crate) const ALL: &[Backbone] = &[
         ..B16
     },
 ];
+
+pub(crate) const IDEAS: &[Idea] = &[Idea {
+    title: "ViT layer",
+    kind: SnippetKind::Block,
+    json: r#"{"op":"self_attention","heads":12,"expand":4}"#,
+    note: "Each cell looks at all others; heads must divide the channels.",
+    on: (768, 14),
+    part: Some(("vit_b_16", "encoder.layers.encoder_layer_0.")),
+}];
 
 const B16: Backbone = Backbone {
     name: "vit_b_16",

@@ -181,6 +181,17 @@ impl Graph {
         Some(rest)
     }
 
+    /// The same graph, whose batch norms keep their statistics in training.
+    pub fn with_fixed_norms(&self) -> Graph {
+        let mut held = self.clone();
+        for node in &mut held.nodes {
+            if let Op::BatchNorm { fixed, .. } = &mut node.op {
+                *fixed = true;
+            }
+        }
+        held
+    }
+
     /// The same graph with `prefix` before the name of every node but the input.
     pub fn renamed(&self, prefix: &str) -> Graph {
         let mut renamed = self.clone();

@@ -155,8 +155,8 @@ pub enum Source {
     },
 }
 
-/// How much of a backbone is trained. Its batch norms keep the statistics that it was pretrained with: batches of captioned
-/// images are too small to estimate them anew.
+/// How much of a backbone is trained. Its batch norms keep the statistics that it was pretrained with, unless these are named too:
+/// small batches of captioned images tell little of them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 #[schemars(inline)]
@@ -168,6 +168,17 @@ pub enum Tune {
     LastStage,
     /// All of it, from the pixels.
     All,
+    /// As `last_stage`, and its batch norms use the statistics of each batch, which the running ones follow.
+    LastStageWithStatistics,
+    /// As `all`, likewise.
+    AllWithStatistics,
+}
+
+impl Tune {
+    /// Whether batch norms of the trained part use the statistics of batches.
+    pub fn follows_batches(self) -> bool {
+        matches!(self, Self::LastStageWithStatistics | Self::AllWithStatistics)
+    }
 }
 
 /// A second backbone beside the first.
@@ -237,6 +248,24 @@ pub enum Cut {
     S16,
     /// One cell for 32 × 32 pixels.
     S32,
+}
+
+impl Cut {
+    /// Pixels for one cell, in each direction.
+    pub fn stride(self) -> usize {
+        match self {
+            Self::S8 => 8,
+            Self::S16 => 16,
+            Self::S32 => 32,
+        }
+    }
+}
+
+impl std::fmt::Display for Cut {
+    /// As designs write it.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "s{}", self.stride())
+    }
 }
 
 /// A non-linearity that a block may name.

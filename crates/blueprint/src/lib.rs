@@ -31,6 +31,7 @@ mod read_parts;
 mod read_toml;
 pub mod schema;
 mod sink;
+mod sound;
 mod strict;
 pub mod vary;
 
@@ -45,6 +46,7 @@ pub use explain::{Explanation, explain};
 pub use fix::Fix;
 pub use graph::{Activation, Conv, Graph, Node, NodeId, Op, Padding, Param, Shape, ShapeError, param_name};
 pub use language::Blueprint;
+pub use lower::scratch_alone;
 pub use mend::{Mended, line_and_column, mend};
 pub use pretrained::side_by_side;
 pub use read::{Document, Format, MAX_DEPTH, MAX_TEXT, Place, from_value, parse, parse_as, read};

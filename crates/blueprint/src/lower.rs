@@ -64,7 +64,32 @@ impl ConvNorm {
     }
 }
 
+impl Block {
+    /// What it becomes on a map of that shape, by itself.
+    ///
+    /// # Errors
+    /// Why it does not fit there.
+    pub fn alone(&self, on: Shape) -> Result<Graph, Vec<Diagnostic>> {
+        Lowering::over(Graph::new(on)).end(|to| to.block("", "block", 0, self))
+    }
+}
+
+/// What a from-scratch encoder becomes for images of side `size`, by itself.
+///
+/// # Errors
+/// Why it does not fit them.
+pub fn scratch_alone(stem: Channels, stages: &[Stage], size: usize) -> Result<Graph, Vec<Diagnostic>> {
+    Lowering::over(Graph::new(Shape::new(3, size, size))).end(|to| to.scratch("", stem.0 as usize, stages))
+}
+
 impl Lowering {
+    fn end(mut self, lower: impl FnOnce(&mut Self) -> Lowered) -> Result<Graph, Vec<Diagnostic>> {
+        match lower(&mut self) {
+            Ok(_) if self.diagnostics.is_empty() => Ok(self.graph),
+            _ => Err(self.diagnostics),
+        }
+    }
+
     /// Goes on with a graph that is the input alone, or the trained part of a backbone.
     pub(crate) fn over(graph: Graph) -> Self {
         Self { graph, diagnostics: Vec::new() }
@@ -119,7 +144,7 @@ impl Lowering {
     pub(crate) fn norm(&mut self, at: &str, name: &str, x: NodeId, kind: NormKind) -> Lowered {
         let (channels, eps_micro) = (self.channels(x), EPS_MICRO);
         let op = match kind {
-            NormKind::Batch => Op::BatchNorm { channels, eps_micro },
+            NormKind::Batch => Op::BatchNorm { channels, eps_micro, fixed: false },
             NormKind::Layer => Op::LayerNorm { channels, eps_micro },
             NormKind::Group => {
                 let groups = NORM_GROUPS.into_iter().find(|g| channels.is_multiple_of(*g)).unwrap_or(1);

@@ -284,7 +284,7 @@ mod tests {
     #[test]
     fn weights_agree_with_the_cost() {
         let mut trunk = Graph::new(Shape::new(2, 4, 4));
-        trunk.add("n", Op::BatchNorm { channels: 2, eps_micro: 10 }, &[0]).unwrap();
+        trunk.add("n", Op::BatchNorm { channels: 2, eps_micro: 10, fixed: false }, &[0]).unwrap();
         let design = design(trunk);
         assert_eq!(weight_bytes(&design).f32, design.cost().weight_bytes);
     }

@@ -150,6 +150,9 @@ pub enum Op {
         channels: usize,
         /// Added to the variance, in millionths (1e-5 is 10).
         eps_micro: u32,
+        /// Whether it uses its running statistics in training too, and leaves them as they are.
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        fixed: bool,
     },
     /// Layer norm over the channels of each cell: `weight`, `bias`.
     LayerNorm {

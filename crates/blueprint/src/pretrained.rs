@@ -51,6 +51,10 @@ pub(crate) fn pretrained(
     if diagnostics.len() > known {
         return None;
     }
+    let trained = |graph: &Graph| {
+        let graph = graph.renamed(TUNED);
+        if source.tune.follows_batches() { graph } else { graph.with_fixed_norms() }
+    };
     match source.tune {
         Tune::Frozen => {
             let mut frozen: Vec<Frozen> = std::iter::once(first).chain(second).collect();
@@ -62,11 +66,14 @@ pub(crate) fn pretrained(
             map.c = frozen.iter().map(|part| part.graph.output_shape().c).sum();
             Some(Pretrained { frozen, tuned: None, start: Graph::new(map) })
         }
-        Tune::All => {
-            let start = first.graph.renamed(TUNED);
+        Tune::All | Tune::AllWithStatistics => {
+            let start = trained(&first.graph);
             Some(Pretrained { frozen: Vec::new(), tuned: Some(first.name), start })
         }
-        Tune::LastStage => last_stage(&source, &first, size, zoo, diagnostics),
+        Tune::LastStage | Tune::LastStageWithStatistics => {
+            let (frozen, tail) = last_stage(&source, &first, size, zoo, diagnostics)?;
+            Some(Pretrained { tuned: Some(frozen.name.clone()), frozen: vec![frozen], start: trained(&tail) })
+        }
     }
 }
 
@@ -166,14 +173,14 @@ fn pooled_to(graph: &Graph, side: usize) -> Option<Graph> {
     Some(all)
 }
 
-/// The backbone in two: frozen up to the next finer cut, trained from there.
+/// The backbone in two: frozen up to the next finer cut, and what is trained.
 fn last_stage(
     source: &Written<'_>,
     whole: &Frozen,
     size: usize,
     zoo: &dyn Zoo,
     diagnostics: &mut Vec<Diagnostic>,
-) -> Option<Pretrained> {
+) -> Option<(Frozen, Graph)> {
     let known = zoo.cuts(source.backbone)?;
     let finer = ALL.into_iter().rfind(|c| *c < source.cut && known.contains(c));
     let split = finer.and_then(|cut| {
@@ -191,9 +198,7 @@ fn last_stage(
         diagnostics.push(Diagnostic::new(Code::Tune, format!("{AT}/tune"), message, hint));
         return None;
     };
-    let name = source.backbone.to_owned();
-    let frozen = vec![Frozen { name: name.clone(), cut, cuts: 1, graph }];
-    Some(Pretrained { frozen, tuned: Some(name), start: tail.renamed(TUNED) })
+    Some((Frozen { name: source.backbone.to_owned(), cut, cuts: 1, graph }, tail))
 }
 
 /// The graph up to `cut` with `finer` cuts behind it, finest last.

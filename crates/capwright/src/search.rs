@@ -4,13 +4,16 @@ use crate::cli::{MachineArgs, ResumeArgs, SearchArgs};
 use crate::failure::Failure;
 use crate::watch::Watch;
 use crate::{refine, say, setup, study, train};
-use capwright_backbones::{Library, Snippet, SnippetKind, snippets};
+use capwright_backbones::{Library, SnippetKind, snippets};
+use capwright_blueprint::Zoo as _;
+use capwright_blueprint::language::{Source, Tune};
 use capwright_caption_data::{Dataset, ImageRecord, Split};
 use capwright_contract::{Contract, Family};
 use capwright_llm::{Embedded, LlmError, OpenAi, Options, TextModel, Timeouts, default_model};
 use capwright_pipeline::{Driver, LocalProcesses, Outcome, SearchError, StudyFolder, note_test, sha256_file};
 use capwright_search::{
-    Architect, Evolution, Hybrid, Judge, LlmArchitect, LlmOptions, Parts, RandomArchitect, Replay, Space,
+    Architect, Evolution, Hybrid, Judge, LlmArchitect, LlmOptions, Parts, RandomArchitect, Replay, Snippet,
+    Space,
 };
 use capwright_store::SqliteStore;
 use capwright_study::{Event, Scores, Study, Trial, TrialStore, WeightsFile};
@@ -219,7 +222,7 @@ pub fn text_model(args: &LlmArgs) -> Result<Box<dyn TextModel>, Failure> {
 fn known_parts(folder: &StudyFolder, contract: &Contract) -> Parts {
     let known = snippets(|name| contract.components.allows_backbone(name));
     let of = |kind| {
-        let all = known.iter().filter(move |snippet| snippet.kind == kind);
+        let all = known.iter().filter(move |snippet| snippet.kind == kind && stands_alone(&snippet.json));
         all.filter_map(|snippet| serde_json::from_str(&snippet.json).ok()).collect()
     };
     Parts {
@@ -230,8 +233,15 @@ fn known_parts(folder: &StudyFolder, contract: &Contract) -> Parts {
     }
 }
 
+/// Whether a part is good by itself: no backbone that is trained, which takes long, or cut early, which wants blocks behind it.
+fn stands_alone(json: &str) -> bool {
+    let Ok(Source::Pretrained { backbone, cut, tune, .. }) = serde_json::from_str(json) else { return true };
+    let last = Library::default().cuts(&backbone).and_then(|cuts| cuts.into_iter().max());
+    tune == Tune::Frozen && last == Some(cut)
+}
+
 /// The zoo's snippets that the contract allows, a list for each kind.
-fn inspiration(contract: &Contract) -> Vec<Vec<String>> {
+fn inspiration(contract: &Contract) -> Vec<Vec<Snippet>> {
     let parts = &contract.components;
     let family = |family, json: &str| match family {
         Family::Lstm => json.contains("\"cell\":\"lstm\"") || json.contains("\"family\":\"top_down\""),
@@ -239,14 +249,18 @@ fn inspiration(contract: &Contract) -> Vec<Vec<String>> {
         Family::Transformer => json.contains("\"family\":\"transformer\""),
         Family::Convolution => json.contains("\"family\":\"convolution\""),
     };
-    let allowed = |snippet: &Snippet| match snippet.kind {
+    let allowed = |snippet: &capwright_backbones::Snippet| match snippet.kind {
         SnippetKind::Source => parts.scratch || !snippet.json.contains("\"scratch\""),
         SnippetKind::Decoder => parts.families.iter().any(|f| family(*f, &snippet.json)),
         SnippetKind::Block | SnippetKind::Recipe => true,
     };
     let known = snippets(|name| parts.allows_backbone(name));
     let of = |kind| known.iter().filter(move |s| s.kind == kind && allowed(s));
-    SnippetKind::ALL.map(|kind| of(kind).map(|s| s.to_string()).collect()).to_vec()
+    let shown = |snippet: &capwright_backbones::Snippet| Snippet {
+        text: snippet.to_string(),
+        of: snippet.of.iter().map(|name| (*name).to_owned()).collect(),
+    };
+    SnippetKind::ALL.map(|kind| of(kind).map(shown).collect()).to_vec()
 }
 
 fn cores() -> usize {

@@ -1,11 +1,14 @@
 //! `capwright zoo` and `capwright weights`: the library of backbones.
 
 mod draw;
+mod own;
+
+pub use own::join_all;
 
 use crate::cli::ZooCommand;
 use crate::failure::Failure;
 use crate::{say, say_json};
-use capwright_backbones::{Backbone, find, zoo};
+use capwright_backbones::{Backbone, Entry, find, zoo};
 use capwright_blueprint::Shape;
 use capwright_blueprint::language::Cut;
 use capwright_caption_data::{Filter, Framing, Preprocess};
@@ -28,9 +31,20 @@ pub fn cache() -> Result<Cache, Failure> {
 
 /// The weights of a backbone from the cache, or fetched.
 pub fn weights(cache: &Cache, backbone: &Backbone) -> Result<WeightsFile, Failure> {
-    let path = cache.get(&backbone.weights()).map_err(Failure::input)?;
+    let artifact = backbone.weights();
+    // Those of one's own lie where they were added, and are checked whenever they are opened.
+    if let [Source::Local(path)] = &artifact.sources[..] {
+        return Ok(WeightsFile { path: path.clone(), sha256: artifact.sha256.as_str().to_owned() });
+    }
+    let path = cache.get(&artifact).map_err(Failure::input)?;
     let sha256 = sha256_of(&path).map_err(|error| Failure::file(&path, error))?;
     Ok(WeightsFile { path, sha256 })
+}
+
+/// Whether the weights are on this machine.
+fn here(cache: &Cache, backbone: &Backbone) -> bool {
+    let artifact = backbone.weights();
+    matches!(artifact.sources[..], [Source::Local(_)]) || cache.cached(&artifact).is_some()
 }
 
 /// The name under which `weights fetch` knows the default language model.
@@ -64,26 +78,27 @@ pub fn run(command: ZooCommand) -> Result<(), Failure> {
                     && max_macs.is_none_or(|most| macs <= most)
                     && min_top1.is_none_or(|least| b.top1 >= least)
                     && licence.as_ref().is_none_or(|licence| b.licence.eq_ignore_ascii_case(licence))
-                    && wanted.is_none_or(|wanted| cuts.keys().any(|cut| stride(*cut) == wanted))
+                    && wanted.is_none_or(|wanted| cuts.keys().any(|cut| cut.stride() == wanted))
             };
             list(holds, json)
         }
-        ZooCommand::Show { name, size, svg, json } => show(&name, size, svg.as_deref(), json),
+        ZooCommand::Show { name, size, svg, graph, json } => {
+            if let Some(path) = graph {
+                write_entry(known(&name)?, &path)?;
+            }
+            show(&name, size, svg.as_deref(), json)
+        }
+        ZooCommand::Add { folder } => own::add(&folder),
+        ZooCommand::Remove { name } => own::remove(&name),
         ZooCommand::Verify { name, photos, json } => verify(&name, &photos, json),
     }
 }
 
-fn stride(cut: Cut) -> usize {
-    match cut {
-        Cut::S8 => 8,
-        Cut::S16 => 16,
-        Cut::S32 => 32,
-    }
-}
-
-/// The language's word for a cut.
-fn cut_name(cut: Cut) -> String {
-    format!("s{}", stride(cut))
+/// Writes a backbone in the form in which one's own are added.
+fn write_entry(backbone: &Backbone, path: &Path) -> Result<(), Failure> {
+    let entry = Entry::of(backbone).map_err(Failure::input)?;
+    let text = serde_json::to_string_pretty(&entry).map_err(Failure::input)?;
+    capwright_files::write_atomic(path, text.as_bytes()).map_err(|error| Failure::file(path, error))
 }
 
 /// `capwright zoo list`: those for which `holds`, given their work for an image and their cuts.
@@ -99,7 +114,7 @@ fn list(holds: impl Fn(&Backbone, u64, &BTreeMap<Cut, Shape>) -> bool, json: boo
         }
         rows.push(json!({
             "name": b.name, "parameters": b.parameters, "macs": macs, "input": b.default_size, "top1": b.top1,
-            "licence": b.licence, "cached": cache.cached(&b.weights()).is_some(), "paper": b.paper,
+            "licence": b.licence, "cached": here(&cache, b), "paper": b.paper,
             "cuts": cuts.iter().map(|(cut, s)| json!({"cut": cut, "shape": [s.c, s.h, s.w]})).collect::<Vec<_>>(),
         }));
     }
@@ -112,7 +127,7 @@ fn list(holds: impl Fn(&Backbone, u64, &BTreeMap<Cut, Shape>) -> bool, json: boo
     ));
     for row in &rows {
         let macs = row["macs"].as_u64().unwrap_or_default() as f64 / 1e6;
-        let cached = if row["cached"] == true { "in the cache" } else { "to be fetched" };
+        let cached = if row["cached"] == true { "here" } else { "to be fetched" };
         let text = |field: &str| row[field].as_str().unwrap_or_default().to_owned();
         say(format!(
             "{:<20} {:>11} {:>8.0} {:>6} {:>6.1} {:<14} {cached}",
@@ -141,7 +156,7 @@ fn show(name: &str, size: Option<usize>, drawing: Option<&Path>, json: bool) -> 
             let (part, shape) = (built.graph.cut(*id), built.graph.shape(*id));
             let totals = part.totals();
             json!({
-                "cut": cut, "stride": stride(*cut), "shape": [shape.c, shape.h, shape.w], "tokens": shape.h * shape.w,
+                "cut": cut, "stride": cut.stride(), "shape": [shape.c, shape.h, shape.w], "tokens": shape.h * shape.w,
                 "parameters": totals.parameters, "macs": totals.macs,
             })
         })
@@ -178,7 +193,7 @@ fn show(name: &str, size: Option<usize>, drawing: Option<&Path>, json: bool) -> 
     for (row, (cut, id)) in cuts.iter().zip(&built.cuts) {
         say(format!(
             "{:<5} {:>14} {:>7} {:>11} {:>8.0}",
-            cut_name(*cut),
+            cut.to_string(),
             built.graph.shape(*id).to_string(),
             row["tokens"].as_u64().unwrap_or_default(),
             row["parameters"].as_u64().unwrap_or_default(),

@@ -5,7 +5,8 @@ use std::path::Path;
 
 fn run(home: &Path, args: &[&str], code: i32) -> String {
     let mut command = Command::cargo_bin("capwright").expect("the program is built with its tests");
-    command.env("CAPWRIGHT_CACHE", home.join("cache")).env("CAPWRIGHT_OFFLINE", "1").env("NO_COLOR", "1");
+    command.env("CAPWRIGHT_CACHE", home.join("cache")).env("CAPWRIGHT_ZOO", home.join("zoo"));
+    command.env("CAPWRIGHT_OFFLINE", "1").env("NO_COLOR", "1");
     let output = command.current_dir(home).args(args).output().expect("the program runs");
     assert_eq!(output.status.code(), Some(code), "{}", String::from_utf8_lossy(&output.stderr));
     let both = [output.stdout, output.stderr].concat();

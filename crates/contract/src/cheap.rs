@@ -4,7 +4,7 @@
 //! smallest widths are cheapest in all costs at once, and only the choices of words have to be tried.
 
 use crate::{Contract, Family, words};
-use capwright_blueprint::language::{Cut, ImageSize};
+use capwright_blueprint::language::ImageSize;
 use capwright_blueprint::schema::{self, smallest};
 use capwright_blueprint::{Blueprint, Zoo};
 use serde_json::{Value, json};
@@ -17,7 +17,7 @@ pub(crate) fn encoders(contract: &Contract, zoo: &dyn Zoo) -> Vec<Value> {
     for name in &names {
         // A required part that is no backbone has no cuts.
         for cut in zoo.cuts(name).unwrap_or_default() {
-            sources.push(json!({ "kind": "pretrained", "backbone": name, "cut": cut_name(cut) }));
+            sources.push(json!({ "kind": "pretrained", "backbone": name, "cut": cut }));
         }
     }
     if parts.scratch {
@@ -44,10 +44,6 @@ pub(crate) fn encoders(contract: &Contract, zoo: &dyn Zoo) -> Vec<Value> {
         }
     }
     found
-}
-
-fn cut_name(cut: Cut) -> Value {
-    serde_json::to_value(cut).unwrap_or_default()
 }
 
 /// The smallest block of each required kind.

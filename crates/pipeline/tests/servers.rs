@@ -6,7 +6,7 @@ use capwright_backbones::Library;
 use capwright_contract::Contract;
 use capwright_llm::{OpenAi, Timeouts};
 use capwright_pipeline::{Driver, SearchError, StudyFolder};
-use capwright_search::{Judge, LlmArchitect, LlmOptions, Space};
+use capwright_search::{Judge, LlmArchitect, LlmOptions, Snippet, Space};
 use capwright_study::{Event, MemoryStore, Opened, Study, TrialStore, Verdict};
 use pretend::Pretend;
 use serde_json::{Value, json};
@@ -157,7 +157,7 @@ fn search(contract: &Contract, url: &str) -> (Vec<Event>, Result<Study, SearchEr
     let timeouts = Timeouts { back_off: Duration::from_millis(5), ..Timeouts::default() };
     let client = OpenAi::connect(url, "a-model", Some("sk-secret".into()), timeouts).expect("a URL");
     let options = LlmOptions { deadline: Duration::from_millis(400), ..LlmOptions::default() };
-    let snippets = vec![vec![SNIPPETS.to_owned(); 3]];
+    let snippets = vec![vec![Snippet { text: SNIPPETS.to_owned(), of: Vec::new() }; 3]];
     let mut architect =
         LlmArchitect::new(Box::new(client), Space::new(contract), judge.clone(), snippets, options);
     let (home, mut store) = (tempfile::tempdir().expect("a folder"), MemoryStore::default());

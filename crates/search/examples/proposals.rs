@@ -8,7 +8,7 @@ use capwright_backbones::{Library, SnippetKind, USUAL, snippets};
 use capwright_contract::Contract;
 use capwright_fetch::Cache;
 use capwright_llm::{Embedded, Options, default_model};
-use capwright_search::{Architect, Brief, Judge, LlmArchitect, LlmOptions, Space};
+use capwright_search::{Architect, Brief, Judge, LlmArchitect, LlmOptions, Snippet, Space};
 use capwright_study::{Event, Opened, Study, Verdict};
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
@@ -93,7 +93,8 @@ fn cell(
     let model = Embedded::load(&Cache::open_default()?.get(&default_model())?, &Options::default())?;
     let known = snippets(|name| contract.components.allows_backbone(name) && USUAL.contains(&name));
     let of = |kind| known.iter().filter(move |s| s.kind == kind);
-    let ideas = SnippetKind::ALL.map(|kind| of(kind).map(|s| s.to_string()).collect()).to_vec();
+    let shown = |s: &capwright_backbones::Snippet| Snippet { text: s.to_string(), of: Vec::new() };
+    let ideas = SnippetKind::ALL.map(|kind| of(kind).map(shown).collect()).to_vec();
     let judge = Judge::new(Arc::new(Library::default()), contract.clone());
     // Without the grammar the model writes on until it is stopped.
     let max_tokens = if grammar { LlmOptions::default().max_tokens } else { 512 };

@@ -7,12 +7,16 @@ use rand::Rng;
 use rand::seq::IndexedRandom;
 use serde_json::Value;
 
-/// How often a part is a known one: what suits photos may not suit small drawings. A recipe always is: most drawn ones spoil the design
-/// that they train.
+/// How often a design is one of known parts alone, without blocks between them: on photos few drawn ones come near.
+const WHOLE: f64 = 0.5;
+
+/// How often a part of the others is a known one: what suits photos may not suit small drawings. A recipe always is: most drawn ones
+/// spoil the design that they train.
 const KNOWN: f64 = 0.25;
 
 /// Places of the parts, as JSON pointers.
 const SOURCE: &str = "/encoder/source";
+const BLOCKS: &str = "/encoder/blocks";
 const DECODER: &str = "/decoder";
 const RECIPE: &str = "/recipe";
 
@@ -59,8 +63,13 @@ impl Parts {
     /// A design drawn from the space, with known parts in place of some of its own; it need not fit together.
     fn compose(&self, space: &Space, rng: &mut impl Rng) -> String {
         let mut design = sample(space.schema(), rng);
+        let whole = !self.sources.is_empty() && !self.decoders.is_empty() && rng.random_bool(WHOLE);
+        if whole && let Some(blocks) = design.pointer_mut(BLOCKS) {
+            *blocks = Value::Array(Vec::new());
+        }
+        let known = if whole { 1.0 } else { KNOWN };
         for (at, parts, often) in
-            [(SOURCE, &self.sources, KNOWN), (DECODER, &self.decoders, KNOWN), (RECIPE, &self.recipes, 1.0)]
+            [(SOURCE, &self.sources, known), (DECODER, &self.decoders, known), (RECIPE, &self.recipes, 1.0)]
         {
             if let Some(part) = parts.choose(rng).filter(|_| rng.random_bool(often))
                 && let Some(place) = design.pointer_mut(at)
@@ -121,5 +130,18 @@ mod tests {
         assert!(designs.iter().all(|design| design["recipe"] == recipe));
         let known = designs.iter().filter(|design| design["decoder"] == decoder("gru")).count();
         assert!((3..25).contains(&known), "{known}");
+        // With a source too, half of the designs are of known parts alone.
+        let source =
+            json!({"kind": "scratch", "stem": 16, "stages": [{"kind": "conv", "out": 32, "repeat": 1}]});
+        let parts = Parts { sources: vec![source], ..parts }.within(&space);
+        let designs: Vec<Value> =
+            (0..40).map(|_| serde_json::from_str(&parts.compose(&space, &mut rng)).expect("JSON")).collect();
+        let whole = |design: &&Value| {
+            design["encoder"]["source"] == parts.sources[0]
+                && design["encoder"]["blocks"] == json!([])
+                && design["decoder"] == decoder("gru")
+        };
+        let whole = designs.iter().filter(whole).count();
+        assert!((12..32).contains(&whole), "{whole}");
     }
 }

@@ -28,6 +28,7 @@ pub use given::Given;
 pub use hybrid::Hybrid;
 pub use judge::{Judge, Judgement, problems};
 pub use llm::{LlmArchitect, LlmOptions};
+pub use prompt::Snippet;
 pub use random::RandomArchitect;
 pub use replay::Replay;
 pub use space::Space;

@@ -3,7 +3,7 @@
 use crate::architect::{Architect, ArchitectError, Brief, Draft};
 use crate::delta::Delta;
 use crate::judge::Judge;
-use crate::prompt::{self, Prompt};
+use crate::prompt::{self, Prompt, Snippet};
 use crate::space::Space;
 use capwright_llm::{Request, TextModel};
 use capwright_study::Leaderboard;
@@ -61,7 +61,7 @@ pub struct LlmArchitect {
     space: Space,
     judge: Judge,
     grammar: Value,
-    snippets: Vec<Vec<String>>,
+    snippets: Vec<Vec<Snippet>>,
     options: LlmOptions,
 }
 
@@ -71,7 +71,7 @@ impl LlmArchitect {
         model: Box<dyn TextModel>,
         space: Space,
         judge: Judge,
-        snippets: Vec<Vec<String>>,
+        snippets: Vec<Vec<Snippet>>,
         options: LlmOptions,
     ) -> Self {
         let grammar = space.grammar(&judge);

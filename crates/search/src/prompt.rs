@@ -2,6 +2,7 @@
 
 use crate::architect::Brief;
 use crate::delta::Delta;
+use capwright_blueprint::language::Source;
 use capwright_contract::Family;
 use capwright_study::{Leaderboard, Trial, TrialStatus, describe};
 use minijinja::{Environment, UndefinedBehavior};
@@ -19,6 +20,15 @@ pub struct Prompt {
     pub system: String,
     /// The task.
     pub user: String,
+}
+
+/// An idea that a prompt may show.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Snippet {
+    /// As it is shown.
+    pub text: String,
+    /// The backbones that it comes from; a design that has one of them already is not shown it.
+    pub of: Vec<String>,
 }
 
 impl Prompt {
@@ -145,7 +155,8 @@ impl<'a> Task<'a> {
 }
 
 impl<'a> Context<'a> {
-    fn new(brief: &Brief<'a>, snippets: &'a [Vec<String>]) -> Self {
+    /// `base` names the backbones of the design that is to be changed.
+    fn new(brief: &Brief<'a>, snippets: &'a [Vec<Snippet>], base: &[&str]) -> Self {
         let (parts, blind) = (&brief.contract.components, brief.contract.search.blind);
         let range = |(field, range): (&String, &_)| format!("{field}: {range}");
         Self {
@@ -155,7 +166,7 @@ impl<'a> Context<'a> {
             forbidden: &parts.forbidden,
             ranges: brief.contract.ranges.iter().map(range).collect(),
             epochs: brief.contract.training.epochs,
-            ideas: inspiration(brief, snippets),
+            ideas: inspiration(brief, snippets, base),
             best: if blind { Vec::new() } else { best(brief) },
             failed: if blind { Vec::new() } else { failed(brief) },
             tried: if blind { Vec::new() } else { tried(brief) },
@@ -205,11 +216,13 @@ fn tried(brief: &Brief) -> Vec<String> {
     brief.study.trials.values().rev().take(TRIED_SHOWN).map(|t| describe(&t.blueprint)).collect()
 }
 
-/// `k` snippets drawn by the attempt's seed, spread over the kinds, in the order of a design.
-fn inspiration<'a>(brief: &Brief, snippets: &'a [Vec<String>]) -> Vec<&'a str> {
+/// `k` snippets drawn by the attempt's seed, spread over the kinds, in the order of a design; none that says what the base has already.
+fn inspiration<'a>(brief: &Brief, snippets: &'a [Vec<Snippet>], base: &[&str]) -> Vec<&'a str> {
     let mut rng = ChaCha8Rng::seed_from_u64(brief.seed());
     let k = brief.contract.search.snippets as usize;
-    let mut kinds: Vec<Vec<usize>> = snippets.iter().map(|kind| (0..kind.len()).collect()).collect();
+    let new = |snippet: &Snippet| !snippet.of.iter().any(|name| base.contains(&name.as_str()));
+    let mut kinds: Vec<Vec<usize>> =
+        snippets.iter().map(|kind| (0..kind.len()).filter(|at| new(&kind[*at])).collect()).collect();
     kinds.iter_mut().for_each(|kind| kind.shuffle(&mut rng));
     let deepest = kinds.iter().map(Vec::len).max().unwrap_or(0);
     let places =
@@ -217,25 +230,29 @@ fn inspiration<'a>(brief: &Brief, snippets: &'a [Vec<String>]) -> Vec<&'a str> {
     let mut chosen: Vec<(usize, usize)> =
         places.filter_map(|(kind, index)| index.map(|index| (kind, *index))).take(k).collect();
     chosen.sort_unstable();
-    chosen.iter().map(|(kind, index)| snippets[*kind][*index].as_str()).collect()
+    chosen.iter().map(|(kind, index)| snippets[*kind][*index].text.as_str()).collect()
 }
 
 /// The prompt for a whole design.
-pub fn design(brief: &Brief, snippets: &[Vec<String>]) -> Prompt {
-    Prompt::new("design", DesignInput { context: Context::new(brief, snippets), draft: None, problems: &[] })
+pub fn design(brief: &Brief, snippets: &[Vec<Snippet>]) -> Prompt {
+    Prompt::new(
+        "design",
+        DesignInput { context: Context::new(brief, snippets, &[]), draft: None, problems: &[] },
+    )
 }
 
 /// The prompt for a draft that no change mends.
-pub fn again(brief: &Brief, snippets: &[Vec<String>], draft: &str, problems: &[String]) -> Prompt {
+pub fn again(brief: &Brief, snippets: &[Vec<Snippet>], draft: &str, problems: &[String]) -> Prompt {
     let draft = Some(draft.chars().take(DRAFT_SHOWN).collect());
     let problems = &problems[..problems.len().min(PROBLEMS_SHOWN)];
-    Prompt::new("design", DesignInput { context: Context::new(brief, snippets), draft, problems })
+    Prompt::new("design", DesignInput { context: Context::new(brief, snippets, &[]), draft, problems })
 }
 
 /// The prompt for changes of a design that did well.
-pub fn changes(brief: &Brief, snippets: &[Vec<String>], trial: u64, delta: &Delta) -> Prompt {
+pub fn changes(brief: &Brief, snippets: &[Vec<Snippet>], trial: u64, delta: &Delta) -> Prompt {
+    let source = brief.study.trials.get(&trial).map(|trial| &trial.blueprint.encoder.source);
     let input = ChangesInput {
-        context: Context::new(brief, snippets),
+        context: Context::new(brief, snippets, &source.map(Source::backbones).unwrap_or_default()),
         trial,
         design: delta.design(),
         changes: delta.labels().collect(),
@@ -276,7 +293,8 @@ mod tests {
         let contract = Contract::from_toml(text).expect("a contract");
         let study = study(&contract);
         let brief = Brief { contract: &contract, study: &study, proposal: 1, attempt: 0, surrogate: None };
-        let snippets = [vec!["{% include \"task\" %} <b>".to_owned()]];
+        let snippet = |text: &str, of: &str| Snippet { text: text.into(), of: vec![of.into()] };
+        let snippets = [vec![snippet("{% include \"task\" %} <b>", "resnet18")]];
         let Prompt { system, user } = design(&brief, &snippets);
         assert!(system.starts_with("You design") && !system.ends_with('\n'));
         let lines: Vec<&str> = user.lines().collect();
@@ -293,6 +311,10 @@ mod tests {
             "Propose one new design that should score higher within the budgets.",
         ];
         assert_eq!(lines, wanted);
+        // What the design to be changed has is no news.
+        let two = [vec![snippet("its own", "vgg11"), snippet("another", "resnet18")]];
+        let ideas = |base: &[&str]| inspiration(&brief, &two, base).len();
+        assert_eq!((ideas(&[]), ideas(&["alexnet"]), ideas(&["vgg11"])), (2, 2, 1));
         let again = again(&brief, &[], "{}", &["nothing is there".to_owned()]).user;
         assert!(again.ends_with(
             "Your last design was refused:\n{}\nProblems:\n- nothing is there\nWrite the whole design again with these problems \

@@ -164,7 +164,7 @@ fn best(make: &dyn Fn(&Contract) -> Box<dyn Architect>, seed: u64, proposals: u6
 
 #[test]
 fn evolution_and_the_hybrid_beat_chance_where_choices_matter() {
-    const SEEDS: u64 = 6;
+    const SEEDS: u64 = 12;
     let mean = |make: &dyn Fn(&Contract) -> Box<dyn Architect>| {
         (0..SEEDS).map(|seed| best(make, seed, 64).0).sum::<f64>() / SEEDS as f64
     };

@@ -2,7 +2,7 @@
 
 use capwright_blueprint::Blueprint;
 use capwright_blueprint::language::{
-    Attention, Block, Cell, Cut, Decoder, ImageMode, Leaf, Memory, Merge, Shortcut, Source, StageKind, Tune,
+    Attention, Block, Cell, Decoder, ImageMode, Leaf, Memory, Merge, Shortcut, Source, StageKind, Tune,
 };
 
 /// A design in a few words: `mobilenet_v2@s32 224px + se → lstm 512 dot`.
@@ -23,10 +23,12 @@ fn source(source: &Source) -> String {
                 Tune::Frozen => "",
                 Tune::LastStage => " tuned last stage",
                 Tune::All => " tuned",
+                Tune::LastStageWithStatistics => " tuned last stage, norms too",
+                Tune::AllWithStatistics => " tuned, norms too",
             };
-            let second = beside.iter().map(|b| format!(" & {}@{}", b.backbone, cut_name(b.cut)));
+            let second = beside.iter().map(|b| format!(" & {}@{}", b.backbone, b.cut));
             let second: String = second.collect();
-            format!("{backbone}@{}{}{tuned}{second}", cut_name(*cut), times(cuts.0))
+            format!("{backbone}@{}{}{tuned}{second}", cut, times(cuts.0))
         }
         Source::Scratch { stem, stages } => {
             let mut text = format!("scratch[{}", stem.0);
@@ -41,14 +43,6 @@ fn source(source: &Source) -> String {
             }
             text + "]"
         }
-    }
-}
-
-fn cut_name(cut: Cut) -> &'static str {
-    match cut {
-        Cut::S8 => "s8",
-        Cut::S16 => "s16",
-        Cut::S32 => "s32",
     }
 }
 

@@ -4,7 +4,6 @@
 
 use burn::tensor::{Device, Tensor, TensorData};
 use capwright_backbones::{Backbone, BackboneGraph, Library, USUAL, find, zoo};
-use capwright_blueprint::language::Cut;
 use capwright_blueprint::{Graph, Param, Target};
 use capwright_train::trunk::{Mode, Stats, forward};
 use capwright_train::vision::weights::Tensor32;
@@ -100,14 +99,6 @@ fn side(backbone: &Backbone) -> usize {
     }
 }
 
-fn key(cut: Cut) -> &'static str {
-    match cut {
-        Cut::S8 => "s8",
-        Cut::S16 => "s16",
-        Cut::S32 => "s32",
-    }
-}
-
 /// Name and shape of every parameter and buffer, and how many values are learned, are upstream's.
 #[test]
 fn tensors_are_upstream_s() {
@@ -142,7 +133,7 @@ fn frozen_features_are_pytorch_s_for_formula_weights() {
         assert_eq!(expected.as_object().unwrap().len(), cuts.len() + usize::from(classified), "{name}");
         for (cut, id) in cuts {
             let net = FrozenNet::load(&graph.cut(id), &weights).unwrap();
-            let theirs = numbers(&expected[key(cut)]);
+            let theirs = numbers(&expected[cut.to_string()]);
             assert_close(&summary(&net.forward_image(&x)), &theirs, 1e-4, &format!("{name} {cut:?}"));
         }
         if classified {
@@ -196,22 +187,30 @@ fn the_trained_path_computes_the_same_as_the_frozen_one() {
     });
 }
 
-/// Gradients of all parameters before the last cut, statistics fixed: mean size and three values of each, up to 1e-3 of the mean size.
+/// Gradients of all parameters before the last cut, statistics fixed or those of two images: mean size and three values of each, up to
+/// 1e-3 of the mean size.
 #[test]
 fn gradients_of_all_parameters_are_pytorch_s() {
     let expected: BTreeMap<String, BTreeMap<String, Vec<f64>>> =
         serde_json::from_value(fixture("gradients.json")).unwrap();
     assert!(expected.len() >= 6);
     expected.par_iter().for_each(|(name, theirs)| {
-        let backbone = find(name).unwrap();
-        let side = side(backbone);
+        let statistics = name.strip_suffix(" with statistics");
+        let backbone = find(statistics.unwrap_or(name)).unwrap();
+        let (side, images, mode) = match statistics {
+            Some(_) => (128, 2, Mode::Training),
+            None => (side(backbone), 1, Mode::Fixed),
+        };
         let BackboneGraph { graph, cuts } = backbone.graph(side).unwrap();
         let graph = graph.cut(cuts.values().copied().max().unwrap());
         let (params, mut stats) = trained(&graph);
-        let pass = forward(&graph, &params, &mut stats, &image(side, 0), Mode::Fixed);
+        let x: Vec<f32> = (0..images).flat_map(|index| image(side, index)).collect();
+        let pass = forward(&graph, &params, &mut stats, &x, mode);
         let shape = graph.output_shape();
-        let (d, cells) = (unit(shape.len(), 5), shape.h * shape.w);
-        let tokens: Vec<f32> = (0..shape.len()).map(|i| d[i % shape.c * cells + i / shape.c]).collect();
+        let (d, cells) = (unit(images * shape.len(), 5), shape.h * shape.w);
+        let token = |i: usize| i % shape.c * cells + i / shape.c;
+        let tokens: Vec<f32> =
+            d.chunks(shape.len()).flat_map(|d| (0..shape.len()).map(|i| d[token(i)])).collect();
         let mut grads = Grads::new(&params);
         pass.backward(&graph, &params, &tokens, &mut grads);
         let wanted = graph.parameters();

@@ -123,7 +123,13 @@ fn a_backbone_sees_the_same_however_much_of_it_is_trained() {
 fn gradients_of_a_trained_backbone_are_those_of_the_loss() {
     let batch = CaptionBatch::new(&[vec![vec![4, 9, 5, 7]]]);
     let device = Device::flex().autodiff();
-    for (name, tune) in [("mobilenet_v2", "all"), ("resnet18", "last_stage"), ("efficientnet_lite0", "all")] {
+    let tuned = [
+        ("mobilenet_v2", "all"),
+        ("resnet18", "last_stage"),
+        ("efficientnet_lite0", "all"),
+        ("resnet18", "all_with_statistics"),
+    ];
+    for (name, tune) in tuned {
         let checked = checked(&format!(r#""backbone": "{name}", "cut": "s32", "tune": "{tune}""#));
         let loss = |moved: Option<(&[Vec<f32>], f32)>| {
             let (mut network, input) = started(&checked, name, &device);
@@ -149,7 +155,8 @@ fn gradients_of_a_trained_backbone_are_those_of_the_loss() {
         assert!(norm > 1e-4, "{name} {tune}: nothing flows back, {norm}");
         let direction: Vec<Vec<f32>> =
             gradient.iter().map(|g| g.iter().map(|v| (f64::from(*v) / norm) as f32).collect()).collect();
-        let far = 2e-3;
+        // Statistics of a batch make the loss bend more.
+        let far = if tune.ends_with("statistics") { 4e-5 } else { 2e-3 };
         let (up, down) = (loss(Some((&direction, far))).0, loss(Some((&direction, -far))).0);
         let slope = (up - down) / (2.0 * f64::from(far));
         assert!((slope - norm).abs() <= 0.03 * norm, "{name} {tune}: {slope} along a gradient of {norm}");
@@ -157,11 +164,11 @@ fn gradients_of_a_trained_backbone_are_those_of_the_loss() {
 }
 
 #[test]
-fn a_trained_backbone_starts_from_its_weights_thaws_and_keeps_its_statistics() {
+fn a_trained_backbone_starts_from_its_weights_thaws_and_keeps_its_statistics_unless_told_otherwise() {
     let root = tempfile::tempdir().unwrap();
     let file = file("mobilenet_v2", root.path());
     let pretrained = backbone("mobilenet_v2");
-    for tune in ["last_stage", "all"] {
+    for tune in ["last_stage", "all", "last_stage_with_statistics"] {
         for (frozen, epochs) in [(1, 1), (1, 2)] {
             let source = format!(r#""backbone": "mobilenet_v2", "cut": "s32", "tune": "{tune}""#);
             let text = blueprint(&source, &format!(r#", "freeze_encoder": {frozen}, "encoder_lr": 0.1"#));
@@ -185,7 +192,8 @@ fn a_trained_backbone_starts_from_its_weights_thaws_and_keeps_its_statistics() {
             }
             let statistics: Vec<bool> =
                 network.stats.tensors().filter_map(|(name, _, values)| kept(name, values)).collect();
-            assert!(!statistics.is_empty() && statistics.iter().all(|same| *same), "{out}");
+            let follow = tune.ends_with("statistics") && result.best_epoch > 1;
+            assert!(!statistics.is_empty() && statistics.iter().all(|same| *same != follow), "{out}");
         }
     }
 }

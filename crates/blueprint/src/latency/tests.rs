@@ -36,7 +36,7 @@ fn lstm(attention: Attention) -> RecurrentSpec {
 fn a_frozen_convolution_takes_up_norm_and_activation() {
     let mut graph = Graph::new(Shape::new(4, 8, 8));
     let conv = graph.add("c", Op::Conv(Conv::same(4, 16, 3)), &[0]).unwrap();
-    let norm = graph.add("n", Op::BatchNorm { channels: 16, eps_micro: 10 }, &[conv]).unwrap();
+    let norm = graph.add("n", Op::BatchNorm { channels: 16, eps_micro: 10, fixed: false }, &[conv]).unwrap();
     graph.add("a", Op::Act(Activation::Silu), &[norm]).unwrap();
     let work = frozen_work(&graph);
     assert_eq!(work.of(Kernel::FrozenStep), 1.0);

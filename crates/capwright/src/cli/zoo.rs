@@ -40,9 +40,25 @@ pub enum ZooCommand {
         /// Draw its stages into this file.
         #[arg(long, value_name = "FILE")]
         svg: Option<PathBuf>,
+        /// Write its graph into this file, in the form in which one's own are added.
+        #[arg(long, value_name = "FILE")]
+        graph: Option<PathBuf>,
         /// Print JSON.
         #[arg(long)]
         json: bool,
+    },
+    /// Let a backbone of your own join the zoo, after checks of its graph and weights.
+    #[command(
+        after_help = "Example:\n  capwright zoo add my_backbone/   # with backbone.json and weights.safetensors"
+    )]
+    Add {
+        /// Folder with `backbone.json` (docs/zoo.md) and `weights.safetensors`.
+        folder: PathBuf,
+    },
+    /// Take a backbone of your own out of the zoo.
+    Remove {
+        /// Its name.
+        name: String,
     },
     /// Fetch the weights, check every tensor, and say what the network sees in photos.
     #[command(after_help = "Example:\n  capwright zoo verify mobilenet_v2 photo.jpg")]

@@ -77,7 +77,7 @@ pub fn svg(title: &str, size: usize, stages: &[Stage]) -> String {
         line(16.0, format!("{0} × {0}", stage.side));
         line(30.0, format!("{} ch", stage.channels));
         line(44.0, format!("{:.0} % work", 100.0 * share(stage)));
-        line(58.0, stage.cut.map_or_else(String::new, |cut| format!("cut {}", super::cut_name(cut))));
+        line(58.0, stage.cut.map_or_else(String::new, |cut| format!("cut {cut}")));
         let _ = writeln!(
             out,
             "<rect x=\"{left:.1}\" y=\"{top:.1}\" width=\"{wide:.1}\" height=\"{:.1}\" rx=\"3\" fill=\"{colour}\"/>",

@@ -179,7 +179,9 @@ fn convolution(
     let mut graph = Graph::new(Shape::new(input, side, side));
     let mut at = graph.add("conv", Op::Conv(conv), &[0]).map_err(misfit)?;
     if let Some(act) = act {
-        at = graph.add("norm", Op::BatchNorm { channels: output, eps_micro: 10 }, &[at]).map_err(misfit)?;
+        at = graph
+            .add("norm", Op::BatchNorm { channels: output, eps_micro: 10, fixed: false }, &[at])
+            .map_err(misfit)?;
         graph.add("act", Op::Act(act), &[at]).map_err(misfit)?;
     }
     Ok(graph)
@@ -212,7 +214,7 @@ fn frozen_steps() -> Vec<(Shape, Op)> {
 fn trained_steps(shape: Shape) -> Vec<Op> {
     let (channels, eps_micro, cells) = (shape.c, 10, shape.h * shape.w);
     let mut all = vec![
-        Op::BatchNorm { channels, eps_micro },
+        Op::BatchNorm { channels, eps_micro, fixed: false },
         Op::LayerNorm { channels, eps_micro },
         Op::GroupNorm { channels, groups: 8, eps_micro },
         Op::LayerScale { channels },

@@ -16,7 +16,7 @@ use crate::math::{View, product};
 use crate::params::{Grads, Params};
 use crate::vision::moves;
 use crate::vision::sight::Sight;
-use capwright_blueprint::{Graph, Node, Op, Shape, TUNED, param_name};
+use capwright_blueprint::{Graph, Node, Op, Shape, param_name};
 use norm::Moments;
 pub(crate) use norm::over_channels;
 pub use stats::Stats;
@@ -70,7 +70,7 @@ pub enum Mode {
 /// Runs `graph` on a batch `x`, `[n, c, h, w]`.
 ///
 /// In training, batch norm uses the statistics of the batch and moves `stats` towards them (momentum 0.1, unbiased variance, as
-/// PyTorch); in other modes, and always in a pretrained backbone ([`TUNED`]), it uses `stats`. Parameters come from `params` by name.
+/// PyTorch); in other modes, and always where it is fixed, it uses `stats`. Parameters come from `params` by name.
 ///
 /// # Panics
 /// Where `params` lack a parameter of the graph or `x` is no batch of its inputs: a bug of the caller.
@@ -148,8 +148,8 @@ fn node_forward(
             }
             y
         }
-        Op::BatchNorm { eps_micro, .. } => {
-            let batch = mode == Mode::Training && !node.name.starts_with(TUNED);
+        Op::BatchNorm { eps_micro, fixed, .. } => {
+            let batch = mode == Mode::Training && !fixed;
             let moments = batch_moments(node, eps(eps_micro), stats, x, batch);
             let y = norm::by_channel(x, &moments, get("weight"), get("bias"));
             return (y, if batch { Kept::BatchMoments(moments) } else { Kept::Moments(moments) });

@@ -83,7 +83,7 @@ fn tokens_are_the_cells_of_the_map() {
 
 fn norm() -> (Graph, Params) {
     let mut graph = Graph::new(Shape::new(1, 1, 2));
-    graph.add("norm", Op::BatchNorm { channels: 1, eps_micro: 10 }, &[0]).unwrap();
+    graph.add("norm", Op::BatchNorm { channels: 1, eps_micro: 10, fixed: false }, &[0]).unwrap();
     let params = Params::from_values(&graph.parameters(), vec![vec![2.0], vec![1.0]], &Device::flex());
     (graph, params)
 }

@@ -213,7 +213,7 @@ mod tests {
 
     fn graph() -> Graph {
         let mut graph = Graph::new(Shape::new(2, 1, 1));
-        let x = graph.add("norm", Op::BatchNorm { channels: 2, eps_micro: 10 }, &[0]).unwrap();
+        let x = graph.add("norm", Op::BatchNorm { channels: 2, eps_micro: 10, fixed: false }, &[0]).unwrap();
         graph.add("fc", Op::Linear { input: 2, output: 3, bias: true }, &[x]).unwrap();
         graph
     }
