@@ -7,6 +7,7 @@ use crate::{refine, say, setup, study, train};
 use capwright_backbones::{Library, SnippetKind, snippets};
 use capwright_blueprint::Zoo as _;
 use capwright_blueprint::language::{Source, Tune};
+use capwright_caption_data::scenes::has_truth;
 use capwright_caption_data::{Dataset, ImageRecord, Split};
 use capwright_contract::{Contract, Family};
 use capwright_llm::{Embedded, LlmError, OpenAi, Options, TextModel, Timeouts, default_model};
@@ -221,8 +222,14 @@ pub fn text_model(args: &LlmArgs) -> Result<Box<dyn TextModel>, Failure> {
 /// The zoo's snippets as parts of designs, and the design that a study began with.
 fn known_parts(folder: &StudyFolder, contract: &Contract) -> Parts {
     let known = snippets(|name| contract.components.allows_backbone(name));
+    // Recipes that vary images are those for photos.
+    let photos = contract.data.dir.as_os_str().is_empty() || !has_truth(&contract.data.dir);
+    let suits = |snippet: &capwright_backbones::Snippet| {
+        snippet.kind != SnippetKind::Recipe || snippet.json.contains("\"augment\"") == photos
+    };
     let of = |kind| {
-        let all = known.iter().filter(move |snippet| snippet.kind == kind && stands_alone(&snippet.json));
+        let good = |snippet: &&capwright_backbones::Snippet| suits(snippet) && stands_alone(&snippet.json);
+        let all = known.iter().filter(move |snippet| snippet.kind == kind).filter(good);
         all.filter_map(|snippet| serde_json::from_str(&snippet.json).ok()).collect()
     };
     Parts {

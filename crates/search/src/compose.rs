@@ -7,9 +7,6 @@ use rand::Rng;
 use rand::seq::IndexedRandom;
 use serde_json::Value;
 
-/// How often a design is one of known parts alone, without blocks between them: on photos few drawn ones come near.
-const WHOLE: f64 = 0.5;
-
 /// How often a part of the others is a known one: what suits photos may not suit small drawings. A recipe always is: most drawn ones
 /// spoil the design that they train.
 const KNOWN: f64 = 0.25;
@@ -48,9 +45,9 @@ impl Parts {
         }
     }
 
-    /// The design to begin with after so many edits, or one made of parts; it need not fit together.
-    pub(crate) fn found(&self, space: &Space, edits: usize, rng: &mut impl Rng) -> String {
-        let Some(mut design) = self.design.clone() else { return self.compose(space, rng) };
+    /// The design to begin with after so many edits, or one made of parts, `whole` of known ones alone; it need not fit together.
+    pub(crate) fn found(&self, space: &Space, edits: usize, whole: bool, rng: &mut impl Rng) -> String {
+        let Some(mut design) = self.design.clone() else { return self.compose(space, whole, rng) };
         // What the space leaves out of the language may stand in the design.
         let within = validate(&design, space.schema()).is_empty();
         let rules = if within { space.schema() } else { language() };
@@ -60,10 +57,11 @@ impl Parts {
         design.to_string()
     }
 
-    /// A design drawn from the space, with known parts in place of some of its own; it need not fit together.
-    fn compose(&self, space: &Space, rng: &mut impl Rng) -> String {
+    /// A design drawn from the space, with known parts in place of some of its own, or of all, without blocks between them; it need not
+    /// fit together.
+    fn compose(&self, space: &Space, whole: bool, rng: &mut impl Rng) -> String {
         let mut design = sample(space.schema(), rng);
-        let whole = !self.sources.is_empty() && !self.decoders.is_empty() && rng.random_bool(WHOLE);
+        let whole = whole && !self.sources.is_empty() && !self.decoders.is_empty();
         if whole && let Some(blocks) = design.pointer_mut(BLOCKS) {
             *blocks = Value::Array(Vec::new());
         }
@@ -100,8 +98,8 @@ mod tests {
         let mut rng = ChaCha8Rng::seed_from_u64(3);
         let design = sample(space.schema(), &mut rng);
         let parts = Parts { design: Some(design.clone()), ..Parts::default() }.within(&space);
-        assert_eq!(parts.found(&space, 0, &mut rng), design.to_string());
-        assert_ne!(parts.found(&space, 2, &mut rng), design.to_string());
+        assert_eq!(parts.found(&space, 0, true, &mut rng), design.to_string());
+        assert_ne!(parts.found(&space, 2, true, &mut rng), design.to_string());
         let none = Parts { design: Some(json!({"encoder": 1})), ..Parts::default() };
         assert_eq!(none.within(&space).design, None);
     }
@@ -125,23 +123,25 @@ mod tests {
         let parts = parts.within(&space);
         assert_eq!((parts.sources.len(), parts.decoders.as_slice()), (0, &[decoder("gru")][..]));
         let mut rng = ChaCha8Rng::seed_from_u64(1);
-        let designs: Vec<Value> =
-            (0..40).map(|_| serde_json::from_str(&parts.compose(&space, &mut rng)).expect("JSON")).collect();
+        let designs: Vec<Value> = (0..40)
+            .map(|_| serde_json::from_str(&parts.compose(&space, true, &mut rng)).expect("JSON"))
+            .collect();
         assert!(designs.iter().all(|design| design["recipe"] == recipe));
         let known = designs.iter().filter(|design| design["decoder"] == decoder("gru")).count();
         assert!((3..25).contains(&known), "{known}");
-        // With a source too, half of the designs are of known parts alone.
+        // With a source too, designs may be of known parts alone.
         let source =
             json!({"kind": "scratch", "stem": 16, "stages": [{"kind": "conv", "out": 32, "repeat": 1}]});
         let parts = Parts { sources: vec![source], ..parts }.within(&space);
-        let designs: Vec<Value> =
-            (0..40).map(|_| serde_json::from_str(&parts.compose(&space, &mut rng)).expect("JSON")).collect();
+        let designs: Vec<Value> = (0..40)
+            .map(|i| serde_json::from_str(&parts.compose(&space, i < 20, &mut rng)).expect("JSON"))
+            .collect();
         let whole = |design: &&Value| {
             design["encoder"]["source"] == parts.sources[0]
                 && design["encoder"]["blocks"] == json!([])
                 && design["decoder"] == decoder("gru")
         };
-        let whole = designs.iter().filter(whole).count();
-        assert!((12..32).contains(&whole), "{whole}");
+        assert!(designs[..20].iter().all(|design| whole(&design)));
+        assert!(!designs[20..].iter().all(|design| whole(&design)));
     }
 }

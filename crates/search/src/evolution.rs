@@ -8,6 +8,7 @@ use crate::judge::Judge;
 use crate::random::RandomArchitect;
 use crate::space::Space;
 use crate::surrogate::Surrogate;
+use crate::thrift::is_worth;
 use capwright_blueprint::vary;
 use capwright_study::{Leaderboard, Study, TrialStatus};
 use rand::seq::IndexedRandom;
@@ -26,6 +27,10 @@ const TOURNAMENT: usize = 16;
 
 /// Trials that must be over before any is a parent, one of them with a rank; until then designs are made of known parts.
 const FOUNDERS: usize = 8;
+
+/// Designs that are made of known parts alone, first of all; others then are as often as not, since on photos few drawn ones come near.
+const FIRST: usize = 4;
+const WHOLE: f64 = 0.5;
 
 /// How often a parent is the best of some kind, whichever (Mouret and Clune, "Illuminating search spaces by mapping elites",
 /// 2015), so that the designs do not become alike.
@@ -67,9 +72,14 @@ impl Evolution {
 
     /// A design of known parts that is admitted, or one near that to begin with: it itself if it is new.
     fn founder(&self, brief: &Brief, rng: &mut ChaCha8Rng) -> Option<String> {
-        (0..RandomArchitect::DRAWS)
-            .map(|tried| self.parts.found(&self.space, tried.div_ceil(PATIENCE), rng))
-            .find(|text| self.judge.judge(text, brief.study).admitted.is_some())
+        let first = brief.study.trials.len() < FIRST;
+        (0..RandomArchitect::DRAWS).find_map(|tried| {
+            // Where few known parts fit the contract, all of their designs may be there already.
+            let whole = tried < PATIENCE && (first || rng.random_bool(WHOLE));
+            let text = self.parts.found(&self.space, tried.div_ceil(PATIENCE), whole, rng);
+            let admitted = self.judge.judge(&text, brief.study).admitted?;
+            is_worth(admitted.checked().blueprint(), brief, rng).then_some(text)
+        })
     }
 
     /// Of some children that are admitted the one that is expected to bring most, and its parents.
@@ -84,6 +94,9 @@ impl Evolution {
                 continue;
             };
             let design = admitted.checked();
+            if !is_worth(design.blueprint(), brief, rng) {
+                continue;
+            }
             let promise = brief.surrogate.map_or(0.0, |surrogate| {
                 Surrogate::promise(&surrogate.predict(design.blueprint(), &design.cost()))
             });

@@ -19,6 +19,7 @@ mod random;
 mod replay;
 mod space;
 mod surrogate;
+mod thrift;
 
 pub use architect::{Architect, ArchitectError, Brief, Draft};
 pub use clause_of::clause_of;
