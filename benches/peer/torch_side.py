@@ -108,10 +108,10 @@ def network(name, rounds, size):
     """Seconds an image of a whole network at batch 16, in the faster of two layouts of memory."""
     import torchvision
 
-    if name.startswith("efficientnet_lite"):
+    if name.startswith(("efficientnet_lite", "lcnet")):
         import timm
 
-        net = timm.create_model("tf_" + name).eval()
+        net = timm.create_model(name if name.startswith("lcnet") else "tf_" + name).eval()
     else:
         parts = {"aux_logits": False, "init_weights": False} if name in ("googlenet", "inception_v3") else {}
         net = getattr(torchvision.models, name)(**parts).eval()

@@ -3,7 +3,7 @@
     cargo build --release -p capwright-train --example peer
     python benches/peer/zoo.py [NAMES] [--turns 1] [--rounds 3] [--threads 1] [--capwright PROGRAM --program EXAMPLE]
 
-NAMES: backbones or the beginnings of their names; all where none is given. torch 2.x, torchvision and timm (for EfficientNet-Lite), in any
+NAMES: backbones or the beginnings of their names; all where none is given. torch 2.x, torchvision and timm (for what torchvision does not have), in any
 environment of its own. The two sides take turns; PyTorch runs with maps channel by channel and cell by cell, and the faster counts.
 """
 

@@ -23,6 +23,7 @@ pub mod memory;
 mod mend;
 mod menu;
 mod op;
+mod op_shape;
 mod ops;
 mod pretrained;
 mod read;

@@ -90,14 +90,7 @@ fn load(folder: &Path) -> Result<Study, Failure> {
 }
 
 fn resumed(args: &SearchArgs, folder: &Path) -> ResumeArgs {
-    ResumeArgs {
-        study: folder.to_path_buf(),
-        llm_gguf: args.llm_gguf.clone(),
-        llm_url: args.llm_url.clone(),
-        llm_model: args.llm_model.clone(),
-        llm_timeout: args.llm_timeout,
-        machine: args.machine.clone(),
-    }
+    ResumeArgs { study: folder.to_path_buf(), llm: args.llm.clone(), machine: args.machine.clone() }
 }
 
 impl Arm {

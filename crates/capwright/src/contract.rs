@@ -2,7 +2,7 @@
 
 use crate::cli::ContractArgs;
 use crate::failure::Failure;
-use crate::search::{LlmArgs, text_model};
+use crate::search::text_model;
 use crate::{say, say_json, setup};
 use capwright_contract::{Clause, Contract, Understood, parse_request, parse_request_with};
 use capwright_files::write_atomic;
@@ -42,16 +42,10 @@ pub fn contract(args: &ContractArgs) -> Result<(), Failure> {
 
 /// Reads the request; a language model, if there is one, says what doubtful numbers are about.
 fn understand(args: &ContractArgs) -> Result<Understood, Failure> {
-    let llm = LlmArgs {
-        gguf: args.llm_gguf.as_deref(),
-        url: args.llm_url.as_deref(),
-        model: &args.llm_model,
-        timeout: 60,
-    };
-    if llm.gguf.is_none() && llm.url.is_none() {
+    if !args.llm.is_named() {
         return Ok(parse_request(&args.request));
     }
-    let mut model = text_model(&llm)?;
+    let mut model = text_model(&args.llm)?;
     let mut failed = None;
     let mut ask = |phrase: &str| -> Option<Clause> {
         if failed.is_some() {

@@ -1,6 +1,7 @@
 //! Few paired differences: their mean, an interval, and how easily chance gives as much.
 
 use serde::Serialize;
+use statrs::distribution::{ContinuousCDF, StudentsT};
 
 /// What is known of the mean of paired differences.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
@@ -14,12 +15,6 @@ pub struct Paired {
     pub p: f64,
 }
 
-/// Student's t for 97.5 %, by degrees of freedom from 1.
-const T: [f64; 30] = [
-    12.706, 4.303, 3.182, 2.776, 2.571, 2.447, 2.365, 2.306, 2.262, 2.228, 2.201, 2.179, 2.160, 2.145, 2.131,
-    2.120, 2.110, 2.101, 2.093, 2.086, 2.080, 2.074, 2.069, 2.064, 2.060, 2.056, 2.052, 2.048, 2.045, 2.042,
-];
-
 /// Pairs of which all swaps are tried; of more, these.
 const ALL: usize = 16;
 
@@ -32,7 +27,8 @@ impl Paired {
             None | Some(0) => f64::INFINITY,
             Some(free) => {
                 let variance = differences.iter().map(|d| (d - mean).powi(2)).sum::<f64>() / free as f64;
-                T.get(free - 1).copied().unwrap_or(1.96) * (variance / n as f64).sqrt()
+                let t = StudentsT::new(0.0, 1.0, free as f64).expect("at least one degree of freedom");
+                t.inverse_cdf(0.975) * (variance / n as f64).sqrt()
             }
         };
         Self { mean, low: mean - spread, high: mean + spread, p: swaps(differences) }

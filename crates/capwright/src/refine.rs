@@ -108,8 +108,8 @@ pub fn refine(args: &RefineArgs) -> Result<(), Failure> {
     let prepared = setup::prepare(contract, names, &run)?;
     keep(&args.model, &prepared.folder)?;
     let chosen = args.search.architect.clone().unwrap_or_else(|| "evolution".into());
-    let llm = search::LlmArgs::of(&args.search);
-    let mut architect = search::architect(&chosen, &prepared.contract, &prepared.folder, &llm, false)?;
+    let mut architect =
+        search::architect(&chosen, &prepared.contract, &prepared.folder, &args.search.llm, false)?;
     let done = search::begin(prepared, &chosen, architect.as_mut(), &args.search.machine, stop)?;
     search::conclude(&done, args.search.machine.json)
 }

@@ -1,6 +1,6 @@
 //! `capwright search` and `capwright resume`: puts the parts together and lets the driver run.
 
-use crate::cli::{MachineArgs, ResumeArgs, SearchArgs};
+use crate::cli::{LlmArgs, MachineArgs, ResumeArgs, SearchArgs};
 use crate::failure::Failure;
 use crate::watch::Watch;
 use crate::{refine, say, setup, study, train};
@@ -25,30 +25,6 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-/// Which language model to use, if any.
-pub struct LlmArgs<'a> {
-    /// A file to run in this process.
-    pub gguf: Option<&'a Path>,
-    /// A server.
-    pub url: Option<&'a str>,
-    /// Model name at the server.
-    pub model: &'a str,
-    /// Seconds for one answer.
-    pub timeout: u64,
-}
-
-impl<'a> LlmArgs<'a> {
-    /// What a search was told.
-    pub fn of(args: &'a SearchArgs) -> Self {
-        Self {
-            gguf: args.llm_gguf.as_deref(),
-            url: args.llm_url.as_deref(),
-            model: &args.llm_model,
-            timeout: args.llm_timeout,
-        }
-    }
-}
-
 /// `capwright search`.
 pub fn search(args: &SearchArgs) -> Result<(), Failure> {
     let done = run(args, stop_flag(STOPPING))?;
@@ -64,12 +40,13 @@ pub struct Done {
 /// Runs a new study to its end.
 pub fn run(args: &SearchArgs, stop: Arc<AtomicBool>) -> Result<Done, Failure> {
     let prepared = setup::prepare_search(args)?;
-    let llm = LlmArgs::of(args);
-    let chosen = args.architect.clone().unwrap_or_else(|| {
-        if llm.gguf.is_some() || llm.url.is_some() { "llm".into() } else { "hybrid".into() }
-    });
+    let chosen = args
+        .architect
+        .clone()
+        .unwrap_or_else(|| if args.llm.is_named() { "llm".into() } else { "hybrid".into() });
     let mut architect =
-        architect(&chosen, &prepared.contract, &prepared.folder, &llm, args.architect.is_none())?;
+        architect(&chosen, &prepared.contract, &prepared.folder, &args.llm, args.architect.is_none())
+            .inspect_err(|_| prepared.folder.forget())?;
     begin(prepared, &chosen, architect.as_mut(), &args.machine, stop)
 }
 
@@ -110,14 +87,8 @@ pub fn go_on(args: &ResumeArgs, stop: Arc<AtomicBool>) -> Result<Done, Failure> 
         return Err(Failure::input(format!("the study uses {missing}, whose weights cannot be had now"))
             .help(format!("capwright weights fetch {missing}")));
     }
-    let llm = LlmArgs {
-        gguf: args.llm_gguf.as_deref(),
-        url: args.llm_url.as_deref(),
-        model: &args.llm_model,
-        timeout: args.llm_timeout,
-    };
     let chosen = setup::chosen_architect(&state);
-    let mut architect = architect(&chosen, &contract, &folder, &llm, false)?;
+    let mut architect = architect(&chosen, &contract, &folder, &args.llm, false)?;
     drive(folder, &mut store, architect.as_mut(), &contract, weights, &args.machine, stop)
 }
 
@@ -199,10 +170,10 @@ pub fn text_model(args: &LlmArgs) -> Result<Box<dyn TextModel>, Failure> {
         LlmError::BadModel { .. } | LlmError::BadEndpoint { .. } => Failure::input(error),
         _ => Failure::llm(error),
     };
-    Ok(match (args.url, args.gguf) {
+    Ok(match (&args.url, &args.gguf) {
         (Some(url), _) => {
             let key = std::env::var("CAPWRIGHT_LLM_KEY").ok();
-            let mut server = OpenAi::connect(url, args.model, key, Timeouts::default()).map_err(bad)?;
+            let mut server = OpenAi::connect(url, &args.model, key, Timeouts::default()).map_err(bad)?;
             let bound = server.probe(Duration::from_secs(args.timeout)).map_err(bad)?;
             eprintln!("language model: {}, answers {bound}", server.name());
             Box::new(server)

@@ -137,7 +137,7 @@ pub fn with_flags(mut contract: Contract, args: &SearchArgs) -> Result<Contract,
     contract.search.usd_per_million_tokens = args.llm_price.or(contract.search.usd_per_million_tokens);
     if contract.search.money_usd.is_some()
         && contract.search.usd_per_million_tokens.is_none()
-        && args.llm_url.is_some()
+        && args.llm.url.is_some()
     {
         return Err(Failure::input("the contract bounds money, and nobody said what tokens cost")
             .help("add --llm-price USD (a million tokens)"));

@@ -129,6 +129,9 @@ fn a_bad_endpoint_ends_the_study_with_code_4() {
         let url = server(answer);
         let said = refused(search(home.path()).args(["--llm-url", &url, "--llm-timeout", "1"]), 4);
         assert!(words.iter().all(|word| said.contains(word)), "{said}");
+        // A study that never began leaves nothing; one that did is there to be resumed.
+        let begun = home.path().join("capwright-studies/001/ledger.sqlite").exists();
+        assert_eq!(begun, home.path().join("capwright-studies/001").exists(), "{said}");
     }
 }
 

@@ -74,6 +74,18 @@ impl StudyFolder {
         self.root.join("start")
     }
 
+    /// Takes away what was written for a study that never began; one with a ledger is left as it is.
+    pub fn forget(&self) {
+        if self.ledger().exists() {
+            return;
+        }
+        // What cannot be removed does no harm.
+        for file in [self.contract(), self.vocabulary()] {
+            let _ = std::fs::remove_file(file);
+        }
+        let _ = std::fs::remove_dir(&self.root);
+    }
+
     /// The best model.
     pub fn best(&self) -> PathBuf {
         self.root.join("best")

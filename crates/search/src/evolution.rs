@@ -10,7 +10,7 @@ use crate::space::Space;
 use crate::surrogate::Surrogate;
 use crate::thrift::is_worth;
 use capwright_blueprint::vary;
-use capwright_study::{Leaderboard, Study, TrialStatus};
+use capwright_study::{Leaderboard, Study, Trial, TrialStatus};
 use rand::seq::IndexedRandom;
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
@@ -78,7 +78,14 @@ impl Evolution {
             let whole = tried < PATIENCE && (first || rng.random_bool(WHOLE));
             let text = self.parts.found(&self.space, tried.div_ceil(PATIENCE), whole, rng);
             let admitted = self.judge.judge(&text, brief.study).admitted?;
-            is_worth(admitted.checked().blueprint(), brief, rng).then_some(text)
+            let design = admitted.checked().blueprint();
+            // Source and decoder make a founder: the rest is tried when it is known what they are worth.
+            let same = |trial: &Trial| {
+                trial.blueprint.encoder.source == design.encoder.source
+                    && trial.blueprint.decoder == design.decoder
+            };
+            let new = !whole || !brief.study.trials.values().any(same);
+            (new && is_worth(design, brief, rng)).then_some(text)
         })
     }
 
@@ -151,7 +158,7 @@ fn population(study: &Study) -> Option<Vec<Member>> {
         })
     };
     let elites: BTreeSet<u64> = study.archive(&board).into_values().collect();
-    let member = |(number, trial): (&u64, &capwright_study::Trial)| {
+    let member = |(number, trial): (&u64, &Trial)| {
         let rank = ranks.get(number).copied().unwrap_or(usize::MAX);
         let design = serde_json::to_value(&trial.blueprint).ok()?;
         Some(Member { trial: *number, rank, elite: elites.contains(number), design })

@@ -81,9 +81,7 @@ fn convolution(work: &mut Work, conv: &Conv, from: Shape, to: Shape) {
     work.put(kind, conv.groups * taps * cells + to.len());
     work.put(if cells == 1 { Kernel::FrozenVector } else { Kernel::FrozenWeights }, conv.output * taps);
     work.put(Kernel::FrozenElement, to.len());
-    let one = conv.kernel * conv.width == 1 && conv.groups == 1 && conv.stride == 1;
-    let plain = one && cells == from.h * from.w;
-    if !plain {
+    if !conv.is_pointwise() || conv.groups > 1 {
         work.put(Kernel::FrozenGather, conv.groups * taps * cells);
     }
 }

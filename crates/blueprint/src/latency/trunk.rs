@@ -139,7 +139,7 @@ fn convolution(work: &mut Work, conv: &Conv, from: Shape, to: Shape) {
     if conv.bias {
         work.put(Kernel::Join, to.len());
     }
-    if conv.kernel * conv.width == 1 && conv.stride == 1 {
+    if conv.is_pointwise() {
         work.put(Kernel::Gemm, macs);
         let conflict = cells.is_multiple_of(PAGE);
         let kind = if conflict { Kernel::GemmConflicts } else { Kernel::GemmValues };

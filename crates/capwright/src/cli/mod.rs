@@ -142,15 +142,8 @@ pub struct ContractArgs {
     /// Print what was understood, and the contract, as JSON.
     #[arg(long)]
     pub json: bool,
-    /// A language model file (GGUF) that says what numbers without a plain topic are about.
-    #[arg(long, value_name = "FILE")]
-    pub llm_gguf: Option<PathBuf>,
-    /// Base URL of an OpenAI-compatible server for the same. The key is read from CAPWRIGHT_LLM_KEY.
-    #[arg(long, value_name = "URL", conflicts_with = "llm_gguf")]
-    pub llm_url: Option<String>,
-    /// Model name at that server.
-    #[arg(long, value_name = "NAME", default_value = "default")]
-    pub llm_model: String,
+    #[command(flatten)]
+    pub llm: LlmArgs,
 }
 
 /// Arguments of `verify`.
@@ -206,18 +199,8 @@ pub struct SearchArgs {
     /// [default: llm with --llm-gguf or --llm-url, else hybrid].
     #[arg(long, value_name = "WHO")]
     pub architect: Option<String>,
-    /// A language model file (GGUF) to run in this process.
-    #[arg(long, value_name = "FILE")]
-    pub llm_gguf: Option<PathBuf>,
-    /// Base URL of an OpenAI-compatible server. The key is read from CAPWRIGHT_LLM_KEY.
-    #[arg(long, value_name = "URL", conflicts_with = "llm_gguf")]
-    pub llm_url: Option<String>,
-    /// Model name at that server.
-    #[arg(long, value_name = "NAME", default_value = "default")]
-    pub llm_model: String,
-    /// Seconds for one answer of the language model, at most.
-    #[arg(long, default_value_t = 120)]
-    pub llm_timeout: u64,
+    #[command(flatten)]
+    pub llm: LlmArgs,
     /// Train each design for EPOCHS first, the best third threefold, and so on: more designs in the same time.
     #[arg(long, value_name = "EPOCHS", num_args = 0..=1, default_missing_value = "1")]
     pub halving: Option<u32>,
@@ -244,6 +227,30 @@ pub struct SearchArgs {
     pub run: RunArgs,
     #[command(flatten)]
     pub machine: MachineArgs,
+}
+
+/// Which language model to use, if any.
+#[derive(Debug, Clone, Args)]
+pub struct LlmArgs {
+    /// A language model file (GGUF) to run in this process.
+    #[arg(long = "llm-gguf", value_name = "FILE")]
+    pub gguf: Option<PathBuf>,
+    /// Base URL of an OpenAI-compatible server. The key is read from CAPWRIGHT_LLM_KEY.
+    #[arg(long = "llm-url", value_name = "URL", conflicts_with = "gguf")]
+    pub url: Option<String>,
+    /// Model name at that server.
+    #[arg(long = "llm-model", value_name = "NAME", default_value = "default")]
+    pub model: String,
+    /// Seconds for one answer of the language model, at most.
+    #[arg(long = "llm-timeout", value_name = "SECONDS", default_value_t = 120)]
+    pub timeout: u64,
+}
+
+impl LlmArgs {
+    /// Whether a model was named.
+    pub fn is_named(&self) -> bool {
+        self.gguf.is_some() || self.url.is_some()
+    }
 }
 
 /// Arguments of `refine`.
@@ -336,18 +343,8 @@ pub struct MachineArgs {
 pub struct ResumeArgs {
     /// The study.
     pub study: PathBuf,
-    /// A language model file (GGUF), as for `search`.
-    #[arg(long, value_name = "FILE")]
-    pub llm_gguf: Option<PathBuf>,
-    /// Base URL of an OpenAI-compatible server, as for `search`.
-    #[arg(long, value_name = "URL", conflicts_with = "llm_gguf")]
-    pub llm_url: Option<String>,
-    /// Model name at that server.
-    #[arg(long, value_name = "NAME", default_value = "default")]
-    pub llm_model: String,
-    /// Seconds for one answer of the language model, at most.
-    #[arg(long, default_value_t = 120)]
-    pub llm_timeout: u64,
+    #[command(flatten)]
+    pub llm: LlmArgs,
     #[command(flatten)]
     pub machine: MachineArgs,
 }

@@ -31,13 +31,6 @@ impl Group<'_> {
         self.conv.taps()
     }
 
-    /// Whether the map itself is its columns.
-    fn is_pointwise(&self) -> bool {
-        let conv = self.conv;
-        let one = conv.kernel * conv.width == 1 && conv.stride == 1;
-        one && (self.from.h, self.from.w) == (self.to.h, self.to.w)
-    }
-
     /// Images whose columns are in work at once.
     fn parts(&self) -> impl Iterator<Item = Range<usize>> {
         let (images, cells) = (self.images, self.to.h * self.to.w);
@@ -109,7 +102,7 @@ impl Group<'_> {
     fn forward(&self, out: &mut [f32], weight: &[f32], x: &[f32]) {
         let (cells, taps) = (self.to.h * self.to.w, self.taps());
         let all = self.images * cells;
-        if self.is_pointwise() {
+        if self.conv.is_pointwise() {
             let none = vec![0.0; self.outputs()];
             return kernels::pointwise(out, (weight, &none, None), x, taps, all);
         }
@@ -133,7 +126,7 @@ impl Group<'_> {
         let (cells, taps) = (self.to.h * self.to.w, self.taps());
         let all = self.images * cells;
         let (d_y, weight) = (View::new(d_y, all), View::new(weight, taps));
-        if self.is_pointwise() {
+        if self.conv.is_pointwise() {
             add_product(d_weight, d_y, View::new(x, all), (self.outputs(), taps));
             if let Some(d_x) = d_x {
                 gemm(d_x, weight.t(), d_y, true);

@@ -166,8 +166,7 @@ fn convolve(
     if kernels::is_depthwise(conv) {
         return kernels::depthwise(out, conv, layer, x, (from, to), scratch);
     }
-    let one = conv.kernel * conv.width == 1 && conv.groups == 1 && conv.stride == 1;
-    if one && (from.h, from.w) == (to.h, to.w) {
+    if conv.is_pointwise() && conv.groups == 1 {
         return kernels::pointwise(out, layer, x, conv.input, to.h * to.w);
     }
     kernels::dense(out, conv, layer, x, (from, to), scratch);
