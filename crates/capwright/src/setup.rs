@@ -131,6 +131,7 @@ pub fn with_flags(mut contract: Contract, args: &SearchArgs) -> Result<Contract,
     contract.search.halving = args.halving.or(contract.search.halving);
     contract.search.finalists = args.finalists.or(contract.search.finalists);
     contract.search.hours = args.hours.or(contract.search.hours);
+    contract.search.cpu_hours = args.cpu_hours.or(contract.search.cpu_hours);
     contract.search.snippets = args.snippets.unwrap_or(contract.search.snippets);
     contract.search.blind |= args.blind;
     contract.search.token_budget = args.token_budget.or(contract.search.token_budget);

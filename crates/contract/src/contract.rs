@@ -216,6 +216,10 @@ pub struct Search {
     /// training of one design to its end.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub hours: Option<f64>,
+    /// Hours that processors may work for trials, all of them together: nothing is begun that is not expected to fit into them, but for
+    /// the training of one design to its end.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub cpu_hours: Option<f64>,
     /// Zoo snippets shown to a language model as inspiration.
     pub snippets: u32,
     /// Tell a language model nothing of what was tried and found: to measure what that brings.
@@ -242,6 +246,7 @@ impl Default for Search {
             finalists: None,
             final_runs: 3,
             hours: None,
+            cpu_hours: None,
             snippets: 5,
             blind: false,
             token_budget: None,

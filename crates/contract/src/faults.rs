@@ -37,6 +37,7 @@ fn settings(contract: &Contract) -> Vec<Rule> {
         ),
         ((2..=20).contains(&search.final_runs), "search.final_runs must lie between 2 and 20"),
         (search.hours.is_none_or(|h| h > 0.0 && h.is_finite()), "search.hours must lie above 0"),
+        (search.cpu_hours.is_none_or(|h| h > 0.0 && h.is_finite()), "search.cpu_hours must lie above 0"),
         (search.trials > 0, "search.trials is 0; train at least one design"),
         (search.max_proposals > 0, "search.max_proposals is 0; allow at least one proposal"),
         (

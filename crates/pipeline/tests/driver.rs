@@ -190,8 +190,14 @@ fn a_search_begins_nothing_that_does_not_fit_into_its_hours() {
     assert!((1..7).contains(&trials), "designs of a second each do not fit: {trials}");
     assert_eq!(finished, trials, "what was begun is ended");
     assert!(outcome.best.is_some() && outcome.study.finished.is_some());
+    let mut worked = contract();
+    worked.search.cpu_hours = Some(4.5 / 3_600.0);
+    let mut case = Case::of(worked);
+    let outcome = case.run(&mut random(), &mut Pretend::new(1)).unwrap();
+    assert_eq!(outcome.study.cpu_seconds(), outcome.study.trials.len() as f64);
+    assert!((1..7).contains(&outcome.study.trials.len()), "designs of a second each do not fit");
     let mut long = contract();
-    long.search.hours = Some(100.0);
+    (long.search.hours, long.search.cpu_hours) = (Some(100.0), Some(100.0));
     assert_eq!(Case::of(long).run(&mut random(), &mut Pretend::new(1)).unwrap().study.trials.len(), 7);
 }
 

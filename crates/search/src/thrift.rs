@@ -32,7 +32,8 @@ fn sets(design: &Blueprint) -> BTreeSet<String> {
 /// Whether a design is worth its time under the hours that a contract gives.
 pub(crate) fn is_worth(design: &Blueprint, brief: &Brief, rng: &mut impl Rng) -> bool {
     let trials = &brief.study.trials;
-    if brief.contract.search.hours.is_none() || trials.len() < FIRST {
+    let search = &brief.contract.search;
+    if (search.hours.is_none() && search.cpu_hours.is_none()) || trials.len() < FIRST {
         return true;
     }
     let known: BTreeSet<String> = trials.values().flat_map(|trial| sets(&trial.blueprint)).collect();

@@ -1,6 +1,6 @@
 //! What a study spent, what the next steps cost, and which of them fit into some time.
 
-use crate::{Epoch, Event, FinalStep, Recorded, Study, Trial};
+use crate::{Epoch, Event, FinalStep, Recorded, Study, Trial, TrialResult, TrialStatus};
 use serde::{Deserialize, Serialize};
 
 /// Something that a study would do next.
@@ -50,6 +50,30 @@ pub fn worked(events: &[Recorded]) -> f64 {
 }
 
 impl Study {
+    /// Seconds that processors worked for all runs so far, as far as it is known.
+    pub fn cpu_seconds(&self) -> f64 {
+        self.results().filter_map(|result| result.cpu_seconds).sum()
+    }
+
+    /// Seconds of processors for a wall second of a worker; 1 where nothing is known.
+    pub fn cpu_per_second(&self) -> f64 {
+        let known = self.results().filter_map(|result| Some((result.cpu_seconds?, result.seconds)));
+        let (cpu, wall) = known.fold((0.0, 0.0), |(cpu, wall), (c, w)| (cpu + c, wall + w));
+        if cpu > 0.0 && wall > 0.0 { cpu / wall } else { 1.0 }
+    }
+
+    fn results(&self) -> impl Iterator<Item = &TrialResult> {
+        let again = self.repeats.values().map(|repeat| &repeat.run);
+        self.trials.values().chain(again).filter_map(Trial::result)
+    }
+
+    /// Expected seconds of the workers for what they train now.
+    pub fn seconds_under_way(&self) -> f64 {
+        let epochs = self.contract().training.epochs;
+        let running = self.trials.iter().filter(|(_, trial)| matches!(trial.status, TrialStatus::Running));
+        running.map(|(number, _)| self.seconds_to(*number, self.stop_after(*number).unwrap_or(epochs))).sum()
+    }
+
     /// Expected seconds to train a trial or a repetition up to so many epochs: by its own epochs, without any by those of all.
     pub fn seconds_to(&self, number: u64, epochs: u32) -> f64 {
         let Some(run) = self.run(number) else { return 0.0 };

@@ -165,6 +165,10 @@ pub struct TrialResult {
     pub by_image: Vec<f32>,
     /// Wall seconds of the trial, over all its runs.
     pub seconds: f64,
+    /// Seconds that processors worked for it, over all its runs and threads, where the system tells. None in studies from before it was
+    /// measured.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cpu_seconds: Option<f64>,
     /// Milliseconds from pixels to words, photos one at a time: measured beside the trials that ran then. None in studies from before
     /// it was measured.
     #[serde(default, skip_serializing_if = "Option::is_none")]

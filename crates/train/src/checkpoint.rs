@@ -35,6 +35,9 @@ pub(crate) struct Progress {
     pub by_image: Vec<f32>,
     /// Wall seconds so far.
     pub seconds: f64,
+    /// Those of processors.
+    #[serde(default)]
+    pub cpu_seconds: f64,
 }
 
 /// Network, optimiser, moving average and history of a trial.
@@ -97,6 +100,7 @@ impl Checkpoint {
             samples: Vec::new(),
             by_image: Vec::new(),
             seconds: 0.0,
+            cpu_seconds: 0.0,
         };
         Self { learner, best, progress }
     }

@@ -9,6 +9,17 @@ pub fn peak_memory() -> Option<u64> {
     line.trim().strip_suffix("kB")?.trim().parse::<u64>().ok().map(|kibibytes| kibibytes << 10)
 }
 
+/// Seconds that processors have worked for this process so far, over all its threads; `None` where the system does not tell.
+pub fn cpu_seconds() -> Option<f64> {
+    #[cfg(unix)]
+    {
+        let time = rustix::time::clock_gettime(rustix::time::ClockId::ProcessCPUTime);
+        Some(time.tv_sec as f64 + time.tv_nsec as f64 / 1e9)
+    }
+    #[cfg(not(unix))]
+    None
+}
+
 /// Energy that the processor packages have taken so far in joules, by the counters (RAPL) of Linux, where they can be read. They
 /// wrap round now and then, so that a negative difference says nothing.
 pub fn energy() -> Option<f64> {
@@ -50,6 +61,14 @@ mod tests {
             std::fs::write(folder.path().join(name).join("energy_uj"), microjoules).unwrap();
         }
         assert_eq!(energy_below(folder.path()), Some(1.75));
+    }
+
+    #[test]
+    fn work_takes_time_of_processors() {
+        let before = cpu_seconds().expect("Linux tells");
+        assert!((0..20_000_000u64).fold(0, |a, b| std::hint::black_box(a ^ b)) < 1 << 40);
+        let taken = cpu_seconds().expect("Linux tells") - before;
+        assert!(taken > 0.0 && taken < 600.0, "{taken}");
     }
 
     #[test]

@@ -5,7 +5,7 @@ use crate::error::TrainError;
 use crate::extractor::{BackboneWeights, open_weights, weights_of};
 use crate::fit::{self, Lesson};
 use crate::learner::Learner;
-use crate::meters::{energy, energy_since, peak_memory};
+use crate::meters::{cpu_seconds, energy, energy_since, peak_memory};
 use crate::model_folder;
 use crate::network::Network;
 use crate::pace;
@@ -153,7 +153,7 @@ impl<'a> Setting<'a> {
         start: Instant,
         emit: &mut dyn FnMut(TrialEvent),
     ) -> Result<bool, TrainError> {
-        let earlier = state.progress.seconds;
+        let (earlier, worked) = (state.progress.seconds, state.progress.cpu_seconds);
         let mut critic = None;
         while let Some(number) = self.next(state, &mut critic)? {
             if self.spec.stop_after.is_some_and(|stop| number > stop) {
@@ -169,6 +169,8 @@ impl<'a> Setting<'a> {
             }
             state.progress.history.push(epoch.clone());
             state.progress.seconds = earlier + start.elapsed().as_secs_f64();
+            // A process trains one trial: all that it did was for this one.
+            state.progress.cpu_seconds = worked + cpu_seconds().unwrap_or_default();
             state.save(&self.spec.out)?;
             emit(TrialEvent::Epoch(epoch));
         }
@@ -289,6 +291,7 @@ impl<'a> Setting<'a> {
             samples: progress.samples.clone(),
             by_image: progress.by_image.clone(),
             seconds: trained_now,
+            cpu_seconds: cpu_seconds().map(|own| progress.cpu_seconds.max(own)),
             caption_ms: Some(pace::milliseconds(
                 &state.best,
                 &self.weights,

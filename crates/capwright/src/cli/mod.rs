@@ -211,6 +211,9 @@ pub struct SearchArgs {
     /// Wall hours that the search may take, over all its sittings: begin nothing that is not expected to end by then.
     #[arg(long)]
     pub hours: Option<f64>,
+    /// Hours that processors may work for trials, all of them together.
+    #[arg(long, value_name = "HOURS")]
+    pub cpu_hours: Option<f64>,
     /// Zoo snippets shown as inspiration in each prompt [default: 5].
     #[arg(long)]
     pub snippets: Option<u32>,

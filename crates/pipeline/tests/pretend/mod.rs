@@ -83,6 +83,7 @@ fn trained(spec: &TrialSpec, until: u32) -> Vec<TrialEvent> {
         by_image: by_image(spec),
         caption_ms: Some(20.0),
         seconds: 1.0,
+        cpu_seconds: Some(1.0),
         peak_memory_bytes: None,
     };
     let epochs = (1..=until).map(|number| epoch(spec, number));
