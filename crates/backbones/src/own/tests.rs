@@ -1,0 +1,121 @@
+use super::*;
+use crate::{find, zoo};
+use capwright_blueprint::Conv;
+use serde_json::{Value, json};
+
+fn tiny() -> Value {
+    let conv = Conv { stride: 2, bias: true, ..Conv::same(3, 8, 3) };
+    json!({
+        "name": "tiny", "size": 64, "resize": 64, "filter": "bilinear", "mean": [0.5, 0.5, 0.5], "std": [0.5, 0.5, 0.5],
+        "sizes": {"least": 32, "most": 128, "step": 32}, "licence": "MIT", "source": "our lab",
+        "graph": [
+            {"name": "stem", "op": Op::Conv(conv), "inputs": ["input"]},
+            {"name": "pool", "op": {"AvgPool": {"kernel": 4, "stride": 4, "padding": 0}}, "inputs": ["stem"]}
+        ],
+        "cuts": {"s8": "pool"}
+    })
+}
+
+/// Everything that is wrong with an entry where one field has another value.
+fn problems(at: &str, value: Value) -> Vec<String> {
+    let mut entry = tiny();
+    *entry.pointer_mut(at).unwrap() = value;
+    Entry::read(&entry.to_string()).unwrap_err().0
+}
+
+#[test]
+fn an_entry_is_a_backbone() {
+    let entry = Entry::read(&tiny().to_string()).unwrap();
+    let sha256 = "ab".repeat(32);
+    let joining = Joining { entry, weights: "/tmp/tiny".into(), sha256: sha256.clone() };
+    let backbone = joining.clone().backbone().unwrap();
+    assert_eq!(backbone.parameters, 8 * 3 * 9 + 8);
+    let built = backbone.graph(96).unwrap();
+    assert_eq!(built.graph.shape(built.cuts[&Cut::S8]), Shape::new(8, 12, 12));
+    assert!(backbone.graph(80).is_err() && backbone.graph(160).is_err());
+    assert_eq!(backbone.weights().sha256.as_str(), sha256);
+    assert!(Joining { sha256: "abcdabcd".into(), ..joining }.backbone().is_err());
+}
+
+#[test]
+fn the_zoo_s_own_backbones_can_be_written_and_read() {
+    for backbone in zoo() {
+        let mut entry = Entry::of(backbone).unwrap();
+        let built = entry.build(entry.size).unwrap();
+        assert_eq!(built, backbone.graph(backbone.default_size).unwrap(), "{}", backbone.name);
+        // Under a name of its own it could be added.
+        entry.name = format!("my_{}", entry.name);
+        let again = Entry::read(&serde_json::to_string(&entry).unwrap());
+        assert_eq!(again.as_ref(), Ok(&entry), "{}", backbone.name);
+    }
+}
+
+#[test]
+fn what_is_wrong_is_told() {
+    assert_eq!(
+        problems("/name", json!("../x"))[0],
+        "name: 1 to 64 small letters, digits and _, not \"../x\""
+    );
+    assert_eq!(problems("/name", json!("resnet18")), ["name: the zoo has its own resnet18"]);
+    assert_eq!(
+        problems("/graph/1/inputs", json!(["stam"]))[0],
+        "graph/1 (pool): no step before it is called \"stam\""
+    );
+    assert_eq!(
+        problems("/graph/0/op/Conv/stride", json!(0))[0],
+        "graph/0 (stem): counts must lie between 1 and 65536"
+    );
+    assert_eq!(problems("/graph/0/op/Conv/groups", json!(2)).len(), 2);
+    assert_eq!(
+        problems("/cuts/s8", json!("stem")),
+        ["cuts: a map of 8×32×32 for 64 pixels has no stride of 8"]
+    );
+    assert_eq!(problems("/cuts/s8", json!("input")), ["input: is no step that can be cut at"]);
+    assert_eq!(problems("/std/0", json!(0.0)), ["std: numbers above 0"]);
+    // All at once.
+    let mut entry = tiny();
+    (entry["name"], entry["size"], entry["top1"]) = (json!(""), json!(65), json!(101.0));
+    entry["graph"][1]["name"] = json!("stem");
+    assert!(Entry::read(&entry.to_string()).unwrap_err().0.len() >= 4);
+    assert!(Entry::read("{\"name\": 1}").is_err() && Entry::read(&" ".repeat(MAX_ENTRY + 1)).is_err());
+}
+
+/// Numbers that overflow, divide by nothing or ask for too much are refused, wherever they stand.
+#[test]
+fn absurd_numbers_never_panic() {
+    let absurd = [0_u64, 1, 2, 3, 255, 65_535, 65_536, 1 << 31, 1 << 32, u64::MAX];
+    for name in
+        ["swin_t", "inception_v3", "mobilenet_v3_small", "shufflenet_v2_x0_5", "vit_b_32", "densenet121"]
+    {
+        let mut entry = Entry::of(find(name).unwrap()).unwrap();
+        entry.name = "mine".into();
+        let whole = serde_json::to_value(&entry).unwrap();
+        let mut seen = std::collections::BTreeSet::new();
+        for at in numbers(&whole, "") {
+            // One place of each kind is enough.
+            let kind: String = at.chars().filter(|c| !c.is_ascii_digit()).collect();
+            if !seen.insert(kind) {
+                continue;
+            }
+            for value in absurd {
+                let mut changed = whole.clone();
+                *changed.pointer_mut(&at).unwrap() = json!(value);
+                let _ = Entry::read(&changed.to_string());
+            }
+        }
+    }
+}
+
+/// Pointers to all numbers in a value.
+fn numbers(value: &Value, at: &str) -> Vec<String> {
+    match value {
+        Value::Number(_) => vec![at.to_owned()],
+        Value::Array(items) => {
+            items.iter().enumerate().flat_map(|(i, item)| numbers(item, &format!("{at}/{i}"))).collect()
+        }
+        Value::Object(fields) => {
+            fields.iter().flat_map(|(name, item)| numbers(item, &format!("{at}/{name}"))).collect()
+        }
+        _ => Vec::new(),
+    }
+}
