@@ -51,8 +51,8 @@ impl Op {
                 counts(&[kernel])?;
                 hold(kernel % 2 == 1, "an odd number of taps")
             }
-            Op::Cells { from, h, w } => counts(&[from + 1, h, w]),
-            Op::Slice { from, channels } => counts(&[from + 1, channels]),
+            Op::Cells { from, h, w } => counts(&[from.saturating_add(1), h, w]),
+            Op::Slice { from, channels } => counts(&[from.saturating_add(1), channels]),
             Op::Shuffle { groups } => counts(&[groups]),
             Op::AdaptiveAvgPool { side } => counts(&[side, side.saturating_mul(side)]),
             Op::MaxPool { kernel, stride, padding, .. } | Op::AvgPool { kernel, stride, padding } => {

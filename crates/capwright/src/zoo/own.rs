@@ -117,6 +117,8 @@ fn keep(from: &Path, to: &Path, sha256: &str) -> std::io::Result<()> {
     let zoo = capwright_files::folder_of(to);
     fs::create_dir_all(zoo)?;
     let part = zoo.join(format!("{TEMPORARY}{}", std::process::id()));
+    // One of that name is of a process that was killed.
+    let _ = fs::remove_dir_all(&part);
     fs::create_dir(&part)?;
     let copied = (|| {
         for name in [ENTRY, WEIGHTS] {
@@ -141,6 +143,7 @@ pub fn remove(name: &str) -> Result<(), Failure> {
     let path = own.ok_or_else(none)?.path();
     let gone = zoo.join(format!("{TEMPORARY}{}", std::process::id()));
     let fail = |error| Failure::file(&path, error);
+    let _ = fs::remove_dir_all(&gone);
     fs::rename(&path, &gone).map_err(fail)?;
     fs::remove_dir_all(&gone).map_err(fail)?;
     say(format!("{name} left the zoo"));
