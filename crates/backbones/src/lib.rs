@@ -34,7 +34,7 @@ pub use family::{family, find, zoo};
 pub use library::Library;
 pub use own::{Entry, EntryError, Joining, MAX_ENTRY, Sizes, Step, join};
 pub(crate) use snippets::Idea;
-pub use snippets::{Snippet, SnippetKind, snippets};
+pub use snippets::{Snippet, SnippetKind, Spent, USUAL_SIZE, snippets};
 
 use capwright_blueprint::language::Cut;
 use capwright_blueprint::{NodeId, Shape};

@@ -10,6 +10,7 @@ mod device;
 mod download;
 mod facts;
 mod failure;
+mod ideas;
 mod model;
 mod paired;
 mod refine;

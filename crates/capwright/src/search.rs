@@ -3,18 +3,14 @@
 use crate::cli::{LlmArgs, MachineArgs, ResumeArgs, SearchArgs};
 use crate::failure::Failure;
 use crate::watch::Watch;
-use crate::{refine, say, setup, study, train};
-use capwright_backbones::{Library, SnippetKind, snippets};
-use capwright_blueprint::Zoo as _;
-use capwright_blueprint::language::{Source, Tune};
-use capwright_caption_data::scenes::has_truth;
+use crate::{ideas, refine, say, setup, study, train};
+use capwright_backbones::Library;
 use capwright_caption_data::{Dataset, ImageRecord, Split};
-use capwright_contract::{Contract, Family};
+use capwright_contract::Contract;
 use capwright_llm::{Embedded, LlmError, OpenAi, Options, TextModel, Timeouts, default_model};
 use capwright_pipeline::{Driver, LocalProcesses, Outcome, SearchError, StudyFolder, note_test, sha256_file};
 use capwright_search::{
-    Architect, Evolution, Hybrid, Judge, LlmArchitect, LlmOptions, Parts, RandomArchitect, Replay, Snippet,
-    Space,
+    Architect, Evolution, Hybrid, Judge, LlmArchitect, LlmOptions, RandomArchitect, Replay, Space,
 };
 use capwright_store::SqliteStore;
 use capwright_study::{Event, Scores, Study, Trial, TrialStore, WeightsFile};
@@ -123,7 +119,7 @@ pub fn architect(
     let judge = Judge::new(Arc::new(Library::default()), contract.clone());
     let random = || Box::new(RandomArchitect::new(space.clone(), judge.clone())) as Box<dyn Architect>;
     let evolution = || {
-        Box::new(Evolution::new(space.clone(), judge.clone(), known_parts(folder, contract)))
+        Box::new(Evolution::new(space.clone(), judge.clone(), ideas::parts(folder, contract)))
             as Box<dyn Architect>
     };
     if let Some(path) = chosen.strip_prefix("replay:") {
@@ -161,7 +157,7 @@ fn language_model(
 ) -> Result<LlmArchitect, Failure> {
     let model = text_model(args)?;
     let options = LlmOptions { deadline: Duration::from_secs(args.timeout), ..LlmOptions::default() };
-    Ok(LlmArchitect::new(model, space, judge, inspiration(contract), options))
+    Ok(LlmArchitect::new(model, space, judge, ideas::inspiration(contract), options))
 }
 
 /// The language model that the arguments name; the small default one without a name.
@@ -188,57 +184,6 @@ pub fn text_model(args: &LlmArgs) -> Result<Box<dyn TextModel>, Failure> {
             Box::new(Embedded::load(&path, &Options::default()).map_err(bad)?)
         }
     })
-}
-
-/// The zoo's snippets as parts of designs, and the design that a study began with.
-fn known_parts(folder: &StudyFolder, contract: &Contract) -> Parts {
-    let known = snippets(|name| contract.components.allows_backbone(name));
-    // Recipes that vary images are those for photos.
-    let photos = contract.data.dir.as_os_str().is_empty() || !has_truth(&contract.data.dir);
-    let suits = |snippet: &capwright_backbones::Snippet| {
-        snippet.kind != SnippetKind::Recipe || snippet.json.contains("\"augment\"") == photos
-    };
-    let of = |kind| {
-        let good = |snippet: &&capwright_backbones::Snippet| suits(snippet) && stands_alone(&snippet.json);
-        let all = known.iter().filter(move |snippet| snippet.kind == kind).filter(good);
-        all.filter_map(|snippet| serde_json::from_str(&snippet.json).ok()).collect()
-    };
-    Parts {
-        sources: of(SnippetKind::Source),
-        decoders: of(SnippetKind::Decoder),
-        recipes: of(SnippetKind::Recipe),
-        design: refine::design(folder),
-    }
-}
-
-/// Whether a part is good by itself: no backbone that is trained, which takes long, or cut early, which wants blocks behind it.
-fn stands_alone(json: &str) -> bool {
-    let Ok(Source::Pretrained { backbone, cut, tune, .. }) = serde_json::from_str(json) else { return true };
-    let last = Library::default().cuts(&backbone).and_then(|cuts| cuts.into_iter().max());
-    tune == Tune::Frozen && last == Some(cut)
-}
-
-/// The zoo's snippets that the contract allows, a list for each kind.
-fn inspiration(contract: &Contract) -> Vec<Vec<Snippet>> {
-    let parts = &contract.components;
-    let family = |family, json: &str| match family {
-        Family::Lstm => json.contains("\"cell\":\"lstm\"") || json.contains("\"family\":\"top_down\""),
-        Family::Gru => json.contains("\"cell\":\"gru\""),
-        Family::Transformer => json.contains("\"family\":\"transformer\""),
-        Family::Convolution => json.contains("\"family\":\"convolution\""),
-    };
-    let allowed = |snippet: &capwright_backbones::Snippet| match snippet.kind {
-        SnippetKind::Source => parts.scratch || !snippet.json.contains("\"scratch\""),
-        SnippetKind::Decoder => parts.families.iter().any(|f| family(*f, &snippet.json)),
-        SnippetKind::Block | SnippetKind::Recipe => true,
-    };
-    let known = snippets(|name| parts.allows_backbone(name));
-    let of = |kind| known.iter().filter(move |s| s.kind == kind && allowed(s));
-    let shown = |snippet: &capwright_backbones::Snippet| Snippet {
-        text: snippet.to_string(),
-        of: snippet.of.iter().map(|name| (*name).to_owned()).collect(),
-    };
-    SnippetKind::ALL.map(|kind| of(kind).map(shown).collect()).to_vec()
 }
 
 fn cores() -> usize {

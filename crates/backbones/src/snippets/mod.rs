@@ -37,10 +37,31 @@ pub struct Snippet {
     pub json: String,
     /// What it is good for, in a sentence.
     pub note: String,
-    /// What it costs, and where; none where that is a matter of the rest of the design.
-    pub cost: Option<String>,
+    /// What it costs; none where that is a matter of the rest of the design.
+    pub cost: Option<Spent>,
     /// The backbones that it is characteristic of, or names.
     pub of: Vec<&'static str>,
+}
+
+/// What a snippet costs by itself.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Spent {
+    /// Learned values.
+    pub parameters: u64,
+    /// Multiply-accumulates an image.
+    pub macs: u64,
+    /// Whether these are trained, and not frozen.
+    pub trained: bool,
+    /// On which map or images.
+    pub place: String,
+}
+
+impl std::fmt::Display for Spent {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let (parameters, macs) = (self.parameters as f64 / 1e6, self.macs as f64 / 1e6);
+        let digits = if parameters < 1.0 { 2 } else { 1 };
+        write!(f, "{parameters:.digits$} M parameters, {macs:.0} MMACs at {}.", self.place)
+    }
 }
 
 impl std::fmt::Display for Snippet {
@@ -72,8 +93,8 @@ pub(crate) struct Idea {
     pub part: Option<(&'static str, &'static str)>,
 }
 
-/// Side in pixels of the images that costs are told for.
-const USUAL_SIZE: usize = 224;
+/// Side in pixels of the images that costs of backbones are told for.
+pub const USUAL_SIZE: usize = 224;
 
 /// The snippets that name no backbone but those that `allows`, in a fixed order: of each such backbone its features and its last stage,
 /// then what is characteristic of each family, then what belongs to none.
@@ -107,7 +128,7 @@ fn of_idea(idea: &Idea) -> Snippet {
             Some((backbone, _)) => format!("{shape}, as in {backbone}"),
             None => shape.to_string(),
         };
-        costs(totals.parameters, totals.macs, &place)
+        Spent { parameters: totals.parameters, macs: totals.macs, trained: true, place }
     });
     Snippet { title: title.into(), kind, json: json.into(), note: note.into(), cost, of: Vec::new() }
 }
@@ -124,7 +145,13 @@ fn of_backbone(backbone: &'static Backbone) -> Vec<Snippet> {
     let cuts: Vec<(&Cut, &NodeId)> = built.cuts.iter().rev().collect();
     let Some(&(cut, id)) = cuts.first() else { return Vec::new() };
     let (shape, totals) = (built.graph.shape(*id), built.graph.cut(*id).totals());
-    let all = costs(totals.parameters, totals.macs, &format!("{USUAL_SIZE} pixels"));
+    let spent = |parameters, macs, trained| Spent {
+        parameters,
+        macs,
+        trained,
+        place: format!("{USUAL_SIZE} pixels"),
+    };
+    let all = spent(totals.parameters, totals.macs, false);
     let snippet = |what: &str, tune: Option<&str>, note: String, cost| {
         let mut source = json!({ "kind": "pretrained", "backbone": backbone.name, "cut": cut });
         if let Some(tune) = tune {
@@ -140,20 +167,9 @@ fn of_backbone(backbone: &'static Backbone) -> Vec<Snippet> {
         let held = built.graph.cut(**id).totals();
         let note = format!("Frozen up to {before}, trained from there: go gently, with encoder_lr 0.1.");
         let (own, macs) = (totals.parameters - held.parameters, totals.macs - held.macs);
-        snippet(
-            "last stage trained",
-            Some("last_stage"),
-            note,
-            costs(own, macs, &format!("{USUAL_SIZE} pixels")),
-        )
+        snippet("last stage trained", Some("last_stage"), note, spent(own, macs, true))
     });
     std::iter::once(frozen).chain(last).collect()
-}
-
-fn costs(parameters: u64, macs: u64, place: &str) -> String {
-    let (parameters, macs) = (parameters as f64 / 1e6, macs as f64 / 1e6);
-    let digits = |value: f64| if value < 1.0 { 2 } else { 1 };
-    format!("{parameters:.*} M parameters, {macs:.0} MMACs at {place}.", digits(parameters))
 }
 
 #[cfg(test)]
