@@ -1,9 +1,10 @@
 //! `refine`: from a model to smaller ones that begin with its values.
 
-use assert_cmd::Command;
+mod common;
+
+use common::run;
 use serde_json::Value;
 use std::path::Path;
-use std::time::Duration;
 
 const DESIGN: &str = r#"{
     "encoder": {"input": 32, "source": {"kind": "scratch", "stem": 8, "stages": [{"kind": "conv", "out": 16, "repeat": 1}]}, "blocks": []},
@@ -12,16 +13,6 @@ const DESIGN: &str = r#"{
         "image": "initial_state", "attention": "additive", "dropout_pct": 0},
     "recipe": {"lr": 0.003, "schedule": "constant", "weight_decay": 0.0, "label_smoothing": 0.0, "clip": 1.0, "batch": 8}
 }"#;
-
-fn run(home: &Path, args: &[&str], code: i32) -> String {
-    let mut command = Command::cargo_bin("capwright").expect("the program is built with its tests");
-    command.env("CAPWRIGHT_CACHE", home.join("cache")).env("CAPWRIGHT_OFFLINE", "1").env("NO_COLOR", "1");
-    let output =
-        command.current_dir(home).timeout(Duration::from_secs(300)).args(args).output().expect("it runs");
-    let said = String::from_utf8_lossy(&output.stderr).into_owned();
-    assert_eq!(output.status.code(), Some(code), "{args:?}: {said}");
-    said
-}
 
 fn json(home: &Path, path: &str) -> Value {
     serde_json::from_str(&std::fs::read_to_string(home.join(path)).expect(path)).expect("JSON")
@@ -43,7 +34,7 @@ fn a_model_is_refined_to_smaller_ones_that_begin_with_its_values() {
 
     let args =
         ["refine", "s/best", "smaller, same quality", "--study", "r", "--trials", "2", "--epochs", "1"];
-    let log = run(home, &args, 0);
+    let (_, log) = run(home, &args, 0);
     assert!(!log.contains("not used"), "{log}");
     let contract = std::fs::read_to_string(home.join("r/contract.toml")).expect("a contract");
     let bound = card["cost"]["params_total"].as_u64().expect("a count") * 3 / 4;
@@ -53,6 +44,6 @@ fn a_model_is_refined_to_smaller_ones_that_begin_with_its_values() {
     assert!(spec["cost"]["params_total"].as_u64().expect("a count") <= bound);
     assert!(spec["start"]["path"].as_str().is_some_and(|path| path.ends_with("start/weights.safetensors")));
 
-    let log = run(home, &["refine", "d", "smaller", "--study", "x"], 2);
+    let (_, log) = run(home, &["refine", "d", "smaller", "--study", "x"], 2);
     assert!(log.contains("card.json"), "{log}");
 }

@@ -1,9 +1,9 @@
 //! `train`: designs that a person wrote, from file to leaderboard.
 
-use assert_cmd::Command;
+mod common;
+
+use common::run;
 use serde_json::Value;
-use std::path::Path;
-use std::time::Duration;
 
 const DESIGN: &str = r#"{
     "encoder": {"input": 32, "source": {"kind": "scratch", "stem": 8, "stages": [{"kind": "conv", "out": 16, "repeat": 1}]}, "blocks": []},
@@ -12,17 +12,6 @@ const DESIGN: &str = r#"{
         "image": "initial_state", "attention": "none", "dropout_pct": 0},
     "recipe": {"lr": 0.003, "schedule": "cosine", "weight_decay": 0.0, "label_smoothing": 0.0, "clip": 1.0, "batch": 8}
 }"#;
-
-fn run(home: &Path, args: &[&str], code: i32) -> (String, String) {
-    let mut command = Command::cargo_bin("capwright").expect("the program is built with its tests");
-    command.env("CAPWRIGHT_CACHE", home.join("cache")).env("CAPWRIGHT_OFFLINE", "1").env("NO_COLOR", "1");
-    let output =
-        command.current_dir(home).timeout(Duration::from_secs(300)).args(args).output().expect("it runs");
-    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
-    let (said, errors) = (text(&output.stdout), text(&output.stderr));
-    assert_eq!(output.status.code(), Some(code), "{args:?}: {errors}");
-    (said, errors)
-}
 
 #[test]
 fn own_designs_are_trained_and_ranked() {

@@ -1,9 +1,10 @@
 //! Backbones of one's own: from a folder to a captioner that carries it.
 
-use assert_cmd::Command;
+mod common;
+
+use common::run;
 use serde_json::{Value, json};
 use std::path::Path;
-use std::time::Duration;
 
 const DESIGN: &str = r#"{
     "encoder": {"input": 32, "source": {"kind": "pretrained", "backbone": "tiny", "cut": "s8"}, "blocks": []},
@@ -12,18 +13,6 @@ const DESIGN: &str = r#"{
         "image": "initial_state", "attention": "dot", "dropout_pct": 0},
     "recipe": {"lr": 0.003, "schedule": "cosine", "weight_decay": 0.0, "label_smoothing": 0.0, "clip": 1.0, "batch": 8}
 }"#;
-
-fn run(home: &Path, args: &[&str], code: i32) -> (String, String) {
-    let mut command = Command::cargo_bin("capwright").expect("the program is built with its tests");
-    command.env("CAPWRIGHT_CACHE", home.join("cache")).env("CAPWRIGHT_ZOO", home.join("zoo"));
-    command.env("CAPWRIGHT_OFFLINE", "1").env("NO_COLOR", "1");
-    let output =
-        command.current_dir(home).timeout(Duration::from_secs(300)).args(args).output().expect("it runs");
-    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
-    let (said, errors) = (text(&output.stdout), text(&output.stderr));
-    assert_eq!(output.status.code(), Some(code), "{args:?}: {errors}");
-    (said, errors)
-}
 
 fn entry() -> Value {
     let padding = json!({"top": 1, "bottom": 1, "left": 1, "right": 1});
