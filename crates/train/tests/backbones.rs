@@ -4,11 +4,13 @@
 
 use burn::tensor::{Device, Tensor, TensorData};
 use capwright_backbones::{Backbone, BackboneGraph, Library, USUAL, find, zoo};
-use capwright_blueprint::{Graph, Param, Target};
+use capwright_blueprint::{Activation, Conv, Graph, Op, Padding, Param, Shape, Target};
 use capwright_train::trunk::{Mode, Stats, forward};
 use capwright_train::vision::weights::Tensor32;
 use capwright_train::vision::{FrozenNet, Weights};
 use capwright_train::{Grads, Params};
+use rand::{Rng, SeedableRng};
+use rand_chacha::ChaCha8Rng;
 use rayon::prelude::*;
 use serde_json::Value;
 use std::collections::BTreeMap;
@@ -298,4 +300,87 @@ fn several_cuts_stand_side_by_side() {
             );
         }
     }
+}
+
+/// An op with small numbers, sensible or not.
+fn any_op(rng: &mut ChaCha8Rng, channels: usize) -> Op {
+    let mut n = |least: usize, most: usize| rng.random_range(least..=most);
+    let groups = [1, 1, 1, 2, channels][n(0, 4)];
+    match n(0, 23) {
+        0..=3 => {
+            let padding = Padding { top: n(0, 2), bottom: n(0, 2), left: n(0, 2), right: n(0, 2) };
+            let output = [channels, n(1, 9), 3 * channels][n(0, 2)];
+            let (kernel, width) = ([1, 1, 2, 3, 5][n(0, 4)], [1, 1, 2, 3, 5][n(0, 4)]);
+            let square = n(0, 1) == 0;
+            let (width, bias) = (if square { kernel } else { width }, n(0, 1) == 0);
+            Op::Conv(Conv {
+                input: channels,
+                output,
+                kernel,
+                width,
+                stride: n(1, 2),
+                padding,
+                dilation: 1,
+                groups,
+                bias,
+            })
+        }
+        4 => Op::BatchNorm { channels, eps_micro: 10, fixed: false },
+        5 => Op::LayerNorm { channels, eps_micro: 10 },
+        6 => Op::LayerScale { channels },
+        7 => Op::Attend { heads: n(1, 3) },
+        8 => Op::WindowAttend { heads: n(1, 3), window: n(1, 4), shift: n(0, 2) },
+        9 => Op::ClassToken { channels },
+        10 => Op::Positions { channels, cells: [16, 25, 36, 49, 64, 81][n(0, 5)] },
+        11 => Op::Cells { from: n(0, 3), h: n(1, 4), w: n(1, 4) },
+        12 => Op::Slice { from: n(0, 2), channels: n(1, 4) },
+        13 => Op::Shuffle { groups: n(1, 3) },
+        14 => Op::Quarters,
+        15 => Op::Flatten,
+        16 => Op::AdaptiveAvgPool { side: n(1, 6) },
+        17 => Op::Act([Activation::Relu, Activation::Gelu, Activation::HardSwish, Activation::Silu][n(0, 3)]),
+        18 => Op::MaxPool { kernel: n(1, 4), stride: n(1, 3), padding: n(0, 2), ceil: n(0, 1) == 0 },
+        19 => Op::AvgPool { kernel: n(1, 4), stride: n(1, 3), padding: n(0, 2) },
+        20 => [Op::GlobalAvgPool, Op::GlobalMaxPool, Op::ChannelMean, Op::ChannelMax, Op::SumCells][n(0, 4)],
+        21 => Op::Linear { input: channels, output: n(1, 9), bias: n(0, 1) == 0 },
+        22 => [Op::Add, Op::Mul][n(0, 1)],
+        _ => [Op::Concat, Op::Stack][n(0, 1)],
+    }
+}
+
+/// Graphs come from files too: whatever is sound and fits runs, and both engines agree.
+#[test]
+fn any_sound_graph_is_computed_alike_by_both_engines() {
+    let mut rng = ChaCha8Rng::seed_from_u64(11);
+    let mut kinds = BTreeMap::<String, usize>::new();
+    for round in 0..1500 {
+        let side = rng.random_range(4..=9);
+        let mut graph = Graph::new(Shape::new(3, side, side));
+        for step in 0..60 {
+            let nodes = graph.nodes().len();
+            let mut pick = || rng.random_range(nodes.saturating_sub(3)..nodes);
+            let mut inputs = vec![pick(), pick()];
+            let op = any_op(&mut rng, graph.shape(inputs[0]).c);
+            if !matches!(op, Op::Add | Op::Mul | Op::Concat | Op::Stack) {
+                inputs.truncate(1);
+            }
+            let shapes: Vec<Shape> = inputs.iter().map(|id| graph.shape(*id)).collect();
+            let fits = op.sound(&shapes).and_then(|()| op.shape(&shapes));
+            if fits.is_ok_and(|shape| (1..5_000).contains(&shape.len())) && nodes < 9 {
+                graph.add(format!("n{step}"), op, &inputs).unwrap();
+                let kind = format!("{op:?}");
+                *kinds.entry(kind.split(['(', ' ', '{']).next().unwrap().to_owned()).or_default() += 1;
+            }
+        }
+        let x: Vec<f32> = unit(3 * side * side, round);
+        let frozen = FrozenNet::load(&graph, &formula_weights(&graph)).unwrap().forward_image(&x);
+        let (params, mut stats) = trained(&graph);
+        let ours = forward(&graph, &params, &mut stats, &x, Mode::Inference).output(&graph);
+        assert_eq!(frozen.len(), ours.len());
+        let scale = ours.iter().fold(1e-3f32, |most, v| most.max(v.abs()));
+        for (a, b) in frozen.iter().zip(&ours) {
+            assert!((a - b).abs() <= 1e-4 * scale, "{round}: {a} instead of {b}, {:?}", graph.nodes());
+        }
+    }
+    assert!(kinds.len() >= 27 && kinds.values().all(|count| *count >= 20), "{kinds:?}");
 }

@@ -141,10 +141,10 @@ impl Entry {
         }
         let entry: Self = serde_json::from_str(text).map_err(|error| one(error.to_string()))?;
         let mut problems = entry.facts();
-        match entry.build(entry.size) {
-            Ok(built) if problems.is_empty() => problems.extend(entry.wrong_cuts(&built)),
-            Ok(_) => {}
-            Err(error) => problems.push(error.to_string()),
+        if (1..=MAX_SIZE).contains(&entry.size) {
+            let (built, wrong) = entry.lower(entry.size);
+            problems.extend(wrong.iter().map(ToString::to_string));
+            problems.extend(entry.wrong_cuts(&built));
         }
         if problems.is_empty() { Ok(entry) } else { Err(EntryError(problems)) }
     }
@@ -173,46 +173,54 @@ impl Entry {
         hold((0.0..=100.0).contains(&self.top1), "top1: 0 to 100 percent".into());
         hold(!self.cuts.is_empty(), "cuts: at least one".into());
         hold((1..=MAX_NODES).contains(&self.graph.len()), format!("graph: 1 to {MAX_NODES} steps"));
-        let mut before = HashMap::from([("input", 0)]);
-        for (at, step) in self.graph.iter().enumerate() {
-            if let Err(problem) = step.op.sound(step.inputs.len()) {
-                hold(false, format!("graph/{at} ({}): {problem}", step.name));
-            }
-            for input in step.inputs.iter().filter(|input| !before.contains_key(input.as_str())) {
-                hold(false, format!("graph/{at} ({}): no step before it is called {input:?}", step.name));
-            }
-            let new = !step.name.is_empty() && before.insert(&step.name, at + 1).is_none();
-            hold(new, format!("graph/{at}: a second step called {:?}", step.name));
-        }
         problems
     }
 
-    /// The graph for images of that side.
-    fn build(&self, size: usize) -> Built {
-        let fail = |node: &str, reason: String| ShapeError { node: node.into(), reason };
+    /// The graph for images of that side, and all that is wrong with its steps and cuts. What reads a step that is wrong is left out.
+    fn lower(&self, size: usize) -> (BackboneGraph, Vec<ShapeError>) {
         let mut graph = Graph::new(Shape::new(3, size, size));
-        let mut ids: HashMap<&str, NodeId> = HashMap::from([("input", 0)]);
+        let mut ids: HashMap<&str, Option<NodeId>> = HashMap::from([("input", Some(0))]);
+        let mut problems = Vec::new();
+        let mut wrong = |node: &str, reason: String| problems.push(ShapeError { node: node.into(), reason });
         for step in self.graph.iter().take(MAX_NODES) {
-            step.op.sound(step.inputs.len()).map_err(|reason| fail(&step.name, reason))?;
+            let unknown: Vec<&String> =
+                step.inputs.iter().filter(|name| !ids.contains_key(name.as_str())).collect();
+            unknown
+                .iter()
+                .for_each(|name| wrong(&step.name, format!("no step before it is called {name:?}")));
             let inputs: Option<Vec<NodeId>> =
-                step.inputs.iter().map(|name| ids.get(name.as_str()).copied()).collect();
-            let inputs =
-                inputs.ok_or_else(|| fail(&step.name, "reads what does not come before it".into()))?;
-            let id = graph.add(&step.name, step.op, &inputs)?;
-            if graph.shape(id).len() > MAX_MAP {
-                return Err(fail(&step.name, format!("a map of {} is too large", graph.shape(id))));
+                step.inputs.iter().map(|name| ids.get(name.as_str()).copied().flatten()).collect();
+            let added = inputs.and_then(|inputs| {
+                let shapes: Vec<Shape> = inputs.iter().map(|id| graph.shape(*id)).collect();
+                let fits = step.op.sound(&shapes).and_then(|()| step.op.shape(&shapes));
+                let fits = fits.and_then(|shape| match shape.len() {
+                    1..=MAX_MAP => graph.add(&step.name, step.op, &inputs).map_err(|error| error.reason),
+                    _ => Err(format!("a map of {shape} is none, or too large")),
+                });
+                fits.map_err(|reason| wrong(&step.name, reason)).ok()
+            });
+            if step.name.is_empty() || ids.insert(&step.name, added).is_some() {
+                wrong(&step.name, "is the name of no step, or of two".into());
             }
-            ids.insert(&step.name, id);
         }
         if graph.totals().parameters > MAX_VALUES {
-            return Err(fail("graph", format!("more than {MAX_VALUES} learned values")));
+            wrong("graph", format!("more than {MAX_VALUES} learned values"));
         }
-        let cut = |(cut, name): (&Cut, &String)| {
-            let id = ids.get(name.as_str()).copied().filter(|id| *id > 0);
-            id.map(|id| (*cut, id)).ok_or_else(|| fail(name, "is no step that can be cut at".into()))
-        };
-        let cuts = self.cuts.iter().map(cut).collect::<Result<_, _>>()?;
-        Ok(BackboneGraph { graph, cuts })
+        let mut cuts = BTreeMap::new();
+        for (cut, name) in &self.cuts {
+            match ids.get(name.as_str()) {
+                Some(Some(id)) if *id > 0 => drop(cuts.insert(*cut, *id)),
+                // Why it is not there has been said.
+                Some(None) => {}
+                _ => wrong(name, "is no step that can be cut at".into()),
+            }
+        }
+        (BackboneGraph { graph, cuts }, problems)
+    }
+
+    fn build(&self, size: usize) -> Built {
+        let (built, problems) = self.lower(size);
+        problems.into_iter().next().map_or(Ok(built), Err)
     }
 
     /// Cuts whose maps do not have the stride that they are named after; a cell may be lost where nothing is padded.
