@@ -32,7 +32,7 @@ const FOUNDERS: usize = 8;
 const FIRST: usize = 4;
 const WHOLE: f64 = 0.5;
 
-/// How often a parent is the best of some kind, whichever (Mouret and Clune, "Illuminating search spaces by mapping elites",
+/// How often a parent is the best of some kind or on the front, whichever (Mouret and Clune, "Illuminating search spaces by mapping elites",
 /// 2015), so that the designs do not become alike.
 const ELITES: f64 = 0.5;
 
@@ -142,7 +142,7 @@ struct Member {
     trial: u64,
     /// Place on the leaderboard; what has none comes last.
     rank: usize,
-    /// Whether it is the best of its kind.
+    /// Whether it is the best of its kind, or on the front of the first two objectives.
     elite: bool,
     design: Value,
 }
@@ -157,7 +157,8 @@ fn population(study: &Study) -> Option<Vec<Member>> {
             matches!(trial.status, TrialStatus::Finished(_) | TrialStatus::Failed(_))
         })
     };
-    let elites: BTreeSet<u64> = study.archive(&board).into_values().collect();
+    let mut elites: BTreeSet<u64> = study.archive(&board).into_values().collect();
+    elites.extend(study.on_front(&board));
     let member = |(number, trial): (&u64, &Trial)| {
         let rank = ranks.get(number).copied().unwrap_or(usize::MAX);
         let design = serde_json::to_value(&trial.blueprint).ok()?;

@@ -1,5 +1,31 @@
 //! What no other trial is better than in everything.
 
+use crate::leaderboard::merit;
+use crate::{Leaderboard, Row, Study};
+use capwright_contract::Merit;
+use std::collections::BTreeSet;
+
+impl Study {
+    /// Ranked trials that no other is better than in both the first and the second objective of the contract; none where there is no second.
+    /// What is measured by the clock is told by the multiply-accumulates of a caption here: the same events give the same trials on any
+    /// machine.
+    pub fn on_front(&self, board: &Leaderboard) -> BTreeSet<u64> {
+        let [first, second, ..] = &self.contract().objectives[..] else { return BTreeSet::new() };
+        let value = |of: Merit, row: &Row| match of {
+            Merit::CaptionMs | Merit::TrainingSeconds => {
+                self.trials.get(&row.trial).map_or(f64::INFINITY, |trial| {
+                    let words = self.contract().decoding.max_words as u64;
+                    (trial.cost.macs_image + words * trial.cost.macs_token) as f64
+                })
+            }
+            other => merit(other, row, self),
+        };
+        let points: Vec<(f64, f64)> =
+            board.rows.iter().map(|row| (value(second.merit, row), -value(first.merit, row))).collect();
+        front(&points).into_iter().map(|at| board.rows[at].trial).collect()
+    }
+}
+
 /// Places of the points `(cost, score)` that no other point dominates: none has at most that cost and at least that score with
 /// one of the two better. By cost, low first; of equal points the first.
 pub fn front(points: &[(f64, f64)]) -> Vec<usize> {

@@ -217,7 +217,7 @@ fn by_objectives(mut rows: Vec<Row>, study: &Study) -> Vec<Row> {
 }
 
 /// A merit as a number of which less is better.
-fn merit(merit: Merit, row: &Row, study: &Study) -> f64 {
+pub(crate) fn merit(merit: Merit, row: &Row, study: &Study) -> f64 {
     let cost = study.trials.get(&row.trial).map(|trial| trial.cost);
     let of_cost = |read: fn(&Cost) -> u64| cost.as_ref().map_or(f64::INFINITY, |cost| read(cost) as f64);
     match merit {
@@ -390,6 +390,13 @@ mod tests {
         assert_eq!(order(&[bleu(0.0051), small]), [3, 2, 1, 4]);
         assert_eq!(order(&[bleu(0.02), small]), [3, 1, 2, 4]);
         assert_eq!(order(&[small]), [4, 3, 1, 2]);
+        // Of the four, one is worse and larger than another.
+        let front = |objectives: &[Objective]| {
+            let study = study_for(&trials, objectives);
+            study.on_front(&Leaderboard::of(&study)).into_iter().collect::<Vec<u64>>()
+        };
+        assert_eq!(front(&[bleu(0.0), small]), [2, 3, 4]);
+        assert_eq!(front(&[bleu(0.0)]), [0u64; 0]);
     }
 
     #[test]
