@@ -69,13 +69,12 @@ fn affordable(contract: &Contract) -> Vec<Snippet> {
         let Some(spent) = snippet.cost.as_ref().filter(|_| snippet.kind == SnippetKind::Source) else {
             return true;
         };
-        let (parameters, macs) = if spent.trained {
-            (budgets.params_trainable, budgets.macs_trained)
-        } else {
-            (budgets.params_total, budgets.macs_image)
+        let within = |parameters: Option<u64>, macs: Option<u64>| {
+            parameters.is_none_or(|most| spent.parameters <= most)
+                && macs.is_none_or(|most| scaled(spent.macs) <= most)
         };
-        parameters.is_none_or(|most| spent.parameters <= most)
-            && macs.is_none_or(|most| scaled(spent.macs) <= most)
+        within(budgets.params_total, budgets.macs_image)
+            && (!spent.trained || within(budgets.params_trainable, budgets.macs_trained))
     };
     let mut known = snippets(|name| contract.components.allows_backbone(name));
     known.retain(fits);

@@ -54,7 +54,7 @@ const PATIENCE: usize = 20;
 const CHILDREN: usize = 400;
 
 /// Admitted children of which the most promising is proposed, once there is something to judge them by.
-const LITTER: usize = 64;
+const LITTER: usize = 128;
 
 /// Proposes children of the designs that did well. Every one fits the contract and is new to the study.
 pub struct Evolution {

@@ -236,16 +236,16 @@ pub struct SearchArgs {
 #[derive(Debug, Clone, Args)]
 pub struct LlmArgs {
     /// A language model file (GGUF) to run in this process.
-    #[arg(long = "llm-gguf", value_name = "FILE")]
+    #[arg(id = "llm_gguf", long = "llm-gguf", value_name = "FILE")]
     pub gguf: Option<PathBuf>,
     /// Base URL of an OpenAI-compatible server. The key is read from CAPWRIGHT_LLM_KEY.
-    #[arg(long = "llm-url", value_name = "URL", conflicts_with = "gguf")]
+    #[arg(id = "llm_url", long = "llm-url", value_name = "URL", conflicts_with = "llm_gguf")]
     pub url: Option<String>,
     /// Model name at that server.
-    #[arg(long = "llm-model", value_name = "NAME", default_value = "default")]
+    #[arg(id = "llm_model", long = "llm-model", value_name = "NAME", default_value = "default")]
     pub model: String,
     /// Seconds for one answer of the language model, at most.
-    #[arg(long = "llm-timeout", value_name = "SECONDS", default_value_t = 120)]
+    #[arg(id = "llm_timeout", long = "llm-timeout", value_name = "SECONDS", default_value_t = 120)]
     pub timeout: u64,
 }
 
