@@ -16,7 +16,7 @@ use crate::{
     Backbone, BackboneGraph, Filter, MAX_SIZE, Normalisation, Place, SizeError, TORCHVISION, WeightsManifest,
 };
 use capwright_blueprint::language::Cut;
-use capwright_blueprint::{Graph, NodeId, Op, Shape, ShapeError};
+use capwright_blueprint::{Graph, NodeId, Op, Param, Shape, ShapeError};
 use capwright_fetch::{BadSha, Sha};
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, HashMap};
@@ -193,7 +193,12 @@ impl Entry {
             let added = inputs.and_then(|inputs| {
                 let shapes: Vec<Shape> = inputs.iter().map(|id| graph.shape(*id)).collect();
                 let fits = step.op.sound(&shapes).and_then(|()| step.op.shape(&shapes));
+                let learned = || {
+                    let values = step.op.parameters("").iter().map(Param::len).fold(0, usize::saturating_add);
+                    values as u64
+                };
                 let fits = fits.and_then(|shape| match shape.len() {
+                    _ if learned() > MAX_VALUES => Err(format!("more than {MAX_VALUES} learned values")),
                     1..=MAX_MAP => graph.add(&step.name, step.op, &inputs).map_err(|error| error.reason),
                     _ => Err(format!("a map of {shape} is none, or too large")),
                 });
