@@ -53,9 +53,3 @@ pub fn zoo() -> &'static [Backbone] {
 pub fn find(name: &str) -> Option<&'static Backbone> {
     zoo().iter().find(|backbone| backbone.name == name)
 }
-
-/// The backbones that share their blocks with that of that name, it among them; none where there is no such.
-pub fn family(name: &str) -> &'static [Backbone] {
-    let has = |family: &&Family| family.backbones.iter().any(|backbone| backbone.name == name);
-    FAMILIES.iter().find(has).map_or(&[], |family| family.backbones)
-}

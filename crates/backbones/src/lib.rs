@@ -30,7 +30,7 @@ mod vit;
 
 use builder::Built;
 pub use builder::{BackboneGraph, SizeError};
-pub use family::{family, find, zoo};
+pub use family::{find, zoo};
 pub use library::Library;
 pub use own::{Entry, EntryError, Joining, MAX_ENTRY, Sizes, Step, join};
 pub(crate) use snippets::Idea;
@@ -39,7 +39,6 @@ pub use snippets::{Snippet, SnippetKind, Spent, USUAL_SIZE, snippets};
 use capwright_blueprint::language::Cut;
 use capwright_blueprint::{NodeId, Shape};
 use capwright_fetch::{Artifact, Sha, Source};
-use own::Own;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
@@ -148,7 +147,7 @@ pub struct Backbone {
     weights: WeightsManifest,
     build: fn(usize) -> Built,
     /// What it is built from where no function of the zoo builds it.
-    own: Option<&'static Own>,
+    own: Option<&'static Entry>,
 }
 
 /// What most of torchvision's entries have in common.

@@ -1,16 +1,12 @@
 //! What the program prints, word for word.
 
-use assert_cmd::Command;
+mod common;
+
 use std::path::Path;
 
 fn run(home: &Path, args: &[&str], code: i32) -> String {
-    let mut command = Command::cargo_bin("capwright").expect("the program is built with its tests");
-    command.env("CAPWRIGHT_CACHE", home.join("cache")).env("CAPWRIGHT_ZOO", home.join("zoo"));
-    command.env("CAPWRIGHT_OFFLINE", "1").env("NO_COLOR", "1");
-    let output = command.current_dir(home).args(args).output().expect("the program runs");
-    assert_eq!(output.status.code(), Some(code), "{}", String::from_utf8_lossy(&output.stderr));
-    let both = [output.stdout, output.stderr].concat();
-    String::from_utf8_lossy(&both).into_owned()
+    let (said, errors) = common::run(home, args, code);
+    said + &errors
 }
 
 const DESIGN: &str = r#"{"encoder":{"input":224,"source":{"kind":"pretrained","backbone":"resnet18","cut":"s32"},"blocks":[]},

@@ -1,16 +1,13 @@
 //! Data sets and scores from the command line.
 
-use assert_cmd::Command;
+mod common;
+
 use serde_json::{Value, json};
 use std::path::Path;
 
 fn run(home: &Path, args: &[&str], code: i32) -> String {
-    let mut command = Command::cargo_bin("capwright").expect("the program is built with its tests");
-    command.env("CAPWRIGHT_CACHE", home.join("cache")).env("CAPWRIGHT_OFFLINE", "1").env("NO_COLOR", "1");
-    let output = command.current_dir(home).args(args).output().expect("the program runs");
-    let error = String::from_utf8_lossy(&output.stderr).into_owned();
-    assert_eq!(output.status.code(), Some(code), "{error}");
-    if code == 0 { String::from_utf8(output.stdout).expect("text") } else { error }
+    let (said, errors) = common::run(home, args, code);
+    if code == 0 { said } else { errors }
 }
 
 fn json_of(home: &Path, args: &[&str]) -> Value {

@@ -1,20 +1,15 @@
 //! `caption` and `evaluate` with options of decoding, several captions and several models.
 
-use assert_cmd::Command;
+mod common;
+
 use serde_json::Value;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
 fn run(home: &Path, args: &[&str], code: i32) -> String {
-    let mut command = Command::cargo_bin("capwright").expect("the program is built with its tests");
-    command.env("CAPWRIGHT_CACHE", home.join("cache")).env("CAPWRIGHT_OFFLINE", "1").env("NO_COLOR", "1");
-    command.current_dir(home).timeout(Duration::from_secs(300));
-    let output = command.args(args).output().expect("the program runs");
-    let errors = String::from_utf8_lossy(&output.stderr).into_owned();
-    assert_eq!(output.status.code(), Some(code), "{args:?}: {errors}");
+    let (said, errors) = common::run(home, args, code);
     assert!(!errors.contains("panicked"), "{errors}");
     match code {
-        0 => String::from_utf8_lossy(&output.stdout).into_owned(),
+        0 => said,
         // miette wraps and indents; the words are what counts.
         _ => errors.replace(['│', '\n'], " ").split_whitespace().collect::<Vec<_>>().join(" "),
     }

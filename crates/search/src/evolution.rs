@@ -8,7 +8,7 @@ use crate::judge::Judge;
 use crate::random::RandomArchitect;
 use crate::space::Space;
 use crate::surrogate::Surrogate;
-use crate::thrift::is_worth;
+use crate::thrift::Thrift;
 use capwright_blueprint::vary;
 use capwright_study::{Leaderboard, Study, Trial, TrialStatus};
 use rand::seq::IndexedRandom;
@@ -72,7 +72,7 @@ impl Evolution {
 
     /// A design of known parts that is admitted, or one near that to begin with: it itself if it is new.
     fn founder(&self, brief: &Brief, rng: &mut ChaCha8Rng) -> Option<String> {
-        let first = brief.study.trials.len() < FIRST;
+        let (first, thrift) = (brief.study.trials.len() < FIRST, Thrift::of(brief));
         (0..RandomArchitect::DRAWS).find_map(|tried| {
             // Where few known parts fit the contract, all of their designs may be there already.
             let whole = tried < PATIENCE && (first || rng.random_bool(WHOLE));
@@ -85,13 +85,14 @@ impl Evolution {
                     && trial.blueprint.decoder == design.decoder
             };
             let new = !whole || !brief.study.trials.values().any(same);
-            (new && is_worth(design, brief, rng)).then_some(text)
+            (new && thrift.is_worth(design, rng)).then_some(text)
         })
     }
 
     /// Of some children that are admitted the one that is expected to bring most, and its parents.
     fn child(&self, brief: &Brief, rng: &mut ChaCha8Rng) -> Option<(String, Vec<u64>)> {
         let members = population(brief.study).filter(|_| !rng.random_bool(IMMIGRANTS))?;
+        let thrift = Thrift::of(brief);
         let wanted = if brief.surrogate.is_some() { LITTER } else { 1 };
         let (mut best, mut found, mut refused): (Option<(f64, _)>, _, _) = (None, 0, 0);
         for _ in 0..CHILDREN {
@@ -101,7 +102,7 @@ impl Evolution {
                 continue;
             };
             let design = admitted.checked();
-            if !is_worth(design.blueprint(), brief, rng) {
+            if !thrift.is_worth(design.blueprint(), rng) {
                 continue;
             }
             let promise = brief.surrogate.map_or(0.0, |surrogate| {

@@ -29,13 +29,22 @@ fn sets(design: &Blueprint) -> BTreeSet<String> {
     std::iter::once(first).chain(second).map(|part| format!("{part} {size} {variants:?}")).collect()
 }
 
-/// Whether a design is worth its time under the hours that a contract gives.
-pub(crate) fn is_worth(design: &Blueprint, brief: &Brief, rng: &mut impl Rng) -> bool {
-    let trials = &brief.study.trials;
-    let search = &brief.contract.search;
-    if (search.hours.is_none() && search.cpu_hours.is_none()) || trials.len() < FIRST {
-        return true;
+/// What a study has, where its contract gives it hours.
+pub(crate) struct Thrift {
+    /// Sets of features; none where all designs are worth their time.
+    known: Option<BTreeSet<String>>,
+}
+
+impl Thrift {
+    pub(crate) fn of(brief: &Brief) -> Self {
+        let (search, trials) = (&brief.contract.search, &brief.study.trials);
+        let free = (search.hours.is_none() && search.cpu_hours.is_none()) || trials.len() < FIRST;
+        let known = || trials.values().flat_map(|trial| sets(&trial.blueprint)).collect();
+        Self { known: (!free).then(known) }
     }
-    let known: BTreeSet<String> = trials.values().flat_map(|trial| sets(&trial.blueprint)).collect();
-    sets(design).is_subset(&known) || rng.random_bool(NEW)
+
+    /// Whether a design is worth its time: it reads what is there, or is the one of many.
+    pub(crate) fn is_worth(&self, design: &Blueprint, rng: &mut impl Rng) -> bool {
+        self.known.as_ref().is_none_or(|known| sets(design).is_subset(known) || rng.random_bool(NEW))
+    }
 }

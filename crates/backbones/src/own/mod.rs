@@ -223,7 +223,8 @@ impl Entry {
         (BackboneGraph { graph, cuts }, problems)
     }
 
-    fn build(&self, size: usize) -> Built {
+    /// The graph, or the first thing that is wrong with it.
+    pub(crate) fn build(&self, size: usize) -> Built {
         let (built, problems) = self.lower(size);
         problems.into_iter().next().map_or(Ok(built), Err)
     }
@@ -238,16 +239,6 @@ impl Entry {
                 .then(|| format!("cuts: a map of {shape} for {} pixels has no stride of {stride}", self.size))
         };
         built.cuts.iter().filter_map(wrong).collect()
-    }
-}
-
-/// An entry that joined, for as long as the program runs.
-#[derive(Debug)]
-pub(crate) struct Own(Entry);
-
-impl Own {
-    pub(crate) fn build(&self, size: usize) -> Built {
-        self.0.build(size)
     }
 }
 
@@ -294,7 +285,7 @@ impl Joining {
                 sha256: keep(sha256),
                 places: Box::leak(Box::new([Place::Local(keep(weights))])),
             },
-            own: Some(Box::leak(Box::new(Own(entry)))),
+            own: Some(Box::leak(Box::new(entry))),
             ..TORCHVISION
         })
     }
