@@ -38,6 +38,15 @@ pub trait TextModel {
     /// # Errors
     /// See [`LlmError`]. After an error the model may be asked again.
     fn generate(&mut self, request: &Request) -> Result<Completion, LlmError>;
+
+    /// Writes up to `n` answers, as many as cost little more than one: one alone, where nothing else is said. The first is that of
+    /// [`TextModel::generate`], the others are as if the seed were another.
+    ///
+    /// # Errors
+    /// As [`TextModel::generate`].
+    fn generate_some(&mut self, request: &Request, _n: usize) -> Result<Vec<Completion>, LlmError> {
+        Ok(vec![self.generate(request)?])
+    }
 }
 
 /// What to write, and within which bounds.
@@ -74,6 +83,11 @@ impl Request {
             seed: 0,
             deadline: Duration::from_secs(120),
         }
+    }
+
+    /// The seed of the answer of that number, from 0.
+    fn seed_of(&self, number: usize) -> u64 {
+        self.seed.wrapping_add((number as u64).wrapping_mul(0x9E37_79B9_7F4A_7C15))
     }
 
     /// Checks the numbers before any work is done.

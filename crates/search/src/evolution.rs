@@ -46,6 +46,9 @@ const CROSSED: f64 = 0.5;
 /// How often a child has one edit more.
 const ANOTHER: f64 = 0.5;
 
+/// How often a child is judged by the front of score and cost that it may bring, where a contract asks for both.
+const WIDE: f64 = 0.5;
+
 /// Children of one parent in a row that may be refused before the next has one edit more: what lies one edit away may all
 /// have been tried.
 const PATIENCE: usize = 20;
@@ -85,7 +88,7 @@ impl Evolution {
                     && trial.blueprint.decoder == design.decoder
             };
             let new = !whole || !brief.study.trials.values().any(same);
-            (new && thrift.is_worth(design, rng)).then_some(text)
+            (new && thrift.is_worth(admitted.checked(), rng)).then_some(text)
         })
     }
 
@@ -94,6 +97,7 @@ impl Evolution {
         let members = population(brief.study).filter(|_| !rng.random_bool(IMMIGRANTS))?;
         let thrift = Thrift::of(brief);
         let wanted = if brief.surrogate.is_some() { LITTER } else { 1 };
+        let wide = brief.study.contract().objectives.len() > 1 && rng.random_bool(WIDE);
         let (mut best, mut found, mut refused): (Option<(f64, _)>, _, _) = (None, 0, 0);
         for _ in 0..CHILDREN {
             let (text, parents) = self.bear(&members, refused / PATIENCE, rng)?;
@@ -102,11 +106,15 @@ impl Evolution {
                 continue;
             };
             let design = admitted.checked();
-            if !thrift.is_worth(design.blueprint(), rng) {
+            if !thrift.is_worth(design, rng) {
                 continue;
             }
             let promise = brief.surrogate.map_or(0.0, |surrogate| {
-                Surrogate::promise(&surrogate.predict(design.blueprint(), &design.cost()))
+                let (predicted, cost) =
+                    (surrogate.predict(design.blueprint(), &design.cost()), design.cost());
+                let expense = brief.study.expense(&cost).filter(|_| wide);
+                expense
+                    .map_or_else(|| Surrogate::promise(&predicted), |cost| surrogate.growth(&predicted, cost))
             });
             if best.as_ref().is_none_or(|(most, _)| promise > *most) {
                 best = Some((promise, (text, parents)));

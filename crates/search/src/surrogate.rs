@@ -4,7 +4,7 @@
 
 use crate::features::{Features, GROUPS, Reading};
 use capwright_blueprint::{Blueprint, Cost};
-use capwright_study::{Prediction, Study, Trial, TrialStatus};
+use capwright_study::{Prediction, Study, Trial, TrialStatus, hypervolume};
 
 /// Designs that must be trained before anything is predicted.
 const FEWEST: usize = 8;
@@ -33,6 +33,8 @@ pub struct Surrogate {
     mean: f64,
     spread: f64,
     epochs: u32,
+    /// Logarithm of the cost and score of each trained design, where the contract asks for a score at little cost.
+    known: Vec<(f64, f64)>,
 }
 
 /// A Gaussian process with the rates and the noise under which the scores are most likely.
@@ -75,7 +77,10 @@ impl Surrogate {
         }
         let scaled: Vec<f64> = scores.iter().map(|score| (score - mean) / spread).collect();
         let fit = Fit::best(&distances(&seen), &scaled)?;
-        Some(Self { reading, seen, fit, mean, spread, epochs })
+        let cost = |trial: &Trial| Some(study.expense(&trial.cost)?.max(1.0).ln());
+        let known =
+            trials.iter().zip(&scores).filter_map(|(trial, score)| Some((cost(trial)?, *score))).collect();
+        Some(Self { reading, seen, fit, mean, spread, epochs, known })
     }
 
     /// What a design will score, and how sure that is.
@@ -96,6 +101,17 @@ impl Surrogate {
     /// ICML 2010).
     pub fn promise(prediction: &Prediction) -> f64 {
         prediction.score + BENEFIT * prediction.sd
+    }
+
+    /// By how much a design of that cost would enlarge the area below the front of scores against the logarithm of costs, were it
+    /// as good as it may well be (Emmerich et al., "Single- and multiobjective evolutionary optimization assisted by Gaussian random
+    /// field metamodels", IEEE TEC 2006).
+    pub fn growth(&self, prediction: &Prediction, expense: f64) -> f64 {
+        let most = self.known.iter().map(|point| point.0).fold(f64::NEG_INFINITY, f64::max);
+        let mut points = self.known.clone();
+        let before = hypervolume(&points, most);
+        points.push((expense.max(1.0).ln(), Self::promise(prediction)));
+        hypervolume(&points, most) - before
     }
 }
 

@@ -2,13 +2,14 @@
 //! takes one: a study with hours to spend keeps to those that it has, mostly.
 
 use crate::architect::Brief;
-use capwright_blueprint::Blueprint;
-use capwright_blueprint::language::{Source, Tune};
+use capwright_blueprint::language::{Augment, Source, Tune};
+use capwright_blueprint::{Blueprint, Checked};
 use rand::Rng;
 use std::collections::BTreeSet;
 
-/// How often a design is tried all the same: features take some sixteen times as long as the first epoch over them.
-const NEW: f64 = 1.0 / 16.0;
+/// Multiply-accumulates of an image's encoder, all its variants together, that take as long as an epoch over their features: those of
+/// EfficientNet-Lite0 at 224 pixels with flips and crops take some sixteen times as long.
+const EPOCH: f64 = 1e8;
 
 /// Designs that may all bring features of their own.
 const FIRST: usize = 2;
@@ -43,8 +44,16 @@ impl Thrift {
         Self { known: (!free).then(known) }
     }
 
-    /// Whether a design is worth its time: it reads what is there, or is the one of many.
-    pub(crate) fn is_worth(&self, design: &Blueprint, rng: &mut impl Rng) -> bool {
-        self.known.as_ref().is_none_or(|known| sets(design).is_subset(known) || rng.random_bool(NEW))
+    /// Whether a design is worth its time: it reads what is there, or is the one of as many as its features take epochs.
+    pub(crate) fn is_worth(&self, design: &Checked, rng: &mut impl Rng) -> bool {
+        let Some(known) = &self.known else { return true };
+        let blueprint = design.blueprint();
+        let variants = match blueprint.recipe.augment {
+            Augment::None => 1.0,
+            Augment::Flip => 2.0,
+            Augment::FlipCrop => 4.0,
+        };
+        let epochs = || design.cost().macs_image as f64 * variants / EPOCH;
+        sets(blueprint).is_subset(known) || rng.random_bool(epochs().max(1.0).recip())
     }
 }

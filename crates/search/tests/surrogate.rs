@@ -66,6 +66,22 @@ fn designs_that_were_never_trained_are_put_in_about_the_right_order() {
 }
 
 #[test]
+fn what_is_cheap_may_be_worth_more_than_what_scores_most() {
+    let objectives = "[[objectives]]\nmerit = \"bleu4\"\n[[objectives]]\nmerit = \"params_total\"\n";
+    let contract = under(&format!("{objectives}[training]\nepochs = 1\n[data]\nvocab = 500"));
+    let study = study(&contract, 40, 0);
+    let surrogate = Surrogate::of(&study).expect("enough to learn from");
+    let costs = study.trials.values().map(|trial| study.expense(&trial.cost).expect("parameters"));
+    let (least, most) = costs.fold((f64::MAX, 0.0f64), |(low, high), cost| (low.min(cost), high.max(cost)));
+    let growth =
+        |score, cost| surrogate.growth(&capwright_study::Prediction { epochs: 1, score, sd: 0.0 }, cost);
+    let best = study.trials.values().map(|trial| trial.epochs[0].scores.bleu[3]).fold(0.0, f64::max);
+    assert!(growth(best + 0.01, most) == 0.0, "the front ends there");
+    assert!(growth(best, least) > growth(best + 0.01, 0.9 * most), "as good for less");
+    assert!(growth(best / 2.0, 0.9 * most) == 0.0, "what is known is better and costs less");
+}
+
+#[test]
 fn nothing_is_predicted_from_few_designs_or_from_equal_ones() {
     let contract = under("[training]\nepochs = 1\n[data]\nvocab = 500");
     assert!(Surrogate::of(&study(&contract, 7, 0)).is_none());

@@ -2,28 +2,65 @@
 
 use crate::leaderboard::merit;
 use crate::{Leaderboard, Row, Study};
+use capwright_blueprint::Cost;
 use capwright_contract::Merit;
 use std::collections::BTreeSet;
 
 impl Study {
     /// Ranked trials that no other is better than in both the first and the second objective of the contract; none where there is no second.
-    /// What is measured by the clock is told by the multiply-accumulates of a caption here: the same events give the same trials on any
-    /// machine.
     pub fn on_front(&self, board: &Leaderboard) -> BTreeSet<u64> {
         let [first, second, ..] = &self.contract().objectives[..] else { return BTreeSet::new() };
-        let value = |of: Merit, row: &Row| match of {
-            Merit::CaptionMs | Merit::TrainingSeconds => {
-                self.trials.get(&row.trial).map_or(f64::INFINITY, |trial| {
-                    let words = self.contract().decoding.max_words as u64;
-                    (trial.cost.macs_image + words * trial.cost.macs_token) as f64
-                })
-            }
-            other => merit(other, row, self),
+        let value = |of: Merit, row: &Row| {
+            let cost = self.trials.get(&row.trial).and_then(|trial| self.cost_in(of, &trial.cost));
+            cost.unwrap_or_else(|| merit(of, row, self))
         };
         let points: Vec<(f64, f64)> =
             board.rows.iter().map(|row| (value(second.merit, row), -value(first.merit, row))).collect();
         front(&points).into_iter().map(|at| board.rows[at].trial).collect()
     }
+
+    /// What a design costs, where the contract's objectives are a score and then a cost.
+    pub fn expense(&self, cost: &Cost) -> Option<f64> {
+        let [first, second, ..] = &self.contract().objectives[..] else { return None };
+        self.cost_in(second.merit, cost).filter(|_| self.cost_in(first.merit, cost).is_none())
+    }
+
+    /// A merit that a design has before it is trained. What is measured by the clock is told by the multiply-accumulates of a
+    /// caption here: the same events give the same trials on any machine.
+    fn cost_in(&self, merit: Merit, cost: &Cost) -> Option<f64> {
+        let whole = match merit {
+            Merit::Bleu4 | Merit::CiderD => return None,
+            Merit::CaptionMs | Merit::TrainingSeconds => {
+                cost.macs_image + self.contract().decoding.max_words as u64 * cost.macs_token
+            }
+            Merit::ParamsTotal => cost.params_total,
+            Merit::ParamsTrainable => cost.params_trainable,
+            Merit::MacsImage => cost.macs_image,
+            Merit::MacsToken => cost.macs_token,
+            Merit::WeightBytes => cost.weight_bytes,
+        };
+        Some(whole as f64)
+    }
+}
+
+/// All places in the order of fronts: those of the front of all, then those of the front of the others, and so on (Deb et al., "A Fast and
+/// Elitist Multiobjective Genetic Algorithm: NSGA-II", IEEE TEC 2002), the highest score first in each.
+pub(crate) fn in_fronts(points: &[(f64, f64)]) -> Vec<usize> {
+    let mut left: Vec<usize> = (0..points.len()).collect();
+    let mut order = Vec::with_capacity(points.len());
+    while !left.is_empty() {
+        let of: Vec<(f64, f64)> = left.iter().map(|place| points[*place]).collect();
+        let mut best: BTreeSet<usize> = front(&of).into_iter().map(|at| left[at]).collect();
+        if best.is_empty() {
+            // What is no number is better than nothing and worse than nothing.
+            best.extend(&left);
+        }
+        left.retain(|place| !best.contains(place));
+        let mut best: Vec<usize> = best.into_iter().collect();
+        best.sort_by(|a, b| points[*b].1.total_cmp(&points[*a].1));
+        order.extend(best);
+    }
+    order
 }
 
 /// Places of the points `(cost, score)` that no other point dominates: none has at most that cost and at least that score with
@@ -68,6 +105,13 @@ mod tests {
         assert!((hypervolume(&points, 4.0) - (3.0 * 0.2 + 2.0 * 0.3)).abs() < 1e-12);
         assert!(hypervolume(&points, 10.0) > hypervolume(&points[..3], 10.0));
         assert!(hypervolume(&[], 1.0) == 0.0);
+    }
+
+    #[test]
+    fn fronts_lie_behind_each_other() {
+        let points = [(3.0, 0.3), (1.0, 0.1), (2.0, 0.05), (3.0, 0.2), (1.0, 0.1), (5.0, 0.4), (4.0, 0.3)];
+        assert_eq!(in_fronts(&points), [5, 0, 1, 6, 3, 4, 2]);
+        assert_eq!(in_fronts(&[(f64::NAN, f64::NAN), (1.0, 0.1)]).len(), 2);
     }
 
     #[test]

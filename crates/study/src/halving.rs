@@ -2,8 +2,10 @@
 //! (Jamieson and Talwalkar, AISTATS 2016; promotion against all that reached a rung so far as in Li et al., "A System for
 //! Massively Parallel Hyperparameter Tuning", MLSys 2020).
 
+use crate::front::in_fronts;
 use crate::{Leaderboard, Scores, Study, TrialStatus};
 use capwright_contract::Score;
+use std::collections::BTreeMap;
 
 /// One of so many is promoted, and trains so many times as long.
 const FACTOR: u32 = 3;
@@ -23,6 +25,8 @@ struct Reached {
     varied: bool,
     /// Its best score up to there, and its best BLEU-1: after few epochs many have a BLEU-4 of 0.
     score: [f64; 2],
+    /// What it costs, where the contract asks for a score at little cost.
+    expense: Option<f64>,
     /// Whether it waits there.
     waits: bool,
 }
@@ -71,7 +75,8 @@ impl Study {
     }
 
     /// Trials that reached a rung, best first, by the scores they had there. Those that said one thing of everything come last: most
-    /// designs do so in their first steps.
+    /// designs do so in their first steps. Where the contract asks for a score and then for a low cost, those that no other is
+    /// better than in both come first (Schmucker et al., "Multi-objective Asynchronous Successive Halving", 2021).
     fn reached(&self, rung: u32) -> Vec<Reached> {
         let score = self.contract().score();
         let trials = self.trials.iter().filter_map(|(number, trial)| {
@@ -84,6 +89,7 @@ impl Study {
                 trial: *number,
                 varied: epochs.clone().any(|scores| !scores.collapsed),
                 score: [best(Scores::of), best(|scores, _| scores.bleu[0])],
+                expense: self.expense(&trial.cost),
                 waits: over && result.paused && result.epochs == rung,
             })
         });
@@ -92,6 +98,14 @@ impl Study {
             let by = |at: usize| b.score[at].total_cmp(&a.score[at]);
             b.varied.cmp(&a.varied).then(by(0)).then(by(1)).then(a.trial.cmp(&b.trial))
         });
+        let points: Option<Vec<(f64, f64)>> =
+            all.iter().filter(|reached| reached.varied).map(|r| Some((r.expense?, r.score[0]))).collect();
+        if let Some(points) = points {
+            // Trials of equal merit stay in their order.
+            let places: BTreeMap<u64, usize> =
+                in_fronts(&points).into_iter().zip(0..).map(|(at, place)| (all[at].trial, place)).collect();
+            all.sort_by_key(|reached| places.get(&reached.trial).copied().unwrap_or(usize::MAX));
+        }
         all
     }
 
@@ -110,6 +124,7 @@ mod tests {
     use super::*;
     use crate::conformance::{admitted, draft, epoch, opened, result};
     use crate::{Event, Opened, TrialResult};
+    use capwright_contract::{Merit, Objective};
 
     fn study(halving: Option<u32>, epochs: u32) -> Study {
         let Event::StudyOpened(opened) = opened() else { unreachable!() };
@@ -181,6 +196,22 @@ mod tests {
         assert_eq!(promote(&mut study, true), [(6, 10)], "the best of all, whatever its rung has");
         train(&mut study, 6, 0.31);
         assert_eq!((study.stop_after(6), study.promotions(true)), (None, Vec::new()));
+    }
+
+    #[test]
+    fn where_cost_counts_the_front_goes_on_first() {
+        let mut study = study(Some(1), 10);
+        let merits = [Merit::Bleu4, Merit::ParamsTotal];
+        study.opened.contract.objectives = merits.map(|merit| Objective { merit, within: 0.0 }).to_vec();
+        // The third and the fifth score most, and the last least, at a tenth of their cost.
+        for (trial, score) in (1..).zip([0.10, 0.20, 0.30, 0.15, 0.25, 0.05]) {
+            train(&mut study, trial, score);
+            study.trials.get_mut(&trial).expect("a trial").cost.params_total =
+                if trial == 6 { 1 } else { 10 };
+        }
+        assert_eq!(promote(&mut study, false), [(3, 3), (6, 3)]);
+        study.opened.contract.objectives.clear();
+        assert_eq!(study.promotions(false), [(5, 3)]);
     }
 
     #[test]

@@ -40,7 +40,7 @@ impl Heads {
 }
 
 /// Keys and values of the positions so far, head by head, as the sums over them read them.
-#[derive(Default)]
+#[derive(Clone, Default)]
 pub(crate) struct Cache {
     /// Of each head, blocks of [`LANES`] positions: one row of lanes for each value of a key.
     keys: Vec<Vec<[f32; LANES]>>,

@@ -32,7 +32,7 @@ impl Linear {
     }
 }
 
-/// The weights of a layer, and its cache.
+/// The weights of a layer.
 pub(super) struct Layer {
     attention_norm: Vec<f32>,
     q: Linear,
@@ -49,7 +49,6 @@ pub(super) struct Layer {
     post_norms: Option<[Vec<f32>; 2]>,
     /// Positions that are seen, its own counted, where that is not all.
     window: Option<usize>,
-    cache: Cache,
 }
 
 impl Layer {
@@ -87,7 +86,6 @@ impl Layer {
             mlp_norm: gguf.tensor(&name("ffn_norm.weight"), &[width])?,
             post_norms,
             window,
-            cache: Cache::default(),
         })
     }
 
@@ -96,14 +94,17 @@ impl Layer {
         self.window.is_some()
     }
 
-    /// Forgets all positions after the first `n`.
-    pub(super) fn keep(&mut self, sizes: &Sizes, n: usize) {
-        self.cache.truncate(sizes.heads, n);
-    }
-
-    /// Adds to `x`, one row for each of `n` tokens, what the layer makes of it.
-    pub(super) fn apply(&mut self, sizes: &Sizes, x: &mut [f32], n: usize, turns: &[(f32, f32)]) {
-        let Sizes { architecture, heads, epsilon, .. } = *sizes;
+    /// Adds to `x`, one row for each token, what the layer makes of it. The tokens are of several texts, each with its cache in this
+    /// layer and its number of tokens; `turns` are theirs in the same order.
+    pub(super) fn apply(
+        &self,
+        sizes: &Sizes,
+        x: &mut [f32],
+        texts: &mut [(&mut Cache, usize)],
+        turns: &[(f32, f32)],
+    ) {
+        let Sizes { architecture, heads, epsilon, width, .. } = *sizes;
+        let n = x.len() / width;
         let h = rms_norm(x, &self.attention_norm, epsilon);
         let (mut q, mut k) = (self.q.apply(&h), self.k.apply(&h));
         if let Some([of_q, of_k]) = &self.head_norms {
@@ -111,8 +112,16 @@ impl Layer {
         }
         rotate(architecture, &mut q, heads.dim, n, turns);
         rotate(architecture, &mut k, heads.dim, n, turns);
-        self.cache.extend(heads, &k, &self.v.apply(&h));
-        let attended = self.out.apply(&attend(heads, &q, &self.cache, self.window));
+        let v = self.v.apply(&h);
+        let mut attended = Vec::with_capacity(q.len());
+        let mut first = 0;
+        for (cache, tokens) in texts {
+            let rows = |width: usize| first * width..(first + *tokens) * width;
+            cache.extend(heads, &k[rows(heads.kv_width())], &v[rows(heads.kv_width())]);
+            attended.extend(attend(heads, &q[rows(heads.q_width())], cache, self.window));
+            first += *tokens;
+        }
+        let attended = self.out.apply(&attended);
         let after = |norm: usize, y: Vec<f32>| match &self.post_norms {
             Some(norms) => rms_norm(&y, &norms[norm], epsilon),
             None => y,

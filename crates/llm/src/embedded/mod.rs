@@ -18,28 +18,26 @@ mod sizes;
 mod tests;
 mod transformer;
 mod vocabulary;
+mod write;
 
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use llguidance::Matcher;
-use toktrie::{SimpleVob, TokenId};
+use toktrie::TokenId;
 
 use crate::{Completion, Finish, LlmError, Request, TextModel};
 use chat::Template;
 use gguf::{Fault, Gguf, Value};
 use grammar::Grammars;
 use sampler::Sampler;
-use transformer::Transformer;
+use transformer::{Memory, OutOfTime, Transformer};
 use vocabulary::Vocabulary;
+use write::{Stopped, Text, write};
 
 /// Whether the model's own template lets it think before it answers, unless told not to.
 fn may_think(gguf: &Gguf) -> bool {
     matches!(gguf.value("tokenizer.chat_template"), Some(Value::Text(text)) if text.contains("enable_thinking"))
 }
-
-/// Tokens are few where they are less than one of so many.
-const FEW: usize = 8;
 
 /// How to run an embedded model.
 #[derive(Debug, Clone)]
@@ -68,8 +66,9 @@ pub struct Embedded {
     template: Template,
     grammars: Grammars,
     transformer: Transformer,
-    /// The tokens in the model's cache.
-    fed: Vec<TokenId>,
+    /// The last prompt, as far as it was read, and its keys and values.
+    read: Vec<TokenId>,
+    memory: Memory,
     pool: rayon::ThreadPool,
 }
 
@@ -118,7 +117,8 @@ impl Embedded {
             template,
             grammars,
             transformer,
-            fed: Vec::new(),
+            read: Vec::new(),
+            memory: Memory::default(),
             pool,
         })
     }
@@ -133,99 +133,16 @@ impl Embedded {
         self.vocabulary.encode(text).len()
     }
 
-    /// Keeps what the cache shares with `prompt` and returns the tokens still to feed, at least one.
-    fn reuse<'a>(&mut self, prompt: &'a [TokenId]) -> &'a [TokenId] {
-        let same = self.fed.iter().zip(prompt).take_while(|(a, b)| a == b).count();
-        let keep = same.min(self.transformer.fed()).min(prompt.len().saturating_sub(1));
-        self.transformer.keep(keep);
-        self.fed.truncate(keep);
-        &prompt[keep..]
-    }
-
-    /// Feeds the pending tokens and leaves none; the scores of the token that follows, where it is allowed.
-    fn feed(
-        &mut self,
-        pending: &mut Vec<TokenId>,
-        allowed: Option<&SimpleVob>,
-        until: Instant,
-    ) -> Result<Vec<f32>, Stopped> {
-        // A grammar often leaves a handful of tokens: then only their rows of the output matrix are read.
-        let few = |mask: &&SimpleVob| mask.num_set() < self.vocabulary.len() / FEW;
-        let rows: Option<Vec<TokenId>> = allowed.filter(few).map(|mask| mask.iter().collect());
-        let done = self.pool.install(|| self.transformer.feed(pending, rows.as_deref(), until));
-        let fed = self.transformer.fed() - self.fed.len();
-        self.fed.extend(pending.drain(..fed));
-        match done {
-            Err(transformer::OutOfTime) => Err(Stopped::OutOfTime),
-            Ok(None) => Err(Stopped::Engine("nothing to continue from".into())),
-            Ok(Some(mut scores)) => {
-                if let Some(rows) = rows {
-                    let found = rows.into_iter().zip(std::mem::take(&mut scores));
-                    scores = vec![f32::NEG_INFINITY; self.vocabulary.len()];
-                    found.for_each(|(token, score)| scores[token as usize] = score);
-                }
-                // Some models pad their embeddings beyond the tokens that exist.
-                scores.truncate(self.vocabulary.len());
-                Ok(scores)
-            }
-        }
-    }
-
-    /// Writes until the model or the grammar stops, or `limit` tokens stand.
-    fn write(
-        &mut self,
-        prompt: &[TokenId],
-        mut matcher: Option<Matcher>,
-        mut sampler: Sampler,
-        limit: usize,
-        until: Instant,
-    ) -> Result<(Vec<TokenId>, Finish), Stopped> {
-        let mut written = Vec::new();
-        // What was decided but not yet fed: a sampled token goes in together with those it forces.
-        let mut pending = self.reuse(prompt).to_vec();
-        loop {
-            let mut mask = None;
-            if let Some(matcher) = &mut matcher {
-                let forced = matcher.compute_ff_tokens();
-                matcher.consume_tokens(&forced).map_err(Stopped::engine)?;
-                written.extend_from_slice(&forced);
-                pending.extend_from_slice(&forced);
-                if matcher.is_stopped() && written.len() <= limit {
-                    return Ok((written, Finish::Stop));
-                }
-                if written.len() < limit {
-                    mask = Some(matcher.compute_mask().map_err(Stopped::engine)?);
-                }
-            }
-            if written.len() >= limit {
-                written.truncate(limit);
-                return Ok((written, Finish::Length));
-            }
-            let scores = self.feed(&mut pending, mask.as_ref(), until)?;
-            let token = sampler
-                .pick(&scores, mask.as_ref())
-                .ok_or_else(|| Stopped::Engine("the grammar allows no token here".into()))?;
-            if self.vocabulary.is_stop(token) {
-                return Ok((written, Finish::Stop));
-            }
-            if let Some(matcher) = &mut matcher {
-                matcher.consume_token(token).map_err(Stopped::engine)?;
-            }
-            written.push(token);
-            pending.push(token);
-        }
-    }
-}
-
-/// Why writing ended without a text.
-enum Stopped {
-    OutOfTime,
-    Engine(String),
-}
-
-impl Stopped {
-    fn engine(error: impl std::fmt::Display) -> Self {
-        Self::Engine(error.to_string())
+    /// Reads the prompt but for its last token; what it shares with the one before is there already.
+    fn read_prompt(&mut self, prompt: &[TokenId], until: Instant) -> Result<(), OutOfTime> {
+        let same = self.read.iter().zip(prompt).take_while(|(a, b)| a == b).count();
+        let keep = same.min(self.memory.fed()).min(prompt.len() - 1);
+        self.transformer.keep(&mut self.memory, keep);
+        self.read.truncate(keep);
+        let tokens = &prompt[keep..prompt.len() - 1];
+        let done = self.pool.install(|| self.transformer.read(&mut self.memory, tokens, until));
+        self.read.extend(&tokens[..self.memory.fed() - keep]);
+        done
     }
 }
 
@@ -238,33 +155,51 @@ impl TextModel for Embedded {
     /// [`LlmError::ContextFull`] when the prompt leaves no room; an answer that reaches the end of the context
     /// ends there with [`Finish::Length`]. [`LlmError::BadSchema`], [`LlmError::Timeout`].
     fn generate(&mut self, request: &Request) -> Result<Completion, LlmError> {
+        let mut answers = self.generate_some(request, 1)?;
+        answers.pop().ok_or(LlmError::Engine { doing: "writing", why: "nothing was written".into() })
+    }
+
+    /// All of them at once: they share the reading of the prompt, and each weight is loaded once for all of them. At the deadline those
+    /// that are complete count.
+    fn generate_some(&mut self, request: &Request, n: usize) -> Result<Vec<Completion>, LlmError> {
         request.check()?;
         let start = Instant::now();
         let until = start.checked_add(request.deadline).unwrap_or(start + Duration::from_secs(86_400));
         let matcher = request.schema.as_ref().map(|schema| self.grammars.matcher(schema)).transpose()?;
         let prompt = self.template.prompt(&self.vocabulary, &request.system, &request.user);
         let room = self.context_limit().saturating_sub(prompt.len());
-        if room == 0 {
+        let Some(last) = prompt.last().copied().filter(|_| room > 0) else {
             let limit = self.context_limit();
             return Err(LlmError::ContextFull { prompt_tokens: prompt.len(), limit });
-        }
-        let sampler = Sampler::new(request.temperature, request.top_p, request.seed);
+        };
         let limit = request.max_tokens.min(room);
-        let (written, finish) =
-            self.write(&prompt, matcher, sampler, limit, until).map_err(|stopped| match stopped {
-                Stopped::OutOfTime => {
-                    let at = format!("{} was still writing", self.name);
-                    LlmError::Timeout { after: request.deadline, at }
-                }
-                Stopped::Engine(why) => LlmError::Engine { doing: "writing", why },
-            })?;
-        Ok(Completion {
+        let write = |model: &mut Self| {
+            model.read_prompt(&prompt, until)?;
+            let text = |i: usize| {
+                let sampler = Sampler::new(request.temperature, request.top_p, request.seed_of(i));
+                Text::new(model.memory.clone(), last, matcher.clone(), sampler)
+            };
+            let mut texts: Vec<Text> = (0..n.max(1)).map(text).collect();
+            let (transformer, vocabulary) = (&model.transformer, &model.vocabulary);
+            model.pool.install(|| write(&mut texts, transformer, vocabulary, limit, until))?;
+            Ok(texts)
+        };
+        let texts = write(self).map_err(|stopped| match stopped {
+            Stopped::OutOfTime => {
+                let at = format!("{} was still writing", self.name);
+                LlmError::Timeout { after: request.deadline, at }
+            }
+            Stopped::Engine(why) => LlmError::Engine { doing: "writing", why },
+        })?;
+        let seconds = start.elapsed().as_secs_f64();
+        let answer = |(written, finish): (Vec<TokenId>, Finish)| Completion {
             text: self.vocabulary.decode(&written),
             prompt_tokens: prompt.len(),
             completion_tokens: written.len(),
             thinking_tokens: 0,
-            seconds: start.elapsed().as_secs_f64(),
+            seconds,
             finish,
-        })
+        };
+        Ok(texts.into_iter().filter_map(Text::complete).map(answer).collect())
     }
 }

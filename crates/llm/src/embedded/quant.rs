@@ -50,6 +50,10 @@ impl Matrix {
         }
     }
 
+    pub(crate) fn rows(&self) -> usize {
+        self.rows
+    }
+
     fn row_blocks(&self, row: usize) -> (&[[i8; BLOCK]], &[f32]) {
         let n = self.cols / BLOCK;
         (&self.values[row * n..(row + 1) * n], &self.scales[row * n..(row + 1) * n])

@@ -9,6 +9,7 @@ use rand::{Rng, SeedableRng};
 use serde_json::{Value as Json, json};
 use tempfile::TempDir;
 
+use super::transformer::Fed;
 use super::*;
 
 const WIDTH: usize = 64;
@@ -244,11 +245,18 @@ fn candle(architecture: &str, bytes: &[u8], tokens: &Tensor) -> Tensor {
     scores.unwrap()
 }
 
+fn feed(model: &Embedded, memory: &mut Memory, tokens: &[u32], until: Instant) -> Vec<f32> {
+    let (first, last) = tokens.split_at(tokens.len() - 1);
+    model.transformer.read(memory, first, until).ok().expect("it is read in time");
+    let scores = model.transformer.feed(&mut [Fed { memory, tokens: last, wanted: None }], until);
+    scores.ok().and_then(|mut scores| scores.pop()).expect("scores in time")
+}
+
 #[test]
 fn scores_agree_with_those_of_candle() {
     for architecture in ["llama", "qwen2", "qwen3"] {
         let bytes = file(architecture, &[], &weights(architecture));
-        let mut model = load_bytes(&bytes).unwrap();
+        let (model, mut memory) = (load_bytes(&bytes).unwrap(), Memory::default());
         let until = Instant::now() + Duration::from_secs(600);
         // More than one chunk, then single tokens, then what is left after a cut.
         let prompt: Vec<u32> = (0..150).map(|i| (i * 37 + 11) % 250).collect();
@@ -259,7 +267,7 @@ fn scores_agree_with_those_of_candle() {
             let input = Tensor::new(&prompt[..end], &Device::Cpu).unwrap().unsqueeze(0).unwrap();
             let expected =
                 candle(architecture, &bytes, &input).flatten_all().unwrap().to_vec1::<f32>().unwrap();
-            let Ok(Some(got)) = model.transformer.feed(part, None, until) else { panic!() };
+            let got = feed(&model, &mut memory, part, until);
             assert_eq!(got.len(), expected.len());
             let norm = |x: &mut dyn Iterator<Item = f32>| x.map(|x| x * x).sum::<f32>().sqrt();
             let size = norm(&mut expected.iter().copied());
@@ -268,10 +276,10 @@ fn scores_agree_with_those_of_candle() {
             assert!(distance < 0.03 * size, "{architecture}: {distance} of {size} at {end}");
             fed = end;
         }
-        let Ok(Some(whole)) = model.transformer.feed(&[7], None, until) else { panic!() };
-        model.transformer.keep(90);
+        let whole = feed(&model, &mut memory, &[7], until);
+        model.transformer.keep(&mut memory, 90);
         let rest = [&prompt[90..], &[7]].concat();
-        let Ok(Some(again)) = model.transformer.feed(&rest, None, until) else { panic!() };
+        let again = feed(&model, &mut memory, &rest, until);
         assert_eq!(whole, again, "a shortened cache is as good as new");
     }
 }
@@ -295,7 +303,7 @@ fn write_the_tiny_gemma() {
 fn gemma_agrees_with_llama_cpp() {
     let recorded: Json = serde_json::from_str(GEMMA).unwrap();
     let bytes = tiny_gemma();
-    let mut model = load_bytes(&bytes).unwrap();
+    let (mut model, mut memory) = (load_bytes(&bytes).unwrap(), Memory::default());
     let until = Instant::now() + Duration::from_secs(600);
     let prompt: Vec<u32> =
         recorded["prompt"].as_array().unwrap().iter().map(|t| t.as_u64().unwrap() as u32).collect();
@@ -304,7 +312,7 @@ fn gemma_agrees_with_llama_cpp() {
         let end = end.as_u64().unwrap() as usize;
         let wanted: Vec<f32> =
             wanted.as_array().unwrap().iter().map(|x| x.as_f64().unwrap() as f32).collect();
-        let Ok(Some(got)) = model.transformer.feed(&prompt[fed..end], None, until) else { panic!() };
+        let got = feed(&model, &mut memory, &prompt[fed..end], until);
         fed = end;
         let total: f32 = got.iter().map(|x| x.exp()).sum();
         let got: Vec<f32> = got.iter().map(|x| x - total.ln()).collect();
@@ -364,6 +372,25 @@ fn even_random_weights_write_what_the_schema_says() {
     model.generate(&Request::new("You design. Or not.", "Something else")).ok();
     assert_eq!(model.generate(&request(3)).unwrap().text, texts[3]);
     assert_eq!(load_bytes(&tiny(&[])).unwrap().generate(&request(4)).unwrap().text, texts[4]);
+}
+
+#[test]
+fn texts_written_together_are_those_written_alone() {
+    for architecture in ["llama", "qwen3", "gemma3"] {
+        let mut model = load_bytes(&file(architecture, &[], &weights(architecture))).unwrap();
+        for schema in [Some(schema()), None] {
+            let request = Request { schema, max_tokens: 40, ..request(6) };
+            let together = model.generate_some(&request, 5).unwrap();
+            assert_eq!(together.len(), 5);
+            for (i, text) in together.iter().enumerate() {
+                let alone = model.generate(&Request { seed: request.seed_of(i), ..request.clone() }).unwrap();
+                let known = Completion { seconds: alone.seconds, ..text.clone() };
+                assert_eq!(known, alone, "{architecture}");
+            }
+            let distinct: std::collections::HashSet<_> = together.iter().map(|answer| &answer.text).collect();
+            assert!(distinct.len() > 1, "{together:?}");
+        }
+    }
 }
 
 #[test]
