@@ -1,7 +1,7 @@
 //! Asks the embedded model for many proposals under five contracts, with 0, 1, 5 and 10 snippets, and counts what becomes of them.
 //!
 //! `cargo run --release -p capwright-search --example proposals -- 25 proposals.jsonl` asks 25 times for each contract and number of
-//! snippets, 500 times in all; `free` after that leaves the grammar away. What was measured stands in the file, a line a proposal; the
+//! snippets, 500 times in all, 4 drafts each time; `1` after that asks for a single draft, and `free` at the end leaves the grammar away. What was measured stands in the file, a line a proposal; the
 //! same command goes on after an interruption, and prints the table.
 
 use capwright_backbones::{Library, SnippetKind, USUAL, snippets};
@@ -53,7 +53,13 @@ fn main() -> Result<(), Box<dyn Error>> {
     let mut args = std::env::args().skip(1);
     let each: u64 = args.next().unwrap_or_else(|| "5".into()).parse()?;
     let path = args.next().unwrap_or_else(|| "proposals.jsonl".into());
+    let mut args = args.peekable();
+    let drafts =
+        args.next_if(|word| word != "free").map_or(Ok(LlmOptions::default().drafts), |n| n.parse())?;
     let grammar = args.next().is_none_or(|word| word != "free");
+    // Without the grammar the model writes on until it is stopped.
+    let max_tokens = if grammar { LlmOptions::default().max_tokens } else { 512 };
+    let options = LlmOptions { grammar, max_tokens, drafts, ..LlmOptions::default() };
     let known = read_to_string(&path).unwrap_or_default();
     let mut lines: Vec<Line> = known.lines().map(serde_json::from_str).collect::<Result<_, _>>()?;
     let mut file = OpenOptions::new().create(true).append(true).open(&path)?;
@@ -65,7 +71,7 @@ fn main() -> Result<(), Box<dyn Error>> {
             }
             // A cell is one study, and begins anew.
             lines.retain(|line| !here(&line));
-            let cell = cell((number, text), snippets, each, grammar, &mut |line| {
+            let cell = cell((number, text), snippets, each, options, &mut |line| {
                 writeln!(file, "{}", serde_json::to_string(line)?)?;
                 Ok(())
             })?;
@@ -83,7 +89,7 @@ fn cell(
     (number, text): (usize, &str),
     k: u32,
     each: u64,
-    grammar: bool,
+    options: LlmOptions,
     told: Told<'_>,
 ) -> Result<Vec<Line>, Box<dyn Error>> {
     let text = format!(
@@ -96,9 +102,6 @@ fn cell(
     let shown = |s: &capwright_backbones::Snippet| Snippet { text: s.to_string(), of: Vec::new() };
     let ideas = SnippetKind::ALL.map(|kind| of(kind).map(shown).collect()).to_vec();
     let judge = Judge::new(Arc::new(Library::default()), contract.clone());
-    // Without the grammar the model writes on until it is stopped.
-    let max_tokens = if grammar { LlmOptions::default().max_tokens } else { 512 };
-    let options = LlmOptions { grammar, max_tokens, ..LlmOptions::default() };
     let mut architect =
         LlmArchitect::new(Box::new(model), Space::new(&contract), judge.clone(), ideas, options);
     let opened = Opened {

@@ -5,7 +5,8 @@ use crate::delta::Delta;
 use crate::judge::Judge;
 use crate::prompt::{self, Prompt, Snippet};
 use crate::space::Space;
-use capwright_llm::{Request, TextModel};
+use crate::surrogate::Surrogate;
+use capwright_llm::{Completion, Request, TextModel};
 use capwright_study::Leaderboard;
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
@@ -23,6 +24,8 @@ pub struct LlmOptions {
     pub max_tokens: usize,
     /// Time for one answer, at most.
     pub deadline: Duration,
+    /// Drafts of which the best is proposed, where the model writes several at little more than the cost of one.
+    pub drafts: usize,
     /// Whether the answer is constrained by the grammar; off only to measure what the grammar brings.
     pub grammar: bool,
 }
@@ -34,6 +37,7 @@ impl Default for LlmOptions {
             top_p: 0.95,
             max_tokens: 1024,
             deadline: Duration::from_secs(120),
+            drafts: 4,
             grammar: true,
         }
     }
@@ -78,7 +82,14 @@ impl LlmArchitect {
         Self { model, space, judge, grammar, snippets, options }
     }
 
-    fn ask(&mut self, brief: &Brief, prompt: Prompt, schema: Value) -> Result<Draft, ArchitectError> {
+    /// The best of some drafts, each made of an answer.
+    fn ask(
+        &mut self,
+        brief: &Brief,
+        prompt: Prompt,
+        schema: Value,
+        design: impl Fn(&str) -> Option<String>,
+    ) -> Result<Draft, ArchitectError> {
         let prompt_sha256 = Some(prompt.sha256());
         let request = Request {
             schema: self.options.grammar.then_some(schema),
@@ -90,16 +101,38 @@ impl LlmArchitect {
             deadline: self.options.deadline,
             ..Request::new(prompt.system, prompt.user)
         };
-        let answer = self.model.generate(&request)?;
+        let answers = self.model.generate_some(&request, self.options.drafts)?;
+        let written = |answer: &Completion| answer.completion_tokens + answer.thinking_tokens;
+        let seconds = answers.iter().map(|answer| answer.seconds).fold(0.0, f64::max);
         Ok(Draft {
             author: self.name(),
-            text: answer.text,
             parents: Vec::new(),
             prompt_sha256,
-            prompt_tokens: answer.prompt_tokens,
-            completion_tokens: answer.completion_tokens + answer.thinking_tokens,
-            seconds: answer.seconds,
+            prompt_tokens: answers.first().map_or(0, |answer| answer.prompt_tokens),
+            completion_tokens: answers.iter().map(written).sum(),
+            seconds,
+            text: self.best(brief, answers.into_iter().map(|a| design(&a.text).unwrap_or(a.text))),
         })
+    }
+
+    /// Of some drafts the one that promises most; of refused ones that with the fewest problems.
+    fn best(&self, brief: &Brief, drafts: impl Iterator<Item = String>) -> String {
+        let surrogate = brief.surrogate.filter(|_| !brief.contract.search.blind);
+        let worth = |text: &str| {
+            let judgement = self.judge.judge(text, brief.study);
+            let Some(admitted) = &judgement.admitted else {
+                return (-(judgement.problems().len() as f64), 0.0);
+            };
+            let design = admitted.checked();
+            let promise = surrogate
+                .map(|surrogate| Surrogate::promise(&surrogate.predict(design.blueprint(), &design.cost())));
+            (0.0, promise.unwrap_or_default())
+        };
+        let better = |best: ((f64, f64), String), other: ((f64, f64), String)| {
+            if other.0 > best.0 { other } else { best }
+        };
+        let weighed = drafts.map(|text| (worth(&text), text));
+        weighed.reduce(better).map(|(_, text)| text).unwrap_or_default()
     }
 
     /// A draft made of the changes that the model chooses; its answer as it is where that is none of them.
@@ -109,9 +142,11 @@ impl LlmArchitect {
         prompt: Prompt,
         delta: &Delta,
     ) -> Result<Draft, ArchitectError> {
-        let draft = self.ask(brief, prompt, delta.schema())?;
-        let text = delta.apply(&draft.text).unwrap_or(draft.text);
-        Ok(Draft { text, ..draft })
+        self.ask(brief, prompt, delta.schema(), |answer| delta.apply(answer))
+    }
+
+    fn ask_for_whole(&mut self, brief: &Brief, prompt: Prompt) -> Result<Draft, ArchitectError> {
+        self.ask(brief, prompt, self.grammar.clone(), |_| None)
     }
 
     /// One of the best designs and its changes; `None` where a whole design is due.
@@ -143,7 +178,8 @@ impl Architect for LlmArchitect {
             let draft = self.ask_for_changes(brief, prompt, &delta)?;
             return Ok(Draft { parents: vec![trial], ..draft });
         }
-        self.ask(brief, prompt::design(brief, &self.snippets), self.grammar.clone())
+        let prompt = prompt::design(brief, &self.snippets);
+        self.ask_for_whole(brief, prompt)
     }
 
     fn repair(&mut self, brief: &Brief, draft: &str, problems: &[String]) -> Result<Draft, ArchitectError> {
@@ -154,7 +190,7 @@ impl Architect for LlmArchitect {
             }
             None => {
                 let prompt = prompt::again(brief, &self.snippets, draft, problems);
-                self.ask(brief, prompt, self.grammar.clone())
+                self.ask_for_whole(brief, prompt)
             }
         }
     }

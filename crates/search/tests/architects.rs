@@ -3,12 +3,13 @@
 mod common;
 
 use capwright_contract::Contract;
+use capwright_llm::TextModel;
 use capwright_search::{
     Architect, ArchitectError, Brief, Draft, Evolution, Hybrid, LlmArchitect, LlmOptions, Parts,
     RandomArchitect, Space, Surrogate,
 };
 use capwright_study::{Event, Leaderboard, Scores, Study, TrialResult, Verdict, conformance::result};
-use common::{Chance, judge, opened, quality};
+use common::{Chance, Together, judge, opened, quality};
 use std::collections::BTreeSet;
 
 const CONTRACT: &str = r#"
@@ -47,9 +48,18 @@ fn evolution(contract: &Contract) -> Box<dyn Architect> {
     Box::new(Evolution::new(Space::new(contract), judge(contract), Parts::default()))
 }
 
-fn llm(contract: &Contract) -> Box<dyn Architect> {
+fn asks(model: Box<dyn TextModel>, contract: &Contract) -> Box<dyn Architect> {
     let (space, judge) = (Space::new(contract), judge(contract));
-    Box::new(LlmArchitect::new(Box::new(Chance), space, judge, Vec::new(), LlmOptions::default()))
+    Box::new(LlmArchitect::new(model, space, judge, Vec::new(), LlmOptions::default()))
+}
+
+fn llm(contract: &Contract) -> Box<dyn Architect> {
+    asks(Box::new(Chance), contract)
+}
+
+/// Of the drafts of a model that writes several at once the most promising is proposed.
+fn together(contract: &Contract) -> Box<dyn Architect> {
+    asks(Box::new(Together(Chance)), contract)
 }
 
 fn hybrid(contract: &Contract) -> Box<dyn Architect> {
@@ -132,6 +142,7 @@ fn every_architect_conforms() {
     conforms(&random);
     conforms(&evolution);
     conforms(&llm);
+    conforms(&together);
     conforms(&hybrid);
 }
 

@@ -3,9 +3,9 @@
 mod common;
 
 use capwright_blueprint::schema::{language, sample, validate};
-use capwright_search::{Architect, Brief, Judge, LlmArchitect, LlmOptions, Space};
+use capwright_search::{Architect, Brief, Draft, Judge, LlmArchitect, LlmOptions, Space};
 use capwright_study::Verdict;
-use common::{CONTRACTS, Chance, judge, opened, proposed, under};
+use common::{CONTRACTS, Chance, Together, judge, opened, proposed, under};
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
 use serde_json::Value;
@@ -108,6 +108,31 @@ fn even_a_model_that_knows_nothing_is_admitted() {
     let all = PROPOSALS as usize * CONTRACTS.len();
     assert!(admitted * 100 >= all * 99, "{admitted} of {all}");
     assert!(hashes.len() * 10 >= admitted * 9, "{} of {admitted}", hashes.len());
+}
+
+/// Of four drafts one that is admitted is proposed, and all are paid for.
+#[test]
+fn the_best_of_some_drafts_is_proposed() {
+    let contract = under(CONTRACTS[0]);
+    let (judge, study) = (judge(&contract), opened(&contract));
+    let asked = |drafts: usize| {
+        let options = LlmOptions { drafts, ..LlmOptions::default() };
+        let (space, model) = (Space::new(&contract), Box::new(Together(Chance)));
+        let mut architect = LlmArchitect::new(model, space, judge.clone(), Vec::new(), options);
+        let draft = |proposal| {
+            let brief = Brief { contract: &contract, study: &study, proposal, attempt: 0, surrogate: None };
+            architect.propose(&brief).expect("a draft")
+        };
+        (1..=30).map(draft).collect::<Vec<Draft>>()
+    };
+    let [single, best] = [1, 4].map(asked);
+    let fitting = |drafts: &[Draft]| drafts.iter().filter(|draft| judge.fits(&draft.text)).count();
+    let (one, four) = (fitting(&single), fitting(&best));
+    // Where p of the drafts fit, 1 - (1 - p)⁴ of the proposals do.
+    let expected = 30.0 * (1.0 - (1.0 - one as f64 / 30.0).powi(4));
+    assert!(one < 25 && four as f64 > expected - 6.0, "{one} and {four}");
+    assert_eq!(single[0].prompt_tokens, best[0].prompt_tokens);
+    assert!(best[0].completion_tokens > 2 * single[0].completion_tokens);
 }
 
 /// Faults that hide each other: heads that do not divide the channels, and behind them eighteen times the budget.

@@ -59,6 +59,24 @@ impl TextModel for Chance {
     }
 }
 
+/// Likewise, and writes several texts at once.
+pub struct Together(pub Chance);
+
+impl TextModel for Together {
+    fn name(&self) -> String {
+        self.0.name()
+    }
+
+    fn generate(&mut self, request: &Request) -> Result<Completion, LlmError> {
+        self.0.generate(request)
+    }
+
+    fn generate_some(&mut self, request: &Request, n: usize) -> Result<Vec<Completion>, LlmError> {
+        let of = |i: u64| Request { seed: request.seed.wrapping_add(i), ..request.clone() };
+        (0..n as u64).map(|i| self.generate(&of(i))).collect()
+    }
+}
+
 /// One proposal with its repairs: each draft and what was said of it.
 pub fn proposed(study: &mut Study, architect: &mut dyn Architect) -> Vec<(Draft, Verdict)> {
     let contract = study.contract().clone();
