@@ -68,6 +68,7 @@ fn run(command: Command) -> Result<(), Failure> {
         Command::Study(StudyCommand::Plan { study, hours, workers, json }) => {
             study::plan(&study, hours, workers, json)
         }
+        Command::Study(StudyCommand::Front { study, cost, json }) => study::front(&study, cost, json),
         Command::Study(StudyCommand::Ablate(args)) => ablate::ablate(&args),
         Command::Zoo(command) => zoo::run(command),
         Command::Weights(WeightsCommand::Fetch { name, file }) => zoo::fetch(&name, file.as_deref()),

@@ -1,8 +1,9 @@
 //! `capwright leaderboard`, `capwright study`, and opening studies.
 
-use crate::cli::LeaderboardArgs;
+use crate::cli::{CostKind, LeaderboardArgs};
 use crate::failure::Failure;
 use crate::{say, say_json};
+use capwright_contract::Merit;
 use capwright_files::write_atomic;
 use capwright_pipeline::StudyFolder;
 use capwright_report::render_study;
@@ -55,6 +56,27 @@ pub fn plan(folder: &Path, hours: f64, workers: Option<usize>, json: bool) -> Re
     }
     if steps.is_empty() {
         say(format!("nothing that is due ends within {hours} h"));
+    }
+    Ok(())
+}
+
+/// Prints the front of score and cost, the cheapest design first.
+pub fn front(folder: &Path, cost: Option<CostKind>, json: bool) -> Result<(), Failure> {
+    let study = Study::fold(events(folder)?).map_err(Failure::input)?;
+    let merit = cost.map_or_else(|| study.cost_merit(), Merit::from);
+    let rows = study.front(&Leaderboard::of(&study), merit);
+    if json {
+        return say_json(&rows);
+    }
+    say(format!("{} against {}: {} designs", study.contract().score().name(), merit.noun(), rows.len()));
+    for row in &rows {
+        let cost =
+            if row.cost < 1e6 { format!("{:.1}", row.cost) } else { format!("{:.2} M", row.cost / 1e6) };
+        let millions = row.params_total as f64 / 1e6;
+        say(format!(
+            "{cost:>10}  {:.4}  trial {} after {} epochs, {millions:.2} M parameters: {}",
+            row.score, row.trial, row.epochs, row.design
+        ));
     }
     Ok(())
 }

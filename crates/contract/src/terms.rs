@@ -279,19 +279,31 @@ pub enum Merit {
     CaptionMs,
 }
 
+impl Merit {
+    /// What it is, in a few words.
+    pub fn noun(self) -> &'static str {
+        match self {
+            Self::Bleu4 => "BLEU-4",
+            Self::CiderD => "CIDEr-D",
+            Self::ParamsTotal => "parameters in total",
+            Self::ParamsTrainable => "trainable parameters",
+            Self::MacsImage => "multiply-accumulates per image",
+            Self::MacsToken => "multiply-accumulates per word",
+            Self::WeightBytes => "bytes of weights",
+            Self::TrainingSeconds => "seconds of training",
+            Self::CaptionMs => "milliseconds of a caption",
+        }
+    }
+
+    /// Whether it is better high.
+    pub fn is_score(self) -> bool {
+        matches!(self, Self::Bleu4 | Self::CiderD)
+    }
+}
+
 impl std::fmt::Display for Merit {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(match self {
-            Self::Bleu4 => "BLEU-4, high first",
-            Self::CiderD => "CIDEr-D, high first",
-            Self::ParamsTotal => "parameters in total, few first",
-            Self::ParamsTrainable => "trainable parameters, few first",
-            Self::MacsImage => "multiply-accumulates per image, few first",
-            Self::MacsToken => "multiply-accumulates per word, few first",
-            Self::WeightBytes => "bytes of weights, few first",
-            Self::TrainingSeconds => "seconds of training, few first",
-            Self::CaptionMs => "milliseconds of a caption, few first",
-        })
+        write!(f, "{}, {} first", self.noun(), if self.is_score() { "high" } else { "few" })
     }
 }
 

@@ -3,10 +3,59 @@
 use crate::leaderboard::merit;
 use crate::{Leaderboard, Row, Study};
 use capwright_blueprint::Cost;
-use capwright_contract::Merit;
+use capwright_contract::{Merit, Score};
+use serde::Serialize;
 use std::collections::BTreeSet;
 
+/// A ranked design that no other is better than in score and in cost.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct FrontRow {
+    /// Number of the trial.
+    pub trial: u64,
+    /// The design in a few words.
+    pub design: String,
+    /// What it costs.
+    pub cost: f64,
+    /// What the trials of the study are selected by.
+    pub score: f64,
+    /// Epochs trained.
+    pub epochs: u32,
+    /// Learned values, frozen ones included.
+    pub params_total: u64,
+}
+
 impl Study {
+    /// What a good score may cost: the second objective of the contract, or parameters in total where it names no cost there.
+    pub fn cost_merit(&self) -> Merit {
+        let second = self.contract().objectives.get(1).map(|objective| objective.merit);
+        second.filter(|merit| !merit.is_score()).unwrap_or(Merit::ParamsTotal)
+    }
+
+    /// A ranked trial by cost and score, as measured; its cost is infinite where that was not measured.
+    pub fn point(&self, row: &Row, cost: Merit) -> (f64, f64) {
+        let score = match self.contract().score() {
+            Score::Bleu4 => row.bleu[3],
+            Score::CiderD => row.cider_d,
+        };
+        (merit(cost, row, self), score)
+    }
+
+    /// The front of score and cost as measured, the cheapest first.
+    pub fn front(&self, board: &Leaderboard, cost: Merit) -> Vec<FrontRow> {
+        let measured = board.rows.iter().map(|row| (row, self.point(row, cost)));
+        let (rows, points): (Vec<&Row>, Vec<(f64, f64)>) =
+            measured.filter(|(_, point)| point.0.is_finite()).unzip();
+        let told = |at: usize| FrontRow {
+            trial: rows[at].trial,
+            design: rows[at].design.clone(),
+            cost: points[at].0,
+            score: points[at].1,
+            epochs: rows[at].epochs,
+            params_total: rows[at].params_total,
+        };
+        front(&points).into_iter().map(told).collect()
+    }
+
     /// Ranked trials that no other is better than in both the first and the second objective of the contract; none where there is no second.
     pub fn on_front(&self, board: &Leaderboard) -> BTreeSet<u64> {
         let [first, second, ..] = &self.contract().objectives[..] else { return BTreeSet::new() };

@@ -26,7 +26,7 @@ pub use error::LedgerError;
 pub use event::{Event, Opened, Prediction, Proposal, Verdict};
 pub use finals::{FinalStep, Finals};
 pub use forecast::Forecast;
-pub use front::{front, hypervolume};
+pub use front::{FrontRow, front, hypervolume};
 pub use lead::{Standing, compare};
 pub use leaderboard::{Leaderboard, Row, Unranked};
 pub use ledger::{AuthorStats, ProposalState, Repeat, Study, Tokens, Trial, TrialStatus};

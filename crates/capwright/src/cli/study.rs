@@ -1,7 +1,8 @@
 //! Arguments of `capwright study`.
 
 use super::SearchArgs;
-use clap::{Args, Subcommand};
+use capwright_contract::Merit;
+use clap::{Args, Subcommand, ValueEnum};
 use std::path::PathBuf;
 
 const ABLATE_EXAMPLES: &str = "\
@@ -38,9 +39,54 @@ pub enum StudyCommand {
         #[arg(long)]
         json: bool,
     },
+    /// List the designs that no other is better than in score and in cost: what each step of quality costs.
+    #[command(after_help = "Example:\n  capwright study front capwright-studies/001 --cost caption-ms")]
+    Front {
+        /// The study; it may still be running.
+        study: PathBuf,
+        /// What counts as cost [default: the second objective of the contract, or parameters in total].
+        #[arg(long, value_enum)]
+        cost: Option<CostKind>,
+        /// Print JSON.
+        #[arg(long)]
+        json: bool,
+    },
     /// Search again and again with the same budget: each way to search with each seed, and what the differences are.
     #[command(after_help = ABLATE_EXAMPLES)]
     Ablate(Box<AblateArgs>),
+}
+
+/// What a design may cost.
+#[derive(Debug, Clone, Copy, ValueEnum)]
+pub enum CostKind {
+    /// Milliseconds of a caption, as its trial measured them.
+    CaptionMs,
+    /// Parameters in total.
+    ParamsTotal,
+    /// Trainable parameters.
+    ParamsTrainable,
+    /// Multiply-accumulates for one image.
+    MacsImage,
+    /// Multiply-accumulates for one word.
+    MacsToken,
+    /// Bytes of weights.
+    WeightBytes,
+    /// Wall seconds of training.
+    TrainingSeconds,
+}
+
+impl From<CostKind> for Merit {
+    fn from(kind: CostKind) -> Self {
+        match kind {
+            CostKind::CaptionMs => Self::CaptionMs,
+            CostKind::ParamsTotal => Self::ParamsTotal,
+            CostKind::ParamsTrainable => Self::ParamsTrainable,
+            CostKind::MacsImage => Self::MacsImage,
+            CostKind::MacsToken => Self::MacsToken,
+            CostKind::WeightBytes => Self::WeightBytes,
+            CostKind::TrainingSeconds => Self::TrainingSeconds,
+        }
+    }
 }
 
 /// Arguments of `study ablate`.

@@ -136,15 +136,17 @@ fn history(html: &mut Html, told: &Told) {
     html.raw("</div>\n</section>\n");
 }
 
-/// How the front of quality against size has grown.
+/// How the front of quality against cost has grown.
 fn volume(html: &mut Html, told: &Told, rows: &[&Row]) {
-    let points: Vec<Point> =
-        rows.iter().map(|row| (row.params_total as f64 / 1e6, told.score_of(row))).collect();
-    let most = points.iter().map(|point| point.0).fold(0.0, f64::max);
-    let grown: Vec<Point> =
-        (1..=rows.len()).map(|n| (rows[n - 1].trial as f64, hypervolume(&points[..n], most))).collect();
+    let merit = told.study.cost_merit();
+    let points: Vec<Point> = rows.iter().map(|row| told.study.point(row, merit)).collect();
+    let most = points.iter().map(|point| point.0).filter(|cost| cost.is_finite()).fold(0.0, f64::max);
+    // As a share of what a score of 1 at no cost would have.
+    let share = |n: usize| if most > 0.0 { hypervolume(&points[..n], most) / most } else { 0.0 };
+    let grown: Vec<Point> = (1..=rows.len()).map(|n| (rows[n - 1].trial as f64, share(n))).collect();
+    let (score, cost) = (told.score.name(), merit.noun());
     Plane {
-        title: format!("hypervolume of {} and parameters by trial", told.score.name()),
+        title: format!("hypervolume of {score} and {cost} by trial"),
         x: Axis::over(grown.iter().map(|point| point.0), "trial", false, whole),
         y: Axis::over(grown.iter().map(|point| point.1), "hypervolume", false, three),
         points: Vec::new(),
@@ -152,10 +154,7 @@ fn volume(html: &mut Html, told: &Told, rows: &[&Row]) {
     }
     .draw_in(
         html,
-        format!(
-            "Hypervolume: the area below the front of {} against millions of parameters, up to the largest design of all.",
-            told.score.name()
-        ),
+        format!("Hypervolume: the area below the front of {score} against {cost}, as a share of that up to the costliest design."),
     );
 }
 
