@@ -7,7 +7,7 @@ use crate::files::StudyFolder;
 use crate::progress::Progress;
 use capwright_search::{Architect, ArchitectError, Brief, Judge, Surrogate, problems};
 use capwright_study::{
-    Event, FinalStep, Leaderboard, LedgerError, Proposal, StoreError, Study, TrialEvent, TrialSpec,
+    Event, FinalStep, Leaderboard, LedgerError, Proposal, StoreError, Study, Trial, TrialEvent, TrialSpec,
     TrialStatus, TrialStore, Verdict, WeightsFile, describe,
 };
 use std::collections::BTreeMap;
@@ -185,8 +185,13 @@ impl Driver<'_> {
             || state.late
     }
 
+    /// What goes on: at the end by all that is known, before by what the next round sees.
     fn promotions(&self, state: &Running) -> Vec<(u64, u32)> {
-        state.clock.promotions(&state.study, self.asked_enough(state))
+        let ending = self.asked_enough(state);
+        if ending {
+            return state.clock.promotions(&state.study, ending);
+        }
+        state.clock.promotions(&Self::visible(state), ending)
     }
 
     fn finals_due(&self, state: &Running) -> Vec<FinalStep> {
@@ -207,14 +212,27 @@ impl Driver<'_> {
         next - next % ROUND + 1
     }
 
-    /// Between rounds, when all trials wait or are over, lets those go on that did well: once, beside the next round, whose
-    /// proposals do not see yet what comes of them. So neither promotions nor proposals depend on which worker was faster.
+    /// Whether a promoted trial goes on beside the round that begins with a number. It does so for as many rounds as train for as many
+    /// epochs, whenever it is done, so that what a round sees does not depend on which worker was faster.
+    fn beside(study: &Study, run: &Trial, start: u64) -> bool {
+        let promoted = run.promoted_before.zip(run.granted);
+        promoted.is_some_and(|(before, granted)| {
+            let had = run.earlier.as_ref().map_or(0, |earlier| earlier.epochs);
+            let of_round = ROUND * u64::from(study.first_rung().max(1));
+            let rounds = u64::from(granted.saturating_sub(had)).div_ceil(of_round).max(1);
+            start < before.saturating_add(ROUND * rounds)
+        })
+    }
+
+    /// Between rounds, when all trials of earlier ones wait or are over, lets those go on that did well: once, beside the next rounds,
+    /// whose proposals do not see yet what comes of them. So neither promotions nor proposals depend on which worker was faster.
     fn promote(&mut self, state: &mut Running) -> Result<(), SearchError> {
         let ending = self.asked_enough(state);
         let start = Self::round_start(state);
         let between = ending || start == state.study.next_trial();
         let promoted = state.study.trials.values().any(|trial| trial.promoted_before == Some(start));
-        if !between || !state.study.unfinished().is_empty() || (promoted && !ending) {
+        let done = if ending { state.study.unfinished().is_empty() } else { Self::earlier_done(state) };
+        if !between || !done || (promoted && !ending) {
             return Ok(());
         }
         let promotions = self.promotions(state);
@@ -251,11 +269,14 @@ impl Driver<'_> {
         // One design is ready before a worker is free: a language model writes while others train.
         let wanted = self.executor.capacity() + 1;
         let short = self.executor.running() + state.waiting.len() < wanted;
-        let start = Self::round_start(state);
-        let beside =
-            |trial: &u64| state.study.run(*trial).is_some_and(|run| run.promoted_before == Some(start));
-        let earlier_done = state.study.unfinished().iter().all(|trial| *trial >= start || beside(trial));
-        short && earlier_done && !self.asked_enough(state)
+        short && Self::earlier_done(state) && !self.asked_enough(state)
+    }
+
+    /// Whether all is over that the round of the next trial sees.
+    fn earlier_done(state: &Running) -> bool {
+        let (study, start) = (&state.study, Self::round_start(state));
+        let beside = |trial: &u64| study.run(*trial).is_some_and(|run| Self::beside(study, run, start));
+        study.unfinished().iter().all(|trial| *trial >= start || beside(trial))
     }
 
     fn start_waiting(&mut self, state: &mut Running) -> Result<(), SearchError> {
@@ -305,7 +326,8 @@ impl Driver<'_> {
     fn visible(state: &Running) -> Study {
         let mut study = state.study.clone();
         let start = Self::round_start(state);
-        for record in study.trials.values_mut().filter(|record| record.promoted_before == Some(start)) {
+        let beside = |record: &&mut Trial| Self::beside(&state.study, record, start);
+        for record in study.trials.values_mut().filter(beside) {
             if let Some(earlier) = record.earlier.clone() {
                 record.epochs.truncate(earlier.epochs as usize);
                 record.status = TrialStatus::Finished(earlier);

@@ -348,6 +348,45 @@ fn what_goes_on_beside_a_round_is_not_known_to_it() {
     assert_eq!(all[0], all[2]);
 }
 
+/// What takes many epochs goes on beside as many rounds: nobody waits for it, and nobody knows it sooner.
+#[test]
+fn long_trials_hold_up_no_round_and_change_none() {
+    let long = || {
+        let mut contract = contract();
+        (contract.search.halving, contract.training.epochs) = (Some(1), 16);
+        (contract.search.trials, contract.search.max_proposals) = (32, 64);
+        Case::of(contract)
+    };
+    let mut all = Vec::new();
+    for workers in [1, 2, 4] {
+        let (mut architect, mut case, mut executor) =
+            (Watches(random(), Vec::new()), long(), Pretend::new(workers));
+        executor.slow = workers > 1;
+        let outcome = case.run(&mut architect, &mut executor).unwrap();
+        let events = case.events();
+        let longest = |event: &Event| matches!(event, Event::TrialPromoted { epochs: 16, .. });
+        let begins = events.iter().position(longest).expect("one trains to its end");
+        let Event::TrialPromoted { trial, .. } = events[begins] else { unreachable!() };
+        let over = |event: &Event| matches!(event, Event::TrialFinished { trial: t, .. } if *t == trial);
+        let ends = events[begins..].iter().position(over).expect("it ends");
+        // Thirteen epochs more: four rounds.
+        let meanwhile = &events[begins..begins + ends];
+        let promoted = |event: &&Event| matches!(event, Event::TrialPromoted { .. });
+        let asked = meanwhile.iter().filter(|event| matches!(event, Event::Proposed(_))).count();
+        if executor.slow {
+            assert!(asked > 8 && meanwhile.iter().filter(promoted).count() > 1, "{workers}: {asked}");
+        }
+        let mut fates = fates(&outcome);
+        fates.sort_unstable();
+        all.push((architect.1, fates, case.verdicts()));
+    }
+    assert_eq!(all[0], all[1]);
+    assert_eq!(all[0], all[2]);
+    for stops_after in (5..95).step_by(9) {
+        assert_eq!(fates(&stopped_and_resumed(long(), stops_after)), all[0].1, "after {stops_after}");
+    }
+}
+
 #[test]
 fn a_search_that_is_stopped_goes_on_to_the_same_promotions() {
     let mut unbroken = halved();

@@ -90,7 +90,10 @@ impl Study {
                 varied: epochs.clone().any(|scores| !scores.collapsed),
                 score: [best(Scores::of), best(|scores, _| scores.bleu[0])],
                 expense: self.expense(&trial.cost),
-                waits: over && result.paused && result.epochs == rung,
+                waits: over
+                    && result.paused
+                    && result.epochs == rung
+                    && trial.granted.is_none_or(|granted| granted <= rung),
             })
         });
         let mut all: Vec<Reached> = trials.collect();

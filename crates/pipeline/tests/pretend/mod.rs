@@ -2,7 +2,7 @@
 
 use capwright_pipeline::{Executor, Report};
 use capwright_study::{Epoch, Scores, TrialEvent, TrialResult, TrialSpec};
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -18,6 +18,10 @@ pub struct Pretend {
     pub started: Vec<u64>,
     /// Epochs that trials have behind them.
     trained: BTreeMap<u64, u32>,
+    /// Whether a run to the end takes long: it is heard of when all else is over and somebody waits.
+    pub slow: bool,
+    /// Those under way.
+    long: BTreeSet<u64>,
     /// Reports after which `stop` is set.
     pub stops_after: Option<u32>,
     /// What Ctrl-C would set.
@@ -32,6 +36,8 @@ impl Pretend {
             deaths: BTreeMap::new(),
             started: Vec::new(),
             trained: BTreeMap::new(),
+            slow: false,
+            long: BTreeSet::new(),
             stops_after: None,
             stop: Arc::default(),
         }
@@ -113,14 +119,21 @@ impl Executor for Pretend {
             trained(spec, *so_far).into_iter().map(Report::Event).collect()
         };
         self.running.insert(spec.trial, reports.into());
+        if self.slow && spec.stop_after.is_none() {
+            self.long.insert(spec.trial);
+        }
         Ok(())
     }
 
-    fn next(&mut self, _: Duration) -> Option<(u64, Report)> {
-        let mut last = self.running.last_entry()?;
-        let (trial, report) = (*last.key(), last.get_mut().pop_front()?);
-        if last.get().is_empty() {
-            last.remove();
+    fn next(&mut self, timeout: Duration) -> Option<(u64, Report)> {
+        let short = self.running.keys().rev().find(|trial| !self.long.contains(trial)).copied();
+        let waited_for = || self.running.keys().next_back().filter(|_| !timeout.is_zero()).copied();
+        let trial = short.or_else(waited_for)?;
+        let reports = self.running.get_mut(&trial)?;
+        let report = reports.pop_front()?;
+        if reports.is_empty() {
+            self.running.remove(&trial);
+            self.long.remove(&trial);
         }
         if let Some(left) = &mut self.stops_after {
             *left = left.saturating_sub(1);
@@ -131,5 +144,6 @@ impl Executor for Pretend {
 
     fn stop(&mut self) {
         self.running.clear();
+        self.long.clear();
     }
 }
