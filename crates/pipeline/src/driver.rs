@@ -5,20 +5,17 @@ use crate::clock::Clock;
 use crate::execute::{Executor, Report};
 use crate::files::StudyFolder;
 use crate::progress::Progress;
+use crate::rounds;
 use capwright_search::{Architect, ArchitectError, Brief, Judge, Surrogate, problems};
 use capwright_study::{
-    Event, FinalStep, Leaderboard, LedgerError, Proposal, StoreError, Study, Trial, TrialEvent, TrialSpec,
-    TrialStatus, TrialStore, Verdict, WeightsFile, describe,
+    Event, FinalStep, Leaderboard, LedgerError, Proposal, StoreError, Study, TrialEvent, TrialSpec,
+    TrialStore, Verdict, WeightsFile, describe,
 };
 use std::collections::BTreeMap;
 use std::io;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
-
-/// Trials of one round. Proposals of a round see the results of earlier rounds and no others, so that the ledger
-/// does not depend on which worker was faster.
-const ROUND: u64 = 4;
 
 /// Workers that one trial may lose before it counts as failed.
 const LOSSES: u32 = 3;
@@ -191,7 +188,7 @@ impl Driver<'_> {
         if ending {
             return state.clock.promotions(&state.study, ending);
         }
-        state.clock.promotions(&Self::visible(state), ending)
+        state.clock.promotions(&rounds::visible(&state.study), ending)
     }
 
     fn finals_due(&self, state: &Running) -> Vec<FinalStep> {
@@ -206,32 +203,15 @@ impl Driver<'_> {
             && self.finals_due(state).is_empty()
     }
 
-    /// The number of the first trial of the round to which the next trial belongs.
-    fn round_start(state: &Running) -> u64 {
-        let next = state.study.next_trial() - 1;
-        next - next % ROUND + 1
-    }
-
-    /// Whether a promoted trial goes on beside the round that begins with a number. It does so for as many rounds as train for as many
-    /// epochs, whenever it is done, so that what a round sees does not depend on which worker was faster.
-    fn beside(study: &Study, run: &Trial, start: u64) -> bool {
-        let promoted = run.promoted_before.zip(run.granted);
-        promoted.is_some_and(|(before, granted)| {
-            let had = run.earlier.as_ref().map_or(0, |earlier| earlier.epochs);
-            let of_round = ROUND * u64::from(study.first_rung().max(1));
-            let rounds = u64::from(granted.saturating_sub(had)).div_ceil(of_round).max(1);
-            start < before.saturating_add(ROUND * rounds)
-        })
-    }
-
     /// Between rounds, when all trials of earlier ones wait or are over, lets those go on that did well: once, beside the next rounds,
     /// whose proposals do not see yet what comes of them. So neither promotions nor proposals depend on which worker was faster.
     fn promote(&mut self, state: &mut Running) -> Result<(), SearchError> {
         let ending = self.asked_enough(state);
-        let start = Self::round_start(state);
+        let start = rounds::start(&state.study);
         let between = ending || start == state.study.next_trial();
         let promoted = state.study.trials.values().any(|trial| trial.promoted_before == Some(start));
-        let done = if ending { state.study.unfinished().is_empty() } else { Self::earlier_done(state) };
+        let done =
+            if ending { state.study.unfinished().is_empty() } else { rounds::earlier_is_over(&state.study) };
         if !between || !done || (promoted && !ending) {
             return Ok(());
         }
@@ -269,14 +249,7 @@ impl Driver<'_> {
         // One design is ready before a worker is free: a language model writes while others train.
         let wanted = self.executor.capacity() + 1;
         let short = self.executor.running() + state.waiting.len() < wanted;
-        short && Self::earlier_done(state) && !self.asked_enough(state)
-    }
-
-    /// Whether all is over that the round of the next trial sees.
-    fn earlier_done(state: &Running) -> bool {
-        let (study, start) = (&state.study, Self::round_start(state));
-        let beside = |trial: &u64| study.run(*trial).is_some_and(|run| Self::beside(study, run, start));
-        study.unfinished().iter().all(|trial| *trial >= start || beside(trial))
+        short && rounds::earlier_is_over(&state.study) && !self.asked_enough(state)
     }
 
     fn start_waiting(&mut self, state: &mut Running) -> Result<(), SearchError> {
@@ -321,25 +294,6 @@ impl Driver<'_> {
         }
     }
 
-    /// What the architect may see: every design, and the results of the rounds that are over; of what goes on beside the round,
-    /// those that it had before.
-    fn visible(state: &Running) -> Study {
-        let mut study = state.study.clone();
-        let start = Self::round_start(state);
-        let beside = |record: &&mut Trial| Self::beside(&state.study, record, start);
-        for record in study.trials.values_mut().filter(beside) {
-            if let Some(earlier) = record.earlier.clone() {
-                record.epochs.truncate(earlier.epochs as usize);
-                record.status = TrialStatus::Finished(earlier);
-            }
-        }
-        for (_, record) in study.trials.range_mut(start..) {
-            record.status = TrialStatus::Admitted;
-            record.epochs.clear();
-        }
-        study
-    }
-
     /// One attempt; where it is refused, the next call asks for a repair.
     fn propose(&mut self, state: &mut Running) -> Result<(), SearchError> {
         let contract = state.study.contract().clone();
@@ -348,7 +302,7 @@ impl Driver<'_> {
             None => (state.study.next_proposal(), 0, None),
         };
         (self.watch)(Progress::Proposing { proposal, attempt });
-        let visible = Self::visible(state);
+        let visible = rounds::visible(&state.study);
         let taught = Surrogate::of(&visible);
         let surrogate = taught.as_ref();
         let brief = Brief { contract: &contract, study: &visible, proposal, attempt, surrogate };

@@ -8,6 +8,7 @@ mod driver;
 mod execute;
 mod files;
 mod progress;
+mod rounds;
 
 pub use best::{ModelCard, keep_best, note_test};
 pub use driver::{Driver, Outcome, SearchError};
