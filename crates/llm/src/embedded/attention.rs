@@ -3,6 +3,8 @@
 //! Several query rows, and the heads that share a key, go over the cache together: each key is loaded once
 //! for all of them. Every row is computed alone, so results do not depend on how rows are grouped.
 
+use std::sync::Arc;
+
 use pulp::{Arch, Simd, WithSimd};
 use rayon::prelude::*;
 
@@ -39,9 +41,18 @@ impl Heads {
     }
 }
 
-/// Keys and values of the positions so far, head by head, as the sums over them read them.
+/// Keys and values of the positions so far. Texts with a common beginning share those of its whole blocks.
 #[derive(Clone, Default)]
 pub(crate) struct Cache {
+    /// Whole blocks of [`LANES`] positions.
+    shared: Arc<Blocks>,
+    /// The positions after these.
+    own: Blocks,
+}
+
+/// Keys and values head by head, as the sums over them read them.
+#[derive(Clone, Default)]
+struct Blocks {
     /// Of each head, blocks of [`LANES`] positions: one row of lanes for each value of a key.
     keys: Vec<Vec<[f32; LANES]>>,
     /// Of each head, position by position; rows are filled up with zeros.
@@ -50,8 +61,49 @@ pub(crate) struct Cache {
 }
 
 impl Cache {
+    fn positions(&self) -> usize {
+        self.shared.positions + self.own.positions
+    }
+
     /// Appends rows of keys and values, `kv_width` each.
     pub(crate) fn extend(&mut self, heads: Heads, keys: &[f32], values: &[f32]) {
+        self.own.extend(heads, keys, values);
+    }
+
+    /// Forgets all positions after the first `n`.
+    pub(crate) fn truncate(&mut self, heads: Heads, n: usize) {
+        if n < self.shared.positions {
+            self.own = Arc::make_mut(&mut self.shared).split_off(heads, n / LANES);
+        }
+        self.own.truncate(heads, n - self.shared.positions);
+    }
+
+    /// A cache of a text that begins like this one.
+    pub(crate) fn fork(&mut self, heads: Heads) -> Self {
+        let whole = self.own.positions / LANES;
+        // Where nothing is new, others may hold what is shared.
+        if whole > 0 {
+            let rest = self.own.split_off(heads, whole);
+            Arc::make_mut(&mut self.shared).append(std::mem::replace(&mut self.own, rest));
+        }
+        self.clone()
+    }
+
+    /// Keys and values of a head, those that are shared and its own.
+    fn of(&self, head: usize) -> [[&[f32]; 2]; 2] {
+        [
+            [&self.shared.keys, &self.own.keys].map(|all| flattened(all, head)),
+            [&self.shared.values, &self.own.values].map(|all| flattened(all, head)),
+        ]
+    }
+}
+
+fn flattened(all: &[Vec<[f32; LANES]>], head: usize) -> &[f32] {
+    all.get(head).map_or(&[], |rows| rows.as_flattened())
+}
+
+impl Blocks {
+    fn extend(&mut self, heads: Heads, keys: &[f32], values: &[f32]) {
         self.keys.resize_with(heads.kv, Vec::new);
         self.values.resize_with(heads.kv, Vec::new);
         let width = heads.kv_width();
@@ -75,11 +127,35 @@ impl Cache {
         }
     }
 
-    /// Forgets all positions after the first `n`.
-    pub(crate) fn truncate(&mut self, heads: Heads, n: usize) {
+    fn truncate(&mut self, heads: Heads, n: usize) {
         self.keys.iter_mut().for_each(|head| head.truncate(n.div_ceil(LANES) * heads.dim));
         self.values.iter_mut().for_each(|head| head.truncate(n * heads.dim.div_ceil(LANES)));
         self.positions = self.positions.min(n);
+    }
+
+    /// Keeps the first blocks, of which there are as many; what comes after them.
+    fn split_off(&mut self, heads: Heads, blocks: usize) -> Self {
+        let first = blocks * LANES;
+        let rest = Self {
+            keys: self.keys.iter_mut().map(|head| head.split_off(blocks * heads.dim)).collect(),
+            values: self
+                .values
+                .iter_mut()
+                .map(|head| head.split_off(first * heads.dim.div_ceil(LANES)))
+                .collect(),
+            positions: self.positions - first,
+        };
+        self.positions = first;
+        rest
+    }
+
+    /// Puts others behind these, which must be whole.
+    fn append(&mut self, other: Self) {
+        for (own, other) in [(&mut self.keys, other.keys), (&mut self.values, other.values)] {
+            own.resize_with(other.len().max(own.len()), Vec::new);
+            own.iter_mut().zip(other).for_each(|(own, mut other)| own.append(&mut other));
+        }
+        self.positions += other.positions;
     }
 }
 
@@ -89,7 +165,7 @@ pub(crate) fn attend(heads: Heads, q: &[f32], cache: &Cache, window: Option<usiz
     let window = window.unwrap_or(usize::MAX);
     let (width, group) = (heads.q_width(), heads.group_width());
     let rows = q.len() / width;
-    let first = cache.positions - rows;
+    let first = cache.positions() - rows;
     // Key head by key head, so that each job owns a contiguous piece of the result.
     let mut by_head = vec![0.0; q.len()];
     let jobs: Vec<_> = by_head
@@ -104,7 +180,7 @@ pub(crate) fn attend(heads: Heads, q: &[f32], cache: &Cache, window: Option<usiz
             .flat_map(|row| &q[row * width + head * group..row * width + (head + 1) * group])
             .copied()
             .collect::<Vec<f32>>();
-        let (keys, values) = (cache.keys[head].as_flattened(), cache.values[head].as_flattened());
+        let [keys, values] = cache.of(head);
         Arch::new().dispatch(Group { heads, first: first + row, window, q: &queries, keys, values, out });
     };
     if rayon::current_num_threads() > 1 && jobs.len() > 1 {
@@ -127,8 +203,9 @@ struct Group<'a> {
     first: usize,
     window: usize,
     q: &'a [f32],
-    keys: &'a [f32],
-    values: &'a [f32],
+    /// In two parts, the first of whole blocks.
+    keys: [&'a [f32]; 2],
+    values: [&'a [f32]; 2],
     out: &'a mut [f32],
 }
 
@@ -171,13 +248,13 @@ fn padded_width(dim: usize) -> usize {
 
 /// Dot products of each query with every key of the blocks that its share of `out` covers, scaled.
 #[inline(always)]
-fn scores<S: Simd>(simd: S, q: [&[f32]; TOGETHER], keys: &[f32], out: &mut [f32]) {
+fn scores<S: Simd>(simd: S, q: [&[f32]; TOGETHER], keys: [&[f32]; 2], out: &mut [f32]) {
     let dim = q[0].len();
     let scale = simd.splat_f32s(1.0 / (dim as f32).sqrt());
-    let (keys, _) = S::as_simd_f32s(keys);
     let (out, _) = S::as_mut_simd_f32s(out);
     let (parts, padded) = (LANES / S::F32_LANES, out.len() / TOGETHER);
-    for (at, block) in keys.chunks_exact(dim * parts).take(padded / parts).enumerate() {
+    let blocks = keys.into_iter().flat_map(|keys| S::as_simd_f32s(keys).0.chunks_exact(dim * parts));
+    for (at, block) in blocks.take(padded / parts).enumerate() {
         for part in 0..parts {
             let mut sums = [simd.splat_f32s(0.0); TOGETHER];
             for d in 0..dim {
@@ -195,16 +272,20 @@ fn scores<S: Simd>(simd: S, q: [&[f32]; TOGETHER], keys: &[f32], out: &mut [f32]
 
 /// The sums of the first `longest` values by weight; a row of weights and one of sums for each query.
 #[inline(always)]
-fn weighted_sums<S: Simd>(simd: S, weights: &[f32], longest: usize, values: &[f32], out: &mut [f32]) {
-    let (values, _) = S::as_simd_f32s(values);
+fn weighted_sums<S: Simd>(simd: S, weights: &[f32], longest: usize, values: [&[f32]; 2], out: &mut [f32]) {
+    let values = values.map(|values| S::as_simd_f32s(values).0);
     let (out, _) = S::as_mut_simd_f32s(out);
     let (parts, padded) = (out.len() / TOGETHER, weights.len() / TOGETHER);
     let weights: [&[f32]; TOGETHER] = std::array::from_fn(|j| &weights[j * padded..][..longest]);
     for part in 0..parts {
         let mut sums = [simd.splat_f32s(0.0); TOGETHER];
-        for (p, row) in values.chunks_exact(parts).take(longest).enumerate() {
-            for j in 0..TOGETHER {
-                sums[j] = simd.mul_add_f32s(simd.splat_f32s(weights[j][p]), row[part], sums[j]);
+        let mut p = 0;
+        for values in values {
+            for row in values.chunks_exact(parts).take(longest - p) {
+                for j in 0..TOGETHER {
+                    sums[j] = simd.mul_add_f32s(simd.splat_f32s(weights[j][p]), row[part], sums[j]);
+                }
+                p += 1;
             }
         }
         for j in 0..TOGETHER {
@@ -282,7 +363,18 @@ mod tests {
         // What was cut off must leave no trace.
         cache.extend(heads, &wave(60, 0.9), &wave(60, 0.8));
         cache.truncate(heads, first + rows);
+        // A fork goes on from what is shared; the middle and the beginning come back.
+        let mut whole = Cache::default();
+        whole.extend(heads, &keys, &values);
+        let long = [&keys[..], &wave(20 * 40, 0.5)].concat();
+        whole.extend(heads, &long[keys.len()..], &wave(20 * 40, 0.2));
+        let mut fork = whole.fork(heads);
+        assert_eq!((fork.shared.positions, fork.own.positions), (48, 2));
+        assert!(Arc::ptr_eq(&fork.shared, &whole.fork(heads).shared), "nothing is copied twice");
+        fork.truncate(heads, first + rows);
+        assert_eq!((fork.shared.positions, fork.own.positions), (0, 10));
         for window in [None, Some(4)] {
+            assert_eq!(attend(heads, &q, &fork, window), attend(heads, &q, &cache, window));
             check(heads, (first, rows), &q, (&keys, &values), window, &attend(heads, &q, &cache, window));
         }
     }

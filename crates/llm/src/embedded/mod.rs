@@ -177,7 +177,8 @@ impl TextModel for Embedded {
             model.read_prompt(&prompt, until)?;
             let text = |i: usize| {
                 let sampler = Sampler::new(request.temperature, request.top_p, request.seed_of(i));
-                Text::new(model.memory.clone(), last, matcher.clone(), sampler)
+                let memory = model.transformer.fork(&mut model.memory);
+                Text::new(memory, last, matcher.clone(), sampler)
             };
             let mut texts: Vec<Text> = (0..n.max(1)).map(text).collect();
             let (transformer, vocabulary) = (&model.transformer, &model.vocabulary);

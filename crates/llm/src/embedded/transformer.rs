@@ -31,7 +31,7 @@ pub(crate) struct Transformer {
 }
 
 /// Keys and values of the tokens of one text that were fed so far.
-#[derive(Clone, Default)]
+#[derive(Default)]
 pub(crate) struct Memory {
     /// One for each layer; none before the first token.
     caches: Vec<Cache>,
@@ -95,6 +95,12 @@ impl Transformer {
     pub(crate) fn keep(&self, memory: &mut Memory, n: usize) {
         memory.fed = n.min(memory.fed);
         memory.caches.iter_mut().for_each(|cache| cache.truncate(self.sizes.heads, memory.fed));
+    }
+
+    /// A memory of a text that begins like another; they share what is the same.
+    pub(crate) fn fork(&self, memory: &mut Memory) -> Memory {
+        let heads = self.sizes.heads;
+        Memory { caches: memory.caches.iter_mut().map(|cache| cache.fork(heads)).collect(), fed: memory.fed }
     }
 
     /// Feeds tokens of a text of whose next ones nothing is asked.
