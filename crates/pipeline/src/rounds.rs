@@ -18,8 +18,10 @@ fn beside(study: &Study, run: &Trial, start: u64) -> bool {
     let promoted = run.promoted_before.zip(run.granted);
     promoted.is_some_and(|(before, granted)| {
         let had = run.earlier.as_ref().map_or(0, |earlier| earlier.epochs);
+        let training = &study.contract().training;
+        let after = if granted >= training.epochs { training.self_critical } else { 0 };
         let of_round = ROUND * u64::from(study.first_rung().max(1));
-        let rounds = u64::from(granted.saturating_sub(had)).div_ceil(of_round).max(1);
+        let rounds = u64::from(granted.saturating_sub(had) + after).div_ceil(of_round).max(1);
         start < before.saturating_add(ROUND * rounds)
     })
 }
