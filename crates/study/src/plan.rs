@@ -83,7 +83,7 @@ impl Study {
     }
 
     /// Mean seconds of an epoch over all trials; 0 before there is one.
-    fn seconds_per_epoch(&self) -> f64 {
+    pub fn seconds_per_epoch(&self) -> f64 {
         let (epochs, seconds) = self.trials.values().fold((0, 0.0), |(epochs, seconds), trial| {
             (epochs + trial.epochs.len(), seconds + trial.epoch_seconds())
         });
