@@ -1,8 +1,9 @@
 //! Asks the embedded model for many proposals under five contracts, with 0, 1, 5 and 10 snippets, and counts what becomes of them.
 //!
 //! `cargo run --release -p capwright-search --example proposals -- 25 proposals.jsonl` asks 25 times for each contract and number of
-//! snippets, 500 times in all, 4 drafts each time; `1` after that asks for a single draft, and `free` at the end leaves the grammar away. What was measured stands in the file, a line a proposal; the
-//! same command goes on after an interruption, and prints the table.
+//! snippets, 500 times in all, for two drafts each time; another number after that asks for as many drafts, and `free` at the end leaves the
+//! grammar away. What was measured stands in the file, a line a proposal; the same command goes on after an interruption, and prints the
+//! table.
 
 use capwright_backbones::{Library, SnippetKind, USUAL, snippets};
 use capwright_contract::Contract;

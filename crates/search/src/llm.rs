@@ -37,7 +37,7 @@ impl Default for LlmOptions {
             top_p: 0.95,
             max_tokens: 1024,
             deadline: Duration::from_secs(120),
-            drafts: 4,
+            drafts: 2,
             grammar: true,
         }
     }

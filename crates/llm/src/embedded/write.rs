@@ -3,6 +3,7 @@
 use std::time::Instant;
 
 use llguidance::Matcher;
+use rayon::prelude::*;
 use toktrie::{SimpleVob, TokenId};
 
 use super::sampler::Sampler;
@@ -125,12 +126,13 @@ pub(super) fn write(
 ) -> Result<(), Stopped> {
     let all = texts.len();
     loop {
-        let mut open: Vec<(&mut Text, Next)> = Vec::with_capacity(texts.len());
-        for text in texts.iter_mut().filter(|text| text.finish.is_none()) {
-            if let Some(next) = text.advance(limit, vocabulary.len())? {
-                open.push((text, next));
-            }
-        }
+        // What a grammar allows takes about as long as a step of a small model.
+        let open: Result<Vec<Option<(&mut Text, Next)>>, Stopped> = texts
+            .par_iter_mut()
+            .filter(|text| text.finish.is_none())
+            .map(|text| Ok(text.advance(limit, vocabulary.len())?.map(|next| (text, next))))
+            .collect();
+        let mut open: Vec<(&mut Text, Next)> = open?.into_iter().flatten().collect();
         if open.is_empty() {
             return Ok(());
         }
@@ -146,8 +148,8 @@ pub(super) fn write(
             Err(OutOfTime) if open.len() < all => return Ok(()),
             scores => scores?,
         };
-        for ((text, next), scores) in open.iter_mut().zip(scores) {
-            text.take(next, scores, vocabulary)?;
-        }
+        open.par_iter_mut()
+            .zip(scores)
+            .try_for_each(|((text, next), scores)| text.take(next, scores, vocabulary))?;
     }
 }
