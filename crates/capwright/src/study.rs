@@ -1,6 +1,6 @@
 //! `capwright leaderboard`, `capwright study`, and opening studies.
 
-use crate::cli::{CostKind, LeaderboardArgs};
+use crate::cli::LeaderboardArgs;
 use crate::failure::Failure;
 use crate::{say, say_json};
 use capwright_contract::Merit;
@@ -61,9 +61,9 @@ pub fn plan(folder: &Path, hours: f64, workers: Option<usize>, json: bool) -> Re
 }
 
 /// Prints the front of score and cost, the cheapest design first.
-pub fn front(folder: &Path, cost: Option<CostKind>, json: bool) -> Result<(), Failure> {
+pub fn front(folder: &Path, cost: Option<Merit>, json: bool) -> Result<(), Failure> {
     let study = Study::fold(events(folder)?).map_err(Failure::input)?;
-    let merit = cost.map_or_else(|| study.cost_merit(), Merit::from);
+    let merit = cost.unwrap_or_else(|| study.cost_merit());
     let rows = study.front(&Leaderboard::of(&study), merit);
     if json {
         return say_json(&rows);

@@ -39,7 +39,7 @@ fn own_designs_are_trained_and_ranked() {
     assert_eq!(run(home, &["study", "plan", "s", "--json"], 0).0.trim(), "[]");
     run(home, &["study", "plan", "s", "--hours", "-1"], 2);
 
-    let (front, _) = run(home, &["study", "front", "s", "--cost", "caption-ms", "--json"], 0);
+    let (front, _) = run(home, &["study", "front", "s", "--cost", "caption_ms", "--json"], 0);
     let front: Vec<Value> = serde_json::from_str(&front).unwrap();
     assert!((1..=count("rows")).contains(&front.len()) || count("rows") == 0, "{front:?}");
     assert!(front.iter().all(|row| row["cost"].as_f64().is_some_and(|ms| ms > 0.0)), "{front:?}");

@@ -11,7 +11,7 @@ pub use data::{
 };
 pub use decoding::{CaptionArgs, DecodingArgs, EvaluateArgs};
 use std::path::PathBuf;
-pub use study::{AblateArgs, CostKind, StudyCommand};
+pub use study::{AblateArgs, StudyCommand};
 pub use zoo::ZooCommand;
 
 /// LLM-guided architecture search for image captioning, under a contract.

@@ -2,7 +2,11 @@
 
 use super::SearchArgs;
 use capwright_contract::Merit;
-use clap::{Args, Subcommand, ValueEnum};
+use clap::builder::{PossibleValuesParser, TypedValueParser};
+use clap::{Args, Subcommand};
+use serde::Deserialize;
+use serde::de::IntoDeserializer;
+use serde::de::value::Error as Unknown;
 use std::path::PathBuf;
 
 const ABLATE_EXAMPLES: &str = "\
@@ -40,13 +44,13 @@ pub enum StudyCommand {
         json: bool,
     },
     /// List the designs that no other is better than in score and in cost: what each step of quality costs.
-    #[command(after_help = "Example:\n  capwright study front capwright-studies/001 --cost caption-ms")]
+    #[command(after_help = "Example:\n  capwright study front capwright-studies/001 --cost caption_ms")]
     Front {
         /// The study; it may still be running.
         study: PathBuf,
         /// What counts as cost [default: the second objective of the contract, or parameters in total].
-        #[arg(long, value_enum)]
-        cost: Option<CostKind>,
+        #[arg(long, value_parser = cost())]
+        cost: Option<Merit>,
         /// Print JSON.
         #[arg(long)]
         json: bool,
@@ -56,37 +60,19 @@ pub enum StudyCommand {
     Ablate(Box<AblateArgs>),
 }
 
-/// What a design may cost.
-#[derive(Debug, Clone, Copy, ValueEnum)]
-pub enum CostKind {
-    /// Milliseconds of a caption, as its trial measured them.
-    CaptionMs,
-    /// Parameters in total.
-    ParamsTotal,
-    /// Trainable parameters.
-    ParamsTrainable,
-    /// Multiply-accumulates for one image.
-    MacsImage,
-    /// Multiply-accumulates for one word.
-    MacsToken,
-    /// Bytes of weights.
-    WeightBytes,
-    /// Wall seconds of training.
-    TrainingSeconds,
-}
-
-impl From<CostKind> for Merit {
-    fn from(kind: CostKind) -> Self {
-        match kind {
-            CostKind::CaptionMs => Self::CaptionMs,
-            CostKind::ParamsTotal => Self::ParamsTotal,
-            CostKind::ParamsTrainable => Self::ParamsTrainable,
-            CostKind::MacsImage => Self::MacsImage,
-            CostKind::MacsToken => Self::MacsToken,
-            CostKind::WeightBytes => Self::WeightBytes,
-            CostKind::TrainingSeconds => Self::TrainingSeconds,
-        }
-    }
+/// Costs by their names in a contract's objectives.
+fn cost() -> impl TypedValueParser<Value = Merit> {
+    let names = [
+        "caption_ms",
+        "params_total",
+        "params_trainable",
+        "macs_image",
+        "macs_token",
+        "weight_bytes",
+        "training_seconds",
+    ];
+    PossibleValuesParser::new(names)
+        .try_map(|name| Merit::deserialize(name.into_deserializer()).map_err(|e: Unknown| e))
 }
 
 /// Arguments of `study ablate`.
