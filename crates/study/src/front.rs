@@ -7,6 +7,9 @@ use capwright_contract::{Merit, Score};
 use serde::Serialize;
 use std::collections::BTreeSet;
 
+/// What a design scores that has learned something.
+const LEARNED: f64 = 0.001;
+
 /// A ranked design that no other is better than in score and in cost.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct FrontRow {
@@ -40,11 +43,11 @@ impl Study {
         (merit(cost, row, self), score)
     }
 
-    /// The front of score and cost as measured, the cheapest first.
+    /// The front of score and cost as measured, the cheapest first, without designs that have learned next to nothing.
     pub fn front(&self, board: &Leaderboard, cost: Merit) -> Vec<FrontRow> {
         let measured = board.rows.iter().map(|row| (row, self.point(row, cost)));
         let (rows, points): (Vec<&Row>, Vec<(f64, f64)>) =
-            measured.filter(|(_, point)| point.0.is_finite()).unzip();
+            measured.filter(|(_, point)| point.0.is_finite() && point.1 >= LEARNED).unzip();
         let told = |at: usize| FrontRow {
             trial: rows[at].trial,
             design: rows[at].design.clone(),

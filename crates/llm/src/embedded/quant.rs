@@ -2,8 +2,13 @@
 //!
 //! Every 32 values share one scale (ggml's Q8_0 with an `f32` scale). Weights of any GGUF format are brought
 //! to it when the model is loaded: candle's kernel for Q4_1 has no vector code, and one format needs one
-//! kernel. Results do not depend on the number of threads; between processors with and without AVX2 they
-//! may differ in the last bits, because sums are taken in another order.
+//! kernel. Results do not depend on the number of threads; between processors with and without AVX2 or the byte products of
+//! AVX-512 they may differ in the last bits, because sums are taken in another order.
+
+#[cfg(target_arch = "x86_64")]
+mod avx2;
+#[cfg(target_arch = "x86_64")]
+mod vnni;
 
 use rayon::prelude::*;
 
@@ -72,7 +77,7 @@ impl Matrix {
     /// `x · selfᵀ`: `x` holds rows of `cols` values, the result as many rows of `rows` values.
     pub(crate) fn apply(&self, x: &[f32]) -> Vec<f32> {
         let n = x.len() / self.cols;
-        let x = Self::new(x, n, self.cols);
+        let x = Rounded::new(x, n, self.cols);
         // Column-major first, so that each job owns a contiguous piece of the result.
         let mut by_row = vec![0.0; self.rows * n];
         let job = |(index, out): (usize, &mut [f32])| {
@@ -88,7 +93,7 @@ impl Matrix {
 
     /// What [`Matrix::apply`] gives for one row of `cols` values, of these rows of the matrix alone.
     pub(crate) fn apply_rows(&self, x: &[f32], rows: &[u32]) -> Vec<f32> {
-        let x = Self::new(x, 1, self.cols);
+        let x = Rounded::new(x, 1, self.cols);
         let mut out = vec![0.0; rows.len()];
         for (out, row) in out.chunks_exact_mut(1).zip(rows) {
             self.rows_times(*row as usize, &x, out);
@@ -97,7 +102,14 @@ impl Matrix {
     }
 
     /// Products of the weight rows from `first` on with every row of `x`; `out` is weight row by weight row.
-    fn rows_times(&self, first: usize, x: &Matrix, out: &mut [f32]) {
+    fn rows_times(&self, first: usize, x: &Rounded, out: &mut [f32]) {
+        #[cfg(target_arch = "x86_64")]
+        if let Some(x) = &x.pairs {
+            // SAFETY: pairs are made where the processor has the features.
+            #[allow(unsafe_code)]
+            return unsafe { vnni::rows_times(self, first, x, out) };
+        }
+        let x = &x.matrix;
         #[cfg(target_arch = "x86_64")]
         if let Some(simd) = pulp::x86::V3::try_new() {
             return simd.vectorize(
@@ -140,6 +152,25 @@ impl Matrix {
     }
 }
 
+/// Activations in eight bits.
+struct Rounded {
+    matrix: Matrix,
+    /// As the byte products of AVX-512 read them, where the machine has these.
+    #[cfg(target_arch = "x86_64")]
+    pairs: Option<vnni::Pairs>,
+}
+
+impl Rounded {
+    fn new(x: &[f32], rows: usize, cols: usize) -> Self {
+        let matrix = Matrix::new(x, rows, cols);
+        Self {
+            #[cfg(target_arch = "x86_64")]
+            pairs: vnni::is_there().then(|| vnni::Pairs::new(&matrix)),
+            matrix,
+        }
+    }
+}
+
 fn transpose(x: &[f32], rows: usize, cols: usize) -> Vec<f32> {
     let mut out = vec![0.0; x.len()];
     for (r, row) in x.chunks_exact(cols).enumerate() {
@@ -148,53 +179,6 @@ fn transpose(x: &[f32], rows: usize, cols: usize) -> Vec<f32> {
         }
     }
     out
-}
-
-#[cfg(target_arch = "x86_64")]
-mod avx2 {
-    use pulp::x86::V3;
-    use pulp::{cast, f32x8, i32x8};
-
-    use super::BLOCK;
-
-    /// Dot products of one row of blocks with `N` others of the same length.
-    ///
-    /// AVX2 multiplies unsigned by signed bytes, so the sign of the weight is moved to the other factor.
-    /// Pairs are summed in 16 bits: 2 · 127 · 127 fits.
-    #[inline(always)]
-    pub(super) fn dots<const N: usize>(
-        simd: V3,
-        (w, w_scales): (&[[i8; BLOCK]], &[f32]),
-        x: [(&[[i8; BLOCK]], &[f32]); N],
-    ) -> [f32; N] {
-        let blocks = w.len();
-        let w_scales = &w_scales[..blocks];
-        let x = x.map(
-            #[inline(always)]
-            |(values, scales)| (&values[..blocks], &scales[..blocks]),
-        );
-        let ones = simd.splat_i16x16(1);
-        let mut sums = [simd.splat_f32x8(0.0); N];
-        for b in 0..blocks {
-            let signs = cast(w[b]);
-            let sizes = simd.avx2._mm256_abs_epi8(signs);
-            for j in 0..N {
-                let (values, scales) = x[j];
-                let signed = simd.avx2._mm256_sign_epi8(cast(values[b]), signs);
-                let pairs = simd.avx2._mm256_maddubs_epi16(sizes, signed);
-                let fours: i32x8 = cast(simd.avx2._mm256_madd_epi16(pairs, cast(ones)));
-                let scale = simd.splat_f32x8(w_scales[b] * scales[b]);
-                sums[j] = simd.mul_add_f32x8(simd.convert_i32x8_to_f32x8(fours), scale, sums[j]);
-            }
-        }
-        sums.map(total)
-    }
-
-    #[inline(always)]
-    fn total(sum: f32x8) -> f32 {
-        let s: [f32; 8] = cast(sum);
-        ((s[0] + s[4]) + (s[1] + s[5])) + ((s[2] + s[6]) + (s[3] + s[7]))
-    }
 }
 
 /// Dot product in 32 partial sums, which compilers turn into vector code without long dependency chains.
@@ -256,15 +240,19 @@ mod tests {
     }
 
     #[test]
-    fn vector_kernel_agrees_with_the_plain_one() {
-        let (rows, cols, n) = (33, 64, 7);
+    #[cfg(target_arch = "x86_64")]
+    fn vector_kernels_agree_with_the_plain_one() {
+        let (rows, cols, n) = (33, 96, 7);
         let matrix = Matrix::new(&random(rows * cols, 3), rows, cols);
-        let x = Matrix::new(&random(n * cols, 4), n, cols);
+        let x = Rounded::new(&random(n * cols, 4), n, cols);
         let (mut fast, mut plain) = (vec![0.0; rows * n], vec![0.0; rows * n]);
-        matrix.rows_times(0, &x, &mut fast);
-        matrix.rows_times_plain(0, &x, &mut plain);
-        for (a, b) in fast.iter().zip(&plain) {
-            assert!((a - b).abs() < 1e-5, "{a} {b}");
+        matrix.rows_times_plain(0, &x.matrix, &mut plain);
+        let without = |x: Rounded| Rounded { pairs: None, ..x };
+        for x in [x, without(Rounded::new(&random(n * cols, 4), n, cols))] {
+            matrix.rows_times(0, &x, &mut fast);
+            for (a, b) in fast.iter().zip(&plain) {
+                assert!((a - b).abs() < 1e-5, "{a} {b}");
+            }
         }
     }
 
