@@ -86,23 +86,20 @@ struct Sample {
     total: f64,
 }
 
-/// `each` designs for every usual backbone and for encoders from scratch, and one for every other backbone, all built first: each round
-/// visits all of them, so that a disturbance of some seconds does not hit all rounds of one.
+/// `each` designs for every backbone and for encoders from scratch, all built first: each round visits all of them, so
+/// that a disturbance of some seconds does not hit all rounds of one.
 fn rows(seed: u64, each: usize, profile: &DeviceProfile) -> Result<Vec<Row>, Failure> {
     let zoo = Library::default();
-    let usual = zoo.usual();
-    let others = zoo.names().into_iter().filter(|name| !usual.contains(name));
-    let mut sources: Vec<(Option<String>, usize)> =
-        usual.iter().cloned().map(Some).chain([None]).map(|source| (source, each)).collect();
-    sources.extend(others.map(|name| (Some(name), 1)));
+    let mut sources: Vec<Option<String>> = zoo.usual().into_iter().map(Some).collect();
+    sources.push(None);
     let mut rng = ChaCha8Rng::seed_from_u64(seed);
     let width = 500 * 375 * 3;
     let photo = RgbImage { width: 500, height: 375, pixels: (0..width).map(|_| rng.random()).collect() };
     let mut samples = Vec::new();
-    for (source, count) in &sources {
-        for _ in 0..*count {
+    for source in &sources {
+        for i in 0..each {
             let target = Target { vocab: VOCABULARIES[samples.len() % 3], max_words: WORDS };
-            let checked = draw(source.as_ref(), samples.len(), &zoo, target, &mut rng);
+            let checked = draw(source.as_ref(), i, &zoo, target, &mut rng);
             let model = Untrained::new(checked.design(), 1)?;
             let (encode, total) = (f64::INFINITY, f64::INFINITY);
             samples.push(Sample { source: source.clone(), checked, model, encode, total });
