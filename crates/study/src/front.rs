@@ -3,7 +3,7 @@
 use crate::leaderboard::merit;
 use crate::{Leaderboard, Row, Study};
 use capwright_blueprint::Cost;
-use capwright_contract::{Merit, Score};
+use capwright_contract::Merit;
 use serde::Serialize;
 use std::collections::BTreeSet;
 
@@ -36,11 +36,7 @@ impl Study {
 
     /// A ranked trial by cost and score, as measured; its cost is infinite where that was not measured.
     pub fn point(&self, row: &Row, cost: Merit) -> (f64, f64) {
-        let score = match self.contract().score() {
-            Score::Bleu4 => row.bleu[3],
-            Score::CiderD => row.cider_d,
-        };
-        (merit(cost, row, self), score)
+        (merit(cost, row, self), row.score(self.contract().score()))
     }
 
     /// The front of score and cost as measured, the cheapest first, without designs that have learned next to nothing.
@@ -79,7 +75,7 @@ impl Study {
 
     /// A merit that a design has before it is trained. What is measured by the clock is told by the multiply-accumulates of a
     /// caption here: the same events give the same trials on any machine.
-    fn cost_in(&self, merit: Merit, cost: &Cost) -> Option<f64> {
+    pub(crate) fn cost_in(&self, merit: Merit, cost: &Cost) -> Option<f64> {
         let whole = match merit {
             Merit::Bleu4 | Merit::CiderD => return None,
             Merit::CaptionMs | Merit::TrainingSeconds => {

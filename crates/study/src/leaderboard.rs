@@ -3,8 +3,7 @@
 
 use crate::finals::LEVEL;
 use crate::{Scores, Study, Trial, TrialResult, TrialStatus, describe};
-use capwright_blueprint::Cost;
-use capwright_contract::Merit;
+use capwright_contract::{Merit, Score};
 use serde::{Deserialize, Serialize};
 
 /// Trials by merit, and apart those that cannot be ranked. Scores are of the validation split.
@@ -218,8 +217,6 @@ fn by_objectives(mut rows: Vec<Row>, study: &Study) -> Vec<Row> {
 
 /// A merit as a number of which less is better.
 pub(crate) fn merit(merit: Merit, row: &Row, study: &Study) -> f64 {
-    let cost = study.trials.get(&row.trial).map(|trial| trial.cost);
-    let of_cost = |read: fn(&Cost) -> u64| cost.as_ref().map_or(f64::INFINITY, |cost| read(cost) as f64);
     match merit {
         Merit::Bleu4 => -row.bleu[3],
         Merit::CiderD => -row.cider_d,
@@ -228,11 +225,10 @@ pub(crate) fn merit(merit: Merit, row: &Row, study: &Study) -> f64 {
             let result = study.trials.get(&row.trial).and_then(Trial::result);
             result.and_then(|result| result.caption_ms).unwrap_or(f64::INFINITY)
         }
-        Merit::ParamsTotal => of_cost(|c| c.params_total),
-        Merit::ParamsTrainable => of_cost(|c| c.params_trainable),
-        Merit::MacsImage => of_cost(|c| c.macs_image),
-        Merit::MacsToken => of_cost(|c| c.macs_token),
-        Merit::WeightBytes => of_cost(|c| c.weight_bytes),
+        of_design => {
+            let trial = study.trials.get(&row.trial);
+            trial.and_then(|trial| study.cost_in(of_design, &trial.cost)).unwrap_or(f64::INFINITY)
+        }
     }
 }
 
@@ -284,6 +280,14 @@ const HEADS: [&str; 13] = [
 const TEXT_COLUMNS: [usize; 2] = [2, 12];
 
 impl Row {
+    /// One of the scores.
+    pub fn score(&self, score: Score) -> f64 {
+        match score {
+            Score::Bleu4 => self.bleu[3],
+            Score::CiderD => self.cider_d,
+        }
+    }
+
     /// Epochs trained, `3×9` for three runs of nine.
     pub fn trained(&self) -> String {
         if self.runs > 1 { format!("{}×{}", self.runs, self.epochs) } else { self.epochs.to_string() }

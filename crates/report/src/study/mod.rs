@@ -30,10 +30,7 @@ struct Told<'a> {
 
 impl Told<'_> {
     fn score_of(&self, row: &Row) -> f64 {
-        match self.score {
-            Score::Bleu4 => row.bleu[3],
-            Score::CiderD => row.cider_d,
-        }
+        row.score(self.score)
     }
 
     fn colour(&self, author: &str) -> usize {
