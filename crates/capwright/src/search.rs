@@ -1,6 +1,6 @@
 //! `capwright search` and `capwright resume`: puts the parts together and lets the driver run.
 
-use crate::cli::{LlmArgs, MachineArgs, ResumeArgs, SearchArgs};
+use crate::cli::{DeviceArg, LlmArgs, MachineArgs, ResumeArgs, SearchArgs};
 use crate::failure::Failure;
 use crate::watch::Watch;
 use crate::{ideas, refine, say, setup, study, train};
@@ -13,8 +13,8 @@ use capwright_search::{
     Architect, Evolution, Hybrid, Judge, LlmArchitect, LlmOptions, RandomArchitect, Replay, Space,
 };
 use capwright_store::SqliteStore;
-use capwright_study::{Event, Scores, Study, Trial, TrialStore, WeightsFile};
-use capwright_train::Captioner;
+use capwright_study::{ComputeDevice, Event, Scores, Study, Trial, TrialStore, WeightsFile};
+use capwright_train::{Captioner, device};
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
@@ -55,6 +55,7 @@ pub fn begin(
     stop: Arc<AtomicBool>,
 ) -> Result<Done, Failure> {
     let setup::Prepared { folder, contract, weights } = prepared;
+    compute_device(machine.device).inspect_err(|_| folder.forget())?;
     let opened = setup::opened(&contract, chosen, architect);
     let opened = Event::StudyOpened(Box::new(opened));
     let mut store = SqliteStore::create(&folder.ledger(), &[opened]).map_err(Failure::input)?;
@@ -195,6 +196,18 @@ pub fn default_workers() -> usize {
     cores().min(4)
 }
 
+/// The device that is asked for, which this program and this machine must have.
+fn compute_device(asked: DeviceArg) -> Result<ComputeDevice, Failure> {
+    let device = match asked {
+        DeviceArg::Auto => device::best(),
+        DeviceArg::Cpu => ComputeDevice::Cpu,
+        DeviceArg::Cuda => ComputeDevice::Cuda,
+        DeviceArg::Wgpu => ComputeDevice::Wgpu,
+    };
+    device::open(device).map_err(Failure::input)?;
+    Ok(device)
+}
+
 /// Runs a study to its end.
 fn drive(
     folder: StudyFolder,
@@ -208,6 +221,10 @@ fn drive(
     let workers = machine.workers.unwrap_or_else(default_workers).max(1);
     let threads = machine.threads.unwrap_or((cores() / workers).max(1)).max(1);
     let program = std::env::current_exe().map_err(Failure::input)?;
+    let device = compute_device(machine.device)?;
+    if device != ComputeDevice::Cpu {
+        eprintln!("training steps are computed by {device}");
+    }
     let judge = Judge::new(Arc::new(Library::default()), contract.clone());
     let mut executor = LocalProcesses::new(program, workers);
     let recorded = store.events().map_err(Failure::input)?;
@@ -231,6 +248,7 @@ fn drive(
         start,
         cache: crate::zoo::cache()?.dir().join("features"),
         threads,
+        device,
         watch: &mut |news| watch.see(news),
         stop: &stop,
     }

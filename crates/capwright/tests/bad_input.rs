@@ -46,6 +46,19 @@ fn malformed_annotations_name_the_file_and_the_place() {
 }
 
 #[test]
+fn a_device_that_cannot_be_used_is_refused_before_anything_is_trained() {
+    let home = tempfile::tempdir().unwrap();
+    scenes(home.path());
+    let said = refused(search(home.path()).args(["--architect", "random", "--device", "tpu"]), 2);
+    assert!(said.contains("auto, cpu, cuda, wgpu"), "{said}");
+    if cfg!(not(feature = "cuda")) {
+        let said = refused(search(home.path()).args(["--architect", "random", "--device", "cuda"]), 2);
+        assert!(said.contains("built without it") && said.contains("--features cuda"), "{said}");
+        assert!(!home.path().join("capwright-studies/001").exists(), "an empty study is left");
+    }
+}
+
+#[test]
 fn a_missing_image_is_named() {
     let home = tempfile::tempdir().unwrap();
     scenes(home.path());

@@ -8,8 +8,8 @@ use crate::progress::Progress;
 use crate::rounds;
 use capwright_search::{Architect, ArchitectError, Brief, Judge, Surrogate, problems};
 use capwright_study::{
-    Event, FinalStep, Leaderboard, LedgerError, Proposal, StoreError, Study, TrialEvent, TrialSpec,
-    TrialStore, Verdict, WeightsFile, describe,
+    ComputeDevice, Event, FinalStep, Leaderboard, LedgerError, Proposal, StoreError, Study, TrialEvent,
+    TrialSpec, TrialStore, Verdict, WeightsFile, describe,
 };
 use std::collections::BTreeMap;
 use std::io;
@@ -88,6 +88,8 @@ pub struct Driver<'a> {
     pub cache: PathBuf,
     /// Threads of one worker.
     pub threads: usize,
+    /// Where training steps are computed.
+    pub device: ComputeDevice,
     /// Who watches.
     pub watch: &'a mut dyn FnMut(Progress),
     /// Set from outside to stop.
@@ -291,6 +293,7 @@ impl Driver<'_> {
             select: contract.score(),
             decoding: contract.decoding,
             threads: self.threads,
+            device: self.device,
         }
     }
 

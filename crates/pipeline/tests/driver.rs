@@ -6,7 +6,9 @@ use capwright_backbones::Library;
 use capwright_contract::Contract;
 use capwright_pipeline::{Driver, Outcome, SearchError, StudyFolder};
 use capwright_search::{Architect, ArchitectError, Brief, Draft, Judge, RandomArchitect, Replay, Space};
-use capwright_study::{Event, Leaderboard, MemoryStore, Opened, Trial, TrialStatus, TrialStore, Verdict};
+use capwright_study::{
+    ComputeDevice, Event, Leaderboard, MemoryStore, Opened, Trial, TrialStatus, TrialStore, Verdict,
+};
 use pretend::Pretend;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -110,6 +112,7 @@ impl Case {
             start: None,
             cache: self.home.path().join("cache"),
             threads: 1,
+            device: ComputeDevice::Cpu,
             watch: &mut |_| {},
             stop: &stop,
         }

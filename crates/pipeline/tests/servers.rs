@@ -7,7 +7,7 @@ use capwright_contract::Contract;
 use capwright_llm::{OpenAi, Timeouts};
 use capwright_pipeline::{Driver, SearchError, StudyFolder};
 use capwright_search::{Judge, LlmArchitect, LlmOptions, Snippet, Space};
-use capwright_study::{Event, MemoryStore, Opened, Study, TrialStore, Verdict};
+use capwright_study::{ComputeDevice, Event, MemoryStore, Opened, Study, TrialStore, Verdict};
 use pretend::Pretend;
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
@@ -177,6 +177,7 @@ fn search(contract: &Contract, url: &str) -> (Vec<Event>, Result<Study, SearchEr
         start: None,
         cache: home.path().join("cache"),
         threads: 1,
+        device: ComputeDevice::Cpu,
         watch: &mut |_| {},
         stop: &stop,
     }

@@ -33,4 +33,6 @@ pub use ledger::{AuthorStats, ProposalState, Repeat, Study, Tokens, Trial, Trial
 pub use memory::MemoryStore;
 pub use plan::{Step, worked};
 pub use store::{Recorded, StoreError, TrialStore};
-pub use trial::{Epoch, SampleCaption, Scores, TrialEvent, TrialResult, TrialSpec, WeightsFile};
+pub use trial::{
+    ComputeDevice, Epoch, SampleCaption, Scores, TrialEvent, TrialResult, TrialSpec, WeightsFile,
+};

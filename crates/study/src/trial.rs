@@ -57,6 +57,32 @@ pub struct TrialSpec {
     pub decoding: Decoding,
     /// Threads that the worker may use.
     pub threads: usize,
+    /// Where its training steps are computed.
+    #[serde(default)]
+    pub device: ComputeDevice,
+}
+
+/// A kind of device that computes training steps.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum ComputeDevice {
+    /// The processor.
+    #[default]
+    Cpu,
+    /// An NVIDIA GPU.
+    Cuda,
+    /// A GPU by Vulkan, Metal or DirectX.
+    Wgpu,
+}
+
+impl std::fmt::Display for ComputeDevice {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::Cpu => "cpu",
+            Self::Cuda => "cuda",
+            Self::Wgpu => "wgpu",
+        })
+    }
 }
 
 /// Validation scores of one set of captions.

@@ -53,6 +53,14 @@ pub enum TrainError {
         /// What was found.
         found: String,
     },
+    /// The device that is asked for cannot be used.
+    #[error("{device} cannot be used: {reason}")]
+    Device {
+        /// The device.
+        device: capwright_study::ComputeDevice,
+        /// Why, and what to do.
+        reason: String,
+    },
     /// The specification cannot be trained.
     #[error("this trial cannot be run: {0}")]
     Spec(String),

@@ -104,11 +104,11 @@ pub struct EpochLoss {
 impl Lesson<'_> {
     /// What the network reads for some training images.
     fn input(&self, images: &[usize], network: &Network, epoch: u32) -> Input {
-        let (tokens, device) = (network.reads_tokens(), network.params.device());
+        let (tokens, device) = (network.reads_tokens(), network.reader());
         if self.recipe.augment == Augment::None {
-            return self.source.input(images, tokens, device);
+            return self.source.input(images, tokens, &device);
         }
-        self.source.varied(images, self.sides, self.recipe.augment, (self.seed, epoch), tokens, device)
+        self.source.varied(images, self.sides, self.recipe.augment, (self.seed, epoch), tokens, &device)
     }
 }
 
@@ -260,7 +260,7 @@ pub fn captions(
 ) -> Vec<String> {
     let mut all = Vec::with_capacity(images.len());
     for part in images.chunks(DECODED) {
-        let input = source.input(part, network.reads_tokens(), network.params.device());
+        let input = source.input(part, network.reads_tokens(), &network.reader());
         all.extend(network.decode(input, decoding).iter().map(|words| vocabulary.decode(words)));
     }
     all

@@ -9,6 +9,7 @@ pub mod captioner;
 mod checkpoint;
 pub mod decode;
 pub mod decoder;
+pub mod device;
 pub mod error;
 mod extractor;
 pub mod fit;

@@ -53,7 +53,7 @@ pub(crate) struct Recorded {
 
 /// What comes before autodiff, which knows the bridge alone: its way back begins at the gradient of what the bridge was given.
 enum Before {
-    /// Nothing with gradients.
+    /// Nothing that autodiff does not know.
     Nothing,
     /// The bridge's first layer, where it reads frozen features: what it read, and what it gave.
     Projection(Vec<f32>, Tensor<2>),
@@ -166,6 +166,11 @@ impl Network {
         !self.design.frozen.is_empty() && self.design.trunk.nodes().len() == 1
     }
 
+    /// The device that reads a batch: a trained trunk works on the processor.
+    pub(crate) fn reader(&self) -> Device {
+        if self.reads_tokens() { self.params.device().clone() } else { Device::flex() }
+    }
+
     /// Memory `[images, tokens, dim]`, as in inference.
     pub fn memory(&self, input: Input, dropout: &mut Dropout) -> Tensor<3> {
         let tokens = match input {
@@ -202,6 +207,9 @@ impl Network {
                 let tokens = self.tokens(&pass, images).require_grad();
                 let memory = bridge_tokens(&self.design.bridge, &self.params, tokens.clone(), dropout);
                 Recorded { memory, before: Before::Trunk(Box::new(pass), tokens) }
+            }
+            input @ Input::Tokens(_) if !self.params.on_processor() => {
+                Recorded { memory: self.memory(input, dropout), before: Before::Nothing }
             }
             Input::Tokens(cells) => {
                 let (spec, params) = (&self.design.bridge, &self.params);
@@ -357,6 +365,36 @@ mod tests {
             let (ours, theirs) = (ours.grads.get(id).unwrap(), theirs.grads.get(id).unwrap());
             assert!(theirs.iter().any(|g| *g != 0.0), "{name}");
             assert!(ours.iter().zip(theirs).all(|(o, t)| (o - t).abs() < 1e-5), "{name}");
+        }
+    }
+
+    #[test]
+    fn other_devices_have_the_steps_of_the_processor() {
+        let batch = CaptionBatch::new(&[vec![vec![4, 9, 5]], vec![vec![7, 6]]]);
+        for (design, device) in crate::device::others().into_iter().flat_map(|device| {
+            [testing::design(), testing::design_over_tokens()].map(|design| (design, device.clone()))
+        }) {
+            let step = |device: Device| {
+                let mut network = Network::new(&design, 1, &device.autodiff());
+                let (reader, input) = (network.reader(), input(&Device::flex()));
+                let input = match (input, network.reads_tokens()) {
+                    (Input::Map(map), true) => {
+                        let (shape, values) = (design.bridge.input, host(map));
+                        let dims = [2, shape.h * shape.w, shape.c];
+                        let values = values[..dims.iter().product()].to_vec();
+                        Input::Tokens(Tensor::from_data(TensorData::new(values, dims), &reader))
+                    }
+                    (input, _) => input,
+                };
+                network.step(input, &batch, &mut Teaching::plain(0.1, Dropout::seeded(1, 1)))
+            };
+            let (ours, theirs) = (step(Device::flex()), step(device.clone()));
+            assert!((ours.loss - theirs.loss).abs() < 1e-3 * ours.loss, "{} {}", ours.loss, theirs.loss);
+            for (ours, theirs) in ours.grads.0.iter().zip(&theirs.grads.0) {
+                let both = ours.iter().flatten().zip(theirs.iter().flatten());
+                assert_eq!(ours.as_ref().map(Vec::len), theirs.as_ref().map(Vec::len));
+                both.for_each(|(o, t)| assert!((o - t).abs() < 1e-3 * o.abs().max(0.1), "{o} {t}"));
+            }
         }
     }
 

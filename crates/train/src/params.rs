@@ -143,9 +143,14 @@ impl Params {
         &self.device
     }
 
-    /// A copy whose tensors record no gradients, for decoding and scoring.
+    /// Whether the device is the processor, for which decoders and the bridge's first layer have passes of their own.
+    pub(crate) fn on_processor(&self) -> bool {
+        self.device == Device::flex()
+    }
+
+    /// A copy on the processor whose tensors record no gradients, for decoding and scoring.
     pub fn inner(&self) -> Self {
-        let device = self.device.clone().without_autodiff();
+        let device = Device::flex();
         let copy = |e: &Entry| Entry::new(e.name.clone(), e.shape.clone(), e.values.clone());
         let entries = self.entries.iter().map(copy);
         let (index, temperature) = (self.index.clone(), self.temperature);

@@ -50,6 +50,17 @@ fn transformer() -> TransformerSpec {
     }
 }
 
+/// The decoder with that much dropout.
+pub fn with_dropout(mut spec: DecoderSpec, percent: u8) -> DecoderSpec {
+    match &mut spec {
+        DecoderSpec::Recurrent(spec) => spec.dropout_pct = percent,
+        DecoderSpec::TopDown(spec) => spec.dropout_pct = percent,
+        DecoderSpec::Transformer(spec) => spec.dropout_pct = percent,
+        DecoderSpec::Convolution(spec) => spec.dropout_pct = percent,
+    }
+    spec
+}
+
 /// One decoder of each family and each way to see the image.
 pub fn families() -> Vec<DecoderSpec> {
     vec![

@@ -1,6 +1,7 @@
 //! One trial from specification to result: load, train, validate, keep the best, write the model folder.
 
 use crate::checkpoint::{self, Checkpoint, Progress};
+use crate::device;
 use crate::error::TrainError;
 use crate::extractor::{BackboneWeights, open_weights, weights_of};
 use crate::fit::{self, Lesson};
@@ -13,7 +14,6 @@ use crate::score::score_by_image;
 use crate::self_critical::{Critic, TEMPERATURE};
 use crate::source::Source;
 use crate::store;
-use burn::tensor::Device;
 use capwright_blueprint::Design;
 use capwright_blueprint::language::Augment;
 use capwright_caption_data::{Dataset, ImageRecord, Split, Vocabulary, names_a_side};
@@ -76,7 +76,7 @@ pub fn run_trial(
     // Fails only where the pool is already in use; it then keeps its size.
     let _ = rayon::ThreadPoolBuilder::new().num_threads(spec.threads.max(1)).build_global();
     let setting = Setting::load(spec, design, emit)?;
-    let mut network = Network::new(design, spec.seed, &Device::flex().autodiff());
+    let mut network = Network::new(design, spec.seed, &device::open(spec.device)?.autodiff());
     if let Some(name) = &design.tuned {
         network.start_from(weights_of(&setting.weights, name)?)?;
     }

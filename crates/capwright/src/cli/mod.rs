@@ -327,6 +327,19 @@ pub struct TrainArgs {
     pub machine: MachineArgs,
 }
 
+/// Devices that compute training steps.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub enum DeviceArg {
+    /// The best GPU that this program was built for and that is there, or else the processor.
+    Auto,
+    /// The processor.
+    Cpu,
+    /// An NVIDIA GPU; needs a build with `--features cuda`.
+    Cuda,
+    /// A GPU by Vulkan, Metal or DirectX; needs a build with `--features wgpu`.
+    Wgpu,
+}
+
 /// How much of this machine a study may use.
 #[derive(Debug, Clone, Args)]
 pub struct MachineArgs {
@@ -336,6 +349,9 @@ pub struct MachineArgs {
     /// Threads of each trial [default: cores over workers].
     #[arg(long)]
     pub threads: Option<usize>,
+    /// What computes the training steps of bridge and decoder. A GPU rounds otherwise: its studies are not repeated bit for bit.
+    #[arg(long, value_enum, default_value_t = DeviceArg::Cpu)]
+    pub device: DeviceArg,
     /// Print the leaderboard as JSON on standard output.
     #[arg(long)]
     pub json: bool,

@@ -31,6 +31,18 @@ struct Shown {
     layers: Vec<(Tensor<3>, Tensor<3>)>,
 }
 
+/// What the vocabulary layer reads, `[words, dim]`.
+pub(super) fn outputs(
+    spec: &ConvolutionSpec,
+    params: &Params,
+    memory: Tensor<3>,
+    layout: &Layout,
+    dropout: &mut Dropout,
+) -> Tensor<2> {
+    let x = Convolution { spec, params }.run(layout, memory, dropout);
+    dropped(x, spec.dropout_pct, dropout)
+}
+
 /// Loss and gradients; `memory` is a leaf.
 pub(crate) fn train(
     spec: &ConvolutionSpec,
@@ -40,9 +52,8 @@ pub(crate) fn train(
     smoothing: f32,
     dropout: &mut Dropout,
 ) -> Outcome {
-    let decoder = Convolution { spec, params };
     let layout = Layout::new(batch, params.device());
-    let x = dropped(decoder.run(&layout, memory.clone(), dropout), spec.dropout_pct, dropout);
+    let x = outputs(spec, params, memory.clone(), &layout, dropout);
     let host: Vec<f32> = x.clone().inner().into_data().try_into_vec().expect("activations are f32");
     let mut grads = Grads::new(params);
     let (loss, dx) = vocabulary_loss(params, &host, &layout.targets, smoothing, &mut grads);

@@ -1,4 +1,4 @@
-//! How references lie in tensors: packed one after the other, and padded by image.
+//! How references lie in tensors: packed one after the other, those of an image side by side, and padded.
 
 use super::{CaptionBatch, Target};
 use burn::tensor::{Device, Int, Tensor, TensorData};
@@ -34,9 +34,11 @@ pub(crate) fn ints(values: Vec<i64>, device: &Device) -> Tensor<1, Int> {
 impl Layout {
     /// The layout of a batch.
     pub fn new(batch: &CaptionBatch, device: &Device) -> Self {
-        let mut slots = vec![0usize; batch.images];
-        let places: Vec<usize> = batch.rows.iter().map(|r| (slots[r.image], slots[r.image] += 1).0).collect();
-        let (references, steps) = (slots.iter().copied().max().unwrap_or(0), batch.steps());
+        let mut order: Vec<usize> = (0..batch.rows.len()).collect();
+        order.sort_by_key(|row| batch.rows[*row].image);
+        let mut counts = vec![0usize; batch.images];
+        batch.rows.iter().for_each(|row| counts[row.image] += 1);
+        let (references, steps) = (counts.iter().copied().max().unwrap_or(0), batch.steps());
         let mut padded = vec![0i64; batch.images * references * steps];
         let mut all = Self {
             images: batch.images,
@@ -50,8 +52,11 @@ impl Layout {
             targets: Vec::new(),
         };
         let mut packed = Vec::with_capacity(batch.words());
-        for (r, row) in batch.rows.iter().enumerate() {
-            let start = (row.image * references + places[r]) * steps;
+        let mut taken = vec![0; batch.images];
+        for r in order {
+            let row = &batch.rows[r];
+            let start = (row.image * references + taken[row.image]) * steps;
+            taken[row.image] += 1;
             for t in 0..=row.words.len() {
                 padded[start + t] = packed.len() as i64;
                 packed.push((start + t) as i64);

@@ -6,7 +6,7 @@ use crate::params::{Grads, Params};
 use capwright_caption_data::Vocabulary;
 
 /// Logit of what is never said: its probability is 0.
-const NEVER: f32 = -1e9;
+pub(super) const NEVER: f32 = -1e9;
 
 /// Rows whose logits exist at once: they stay in the cache.
 const BLOCK: usize = 256;
@@ -62,7 +62,7 @@ pub(crate) fn never_said(first: bool) -> impl Iterator<Item = u32> {
 }
 
 /// The weight of the vocabulary layer: its own, or the embeddings where they are tied.
-fn vocabulary_weight(params: &Params) -> &'static str {
+pub(super) fn vocabulary_weight(params: &Params) -> &'static str {
     if params.has("decoder.out.weight") { "decoder.out.weight" } else { "decoder.embed.weight" }
 }
 

@@ -1,5 +1,6 @@
 //! Decoders: teacher-forced training, and word-by-word decoding. Formulas: `capwright_blueprint::decoder`.
 
+mod autodiff;
 mod batch;
 mod convolution;
 mod layout;
@@ -10,6 +11,7 @@ mod session;
 #[cfg(test)]
 pub(crate) mod tests;
 mod transformer;
+mod transformer_autodiff;
 mod transformer_back;
 mod transformer_step;
 
@@ -39,7 +41,7 @@ pub struct Outcome {
     pub backward: Duration,
 }
 
-/// Teacher-forced loss and gradients of `batch` for memory `[images, tokens, dim]`.
+/// Teacher-forced loss and gradients of `batch` for memory `[images, tokens, dim]`, on the device of the parameters.
 pub fn train(
     spec: &DecoderSpec,
     params: &Params,
@@ -48,6 +50,9 @@ pub fn train(
     smoothing: f32,
     dropout: &mut Dropout,
 ) -> Outcome {
+    if !params.on_processor() {
+        return autodiff::train(spec, params, memory, batch, smoothing, dropout);
+    }
     let (tokens, dim) = (memory.shape()[1], memory.shape()[2]);
     let host = |memory: TensorData| memory.try_into_vec::<f32>().expect("memory is f32");
     let mut recurrent = |wiring: &Wiring, memory| {

@@ -17,11 +17,15 @@ pub(crate) fn formula(k: usize, n: usize) -> Vec<f32> {
 }
 
 pub(crate) fn params(wanted: &[Param]) -> Params {
+    params_on(wanted, &Device::flex())
+}
+
+fn params_on(wanted: &[Param], device: &Device) -> Params {
     let one = |(k, p): (usize, &Param)| {
         let norm = p.name.contains(".norm") && p.name.ends_with("weight");
         formula(k, p.len()).iter().map(|x| if norm { x + 1.0 } else { *x }).collect()
     };
-    Params::from_values(wanted, wanted.iter().enumerate().map(one).collect(), &Device::flex().autodiff())
+    Params::from_values(wanted, wanted.iter().enumerate().map(one).collect(), &device.clone().autodiff())
 }
 
 fn memory() -> TensorData {
@@ -36,35 +40,100 @@ fn captions() -> CaptionBatch {
     ])
 }
 
-fn close(ours: f64, theirs: f64, what: &str) {
-    assert!((ours - theirs).abs() <= 1e-4 * theirs.abs().max(0.01), "{what}: {ours}, PyTorch {theirs}");
+/// A way to train a decoder, and how far its numbers may be from others', relatively.
+#[derive(Clone)]
+struct Engine {
+    train: fn(&DecoderSpec, &Params, TensorData, &CaptionBatch, f32, &mut Dropout) -> Outcome,
+    device: Device,
+    tolerance: f64,
+}
+
+/// The processor's own passes.
+fn own() -> Engine {
+    Engine { train, device: Device::flex(), tolerance: 1e-4 }
+}
+
+/// Tensors on the processor and on each other device of the build that the machine has. They sum in other orders, and a
+/// device's functions are less exact.
+fn tensors() -> Vec<Engine> {
+    let others = crate::device::others();
+    let others = others.into_iter().map(|device| Engine { train, device, tolerance: 1e-3 });
+    [Engine { train: autodiff::train, device: Device::flex(), tolerance: 3e-4 }]
+        .into_iter()
+        .chain(others)
+        .collect()
 }
 
 #[test]
 fn loss_and_gradients_are_those_of_pytorch() {
     let cases: Vec<Value> = serde_json::from_str(FIXTURE).unwrap();
     assert_eq!(cases.len(), 24);
-    for case in cases {
-        let spec: DecoderSpec = serde_json::from_value(case["spec"].clone()).unwrap();
-        let params = params(&spec.parameters(6, VOCAB, 6));
-        let smoothing = case["smoothing"].as_f64().unwrap() as f32;
-        let outcome = train(&spec, &params, memory(), &captions(), smoothing, &mut Dropout::off());
-        let label = format!("{spec:?}");
-        close(outcome.loss / outcome.words as f64, case["loss"].as_f64().unwrap(), &label);
-        let norm = crate::math::sum_of_squares(&outcome.memory).sqrt();
-        close(norm, case["memory_norm"].as_f64().unwrap(), &format!("{label} memory"));
-        assert_eq!(case["norms"].as_object().unwrap().len(), params.len(), "{label}");
-        for (id, (name, _, _)) in params.tensors().enumerate() {
-            let gradient = outcome.grads.get(id).unwrap_or_else(|| panic!("{label} {name} has no gradient"));
-            let label = format!("{label} {name}");
-            close(
-                crate::math::sum_of_squares(gradient).sqrt(),
-                case["norms"][name].as_f64().unwrap(),
-                &label,
-            );
-            let sum: f64 = gradient.iter().map(|x| f64::from(*x)).sum();
-            close(sum, case["sums"][name].as_f64().unwrap(), &format!("{label} sum"));
+    for engine in [own()].into_iter().chain(tensors()) {
+        cases.iter().for_each(|case| as_in_pytorch(case, &engine));
+    }
+}
+
+fn as_in_pytorch(case: &Value, Engine { train, device, tolerance }: &Engine) {
+    let spec: DecoderSpec = serde_json::from_value(case["spec"].clone()).unwrap();
+    let params = params_on(&spec.parameters(6, VOCAB, 6), device);
+    let smoothing = case["smoothing"].as_f64().unwrap() as f32;
+    let outcome = train(&spec, &params, memory(), &captions(), smoothing, &mut Dropout::off());
+    let close = |ours: f64, theirs: &Value, what: &str| {
+        let theirs = theirs.as_f64().unwrap();
+        let far = (ours - theirs).abs() > tolerance * theirs.abs().max(0.01);
+        assert!(!far, "{spec:?} {what} on {device:?}: {ours}, PyTorch {theirs}");
+    };
+    let norm = |x: &[f32]| crate::math::sum_of_squares(x).sqrt();
+    close(outcome.loss / outcome.words as f64, &case["loss"], "loss");
+    close(norm(&outcome.memory), &case["memory_norm"], "memory");
+    assert_eq!(case["norms"].as_object().unwrap().len(), params.len(), "{spec:?}");
+    for (id, (name, _, _)) in params.tensors().enumerate() {
+        let gradient = outcome.grads.get(id).unwrap_or_else(|| panic!("{spec:?} {name} has no gradient"));
+        close(norm(gradient), &case["norms"][name], name);
+        let sum: f64 = gradient.iter().map(|x| f64::from(*x)).sum();
+        close(sum, &case["sums"][name], &format!("sum of {name}"));
+    }
+}
+
+/// A batch as self-critical training has it.
+fn samples() -> CaptionBatch {
+    let first = vec![(vec![4, 5, 6], 0.5), (vec![7, 8, 9, 10, 4], -1.5)];
+    CaptionBatch::sampled(&[first, vec![(vec![5, 5], 2.0), (vec![6], -1.0), (vec![9], 0.25)]], 5)
+}
+
+/// With the same dropout masks, and for samples at a temperature.
+#[test]
+fn tensors_have_the_losses_and_gradients_of_the_processors_own_passes() {
+    for engine in tensors() {
+        for spec in testing::families() {
+            let spec = testing::with_dropout(spec, 30);
+            like_the_processor(&spec, (&captions(), 1.0), &engine);
+            like_the_processor(&spec, (&samples(), 0.5), &engine);
         }
+    }
+}
+
+fn like_the_processor(spec: &DecoderSpec, (batch, temperature): (&CaptionBatch, f32), engine: &Engine) {
+    let wanted = spec.parameters(testing::DIM, VOCAB, 6);
+    let outcome = |engine: &Engine| {
+        let mut params = params_on(&wanted, &engine.device);
+        params.set_temperature(temperature);
+        (engine.train)(spec, &params, memory(), batch, 0.0, &mut Dropout::seeded(1, 1))
+    };
+    let (ours, theirs) = (outcome(&own()), outcome(engine));
+    let close = |ours: f64, theirs: f64, what: &str| {
+        let far = (ours - theirs).abs() > engine.tolerance * ours.abs().max(0.1);
+        assert!(!far, "{spec:?} {what} on {:?}: {theirs}, not {ours}", engine.device);
+    };
+    assert_eq!(ours.words, theirs.words);
+    close(ours.loss, theirs.loss, "loss");
+    let same = |ours: &[f32], theirs: &[f32], what: &str| {
+        assert_eq!(ours.len(), theirs.len(), "{spec:?} {what}");
+        ours.iter().zip(theirs).for_each(|(o, t)| close(f64::from(*o), f64::from(*t), what));
+    };
+    same(&ours.memory, &theirs.memory, "memory");
+    for (id, param) in wanted.iter().enumerate() {
+        same(ours.grads.get(id).unwrap(), theirs.grads.get(id).unwrap(), &param.name);
     }
 }
 
@@ -115,10 +184,7 @@ fn every_family_learns_captions_by_heart() {
 
 #[test]
 fn dropout_changes_the_loss_and_follows_its_seed() {
-    let mut spec = testing::families().remove(1);
-    if let DecoderSpec::Recurrent(spec) = &mut spec {
-        spec.dropout_pct = 50;
-    }
+    let spec = testing::with_dropout(testing::families().remove(1), 50);
     let params = Params::init(&spec.parameters(testing::DIM, VOCAB, 6), 5, &Device::flex().autodiff());
     let loss = |mut dropout: Dropout| train(&spec, &params, memory(), &captions(), 0.0, &mut dropout).loss;
     assert_eq!(loss(Dropout::seeded(1, 1)), loss(Dropout::seeded(1, 1)));

@@ -3,7 +3,7 @@
 use capwright_blueprint::{Design, Target, Zoo};
 use capwright_caption_data::{Dataset, SceneOptions, Vocabulary, make_scenes};
 use capwright_contract::Decoding;
-use capwright_study::{TrialSpec, WeightsFile};
+use capwright_study::{ComputeDevice, TrialSpec, WeightsFile};
 use std::path::Path;
 
 pub const MAX_WORDS: usize = 12;
@@ -45,6 +45,7 @@ pub fn spec_of(
         patience: 0,
         decoding: Decoding::of(2, MAX_WORDS),
         threads: 1,
+        device: ComputeDevice::Cpu,
     };
     (spec, checked.design().clone())
 }

@@ -6,9 +6,9 @@ use super::encoded::{Encoded, EncodedFlow};
 use super::sentinel::{SentinelFlow, SentinelWeights};
 use super::unroll::{LayerTape, Plan, Tape};
 use super::wiring::{Image, Looks};
-use super::{Recurrent, columns};
+use super::{Recurrent, columns, targets};
 use crate::decoder::loss::{vocabulary_loss, weights_back};
-use crate::decoder::{CaptionBatch, Outcome, Target};
+use crate::decoder::{CaptionBatch, Outcome};
 use crate::math::{self, Dropout, Packed, View, gemm_packed, product};
 use crate::params::Grads;
 use capwright_blueprint::language::{Attention, Between, Cell};
@@ -64,9 +64,7 @@ impl Recurrent<'_> {
         let mut grads = Grads::new(self.params);
         let wide = self.wiring.out();
         let skipped = plan.positions() - batch.words();
-        let targets: Vec<Target> = (0..batch.steps())
-            .flat_map(|t| (0..batch.active(t)).map(move |row| batch.target(row, t)))
-            .collect();
+        let targets = targets(batch);
         let said = &tape.out[skipped * wide..];
         let (loss, mut d_said) = vocabulary_loss(self.params, said, &targets, smoothing, &mut grads);
         let start = Instant::now();

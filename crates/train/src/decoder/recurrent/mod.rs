@@ -9,6 +9,7 @@
 //! backward; `unroll` and `back` put them in order for training, `step` for decoding word by word.
 
 mod attention;
+mod autodiff;
 mod back;
 mod cell;
 mod encoded;
@@ -17,6 +18,7 @@ mod step;
 mod unroll;
 mod wiring;
 
+pub(super) use autodiff::{outputs, targets};
 pub(crate) use encoded::Encoded;
 pub(crate) use step::RecurrentSession;
 pub(crate) use wiring::Wiring;
