@@ -100,6 +100,13 @@ pub struct Cost {
     pub weight_bytes: u64,
 }
 
+impl Cost {
+    /// Multiply-accumulates for a caption of that many words, each the likeliest.
+    pub fn macs_caption(&self, words: usize) -> u64 {
+        self.macs_image + words as u64 * self.macs_token
+    }
+}
+
 impl Design {
     /// Names of the backbones that the design holds weights of.
     pub fn backbones(&self) -> Vec<&str> {

@@ -103,6 +103,17 @@ pub enum Augment {
     FlipCrop,
 }
 
+impl Augment {
+    /// Variants of a training image whose features are kept, the image itself among them.
+    pub fn variants(self) -> usize {
+        match self {
+            Self::None => 1,
+            Self::Flip => 2,
+            Self::FlipCrop => 4,
+        }
+    }
+}
+
 /// How a design is trained, with teacher forcing over all references. The number of epochs is the contract's.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]

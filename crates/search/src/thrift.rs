@@ -2,7 +2,7 @@
 //! takes one: a study with hours to spend keeps to those that it has, mostly.
 
 use crate::architect::Brief;
-use capwright_blueprint::language::{Augment, Source, Tune};
+use capwright_blueprint::language::{Source, Tune};
 use capwright_blueprint::{Blueprint, Checked};
 use rand::Rng;
 use std::collections::BTreeSet;
@@ -61,12 +61,8 @@ impl Thrift {
     pub(crate) fn is_worth(&self, design: &Checked, rng: &mut impl Rng) -> bool {
         let Some(known) = &self.known else { return true };
         let blueprint = design.blueprint();
-        let variants = match blueprint.recipe.augment {
-            Augment::None => 1.0,
-            Augment::Flip => 2.0,
-            Augment::FlipCrop => 4.0,
-        };
-        let features = design.cost().macs_image as f64 * variants / EPOCH;
+        let variants = blueprint.recipe.augment.variants();
+        let features = design.cost().macs_image as f64 * variants as f64 / EPOCH;
         sets(blueprint).is_subset(known) || rng.random_bool(chance(features, self.epochs))
     }
 }

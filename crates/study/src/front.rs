@@ -79,7 +79,7 @@ impl Study {
         let whole = match merit {
             Merit::Bleu4 | Merit::CiderD => return None,
             Merit::CaptionMs | Merit::TrainingSeconds => {
-                cost.macs_image + self.contract().decoding.max_words as u64 * cost.macs_token
+                cost.macs_caption(self.contract().decoding.max_words)
             }
             Merit::ParamsTotal => cost.params_total,
             Merit::ParamsTrainable => cost.params_trainable,

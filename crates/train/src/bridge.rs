@@ -3,7 +3,7 @@
 use crate::decoder::{self, sinusoid};
 use crate::macs;
 use crate::math::Dropout;
-use crate::params::Params;
+use crate::params::{Params, host};
 use burn::tensor::activation::{gelu, softmax};
 use burn::tensor::module::adaptive_avg_pool2d;
 use burn::tensor::{Tensor, TensorData};
@@ -128,8 +128,7 @@ pub(crate) fn matmul<const D: usize>(a: Tensor<D>, b: Tensor<D>) -> Tensor<D> {
 pub(crate) fn linear(params: &Params, name: &str, x: Tensor<2>) -> Tensor<2> {
     if !params.device().is_autodiff() {
         let rows = x.dims()[0];
-        let x: Vec<f32> = x.into_data().try_into_vec().expect("activations are f32");
-        let out = decoder::linear(params, name, &x);
+        let out = decoder::linear(params, name, &host(x));
         let outputs = params.values(&format!("{name}.bias")).len();
         return Tensor::from_data(TensorData::new(out, [rows, outputs]), params.device());
     }
@@ -188,7 +187,7 @@ mod tests {
             let data = TensorData::new(values.iter().map(|x| 3.0 * x).collect(), shape);
             let maps = Tensor::<4>::from_data(data, params.device()).require_grad();
             let memory = bridge(&spec, &params, maps.clone(), &mut Dropout::off());
-            let ours: Vec<f32> = memory.clone().inner().into_data().try_into_vec().unwrap();
+            let ours: Vec<f32> = host(memory.clone().inner());
             for (o, t) in ours.iter().zip(case["memory"].as_array().unwrap()) {
                 close(f64::from(*o), t.as_f64().unwrap(), &label);
             }
@@ -197,7 +196,7 @@ mod tests {
             let (mut found, mut grads) = ((memory * weights).sum().backward(), Grads::new(&params));
             params.collect(&mut found, &mut grads);
             let norm = |g: &[f32]| crate::math::sum_of_squares(g).sqrt();
-            let d_maps: Vec<f32> = maps.grad_remove(&mut found).unwrap().into_data().try_into_vec().unwrap();
+            let d_maps: Vec<f32> = host(maps.grad_remove(&mut found).unwrap());
             close(norm(&d_maps), case["input_norm"].as_f64().unwrap(), &label);
             for (id, (name, ..)) in params.tensors().enumerate() {
                 let gradient = grads.get(id).unwrap_or_else(|| panic!("{label}: {name} without a gradient"));

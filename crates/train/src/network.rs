@@ -5,7 +5,7 @@ use crate::decode::decode;
 use crate::decoder::{self, CaptionBatch, Outcome};
 use crate::error::TrainError;
 use crate::math::{self, Dropout};
-use crate::params::{Grads, Params};
+use crate::params::{Grads, Params, host};
 use crate::store;
 use crate::teaching::Teaching;
 use crate::trunk::{self, Mode, Pass, Stats};
@@ -66,10 +66,6 @@ impl Recorded {
     pub fn values(&self) -> TensorData {
         self.memory.clone().inner().into_data()
     }
-}
-
-fn host<const D: usize>(x: Tensor<D>) -> Vec<f32> {
-    x.into_data().try_into_vec().expect("values of 32 bits")
 }
 
 impl Network {

@@ -29,6 +29,11 @@ impl Entry {
     }
 }
 
+/// The values of a tensor, row-major.
+pub(crate) fn host<const D: usize>(x: Tensor<D>) -> Vec<f32> {
+    x.into_data().try_into_vec().expect("values of 32 bits")
+}
+
 /// Names behind a prefix.
 pub(crate) fn prefixed(prefix: &str, wanted: &[Param]) -> Vec<Param> {
     wanted.iter().map(|p| Param::new(format!("{prefix}{}", p.name), &p.shape)).collect()
@@ -219,7 +224,7 @@ impl Params {
         for (id, entry) in self.entries.iter().enumerate() {
             let Some(leaf) = entry.leaf.get().filter(|leaf| leaf.is_require_grad()) else { continue };
             if let Some(gradient) = leaf.grad_remove(found) {
-                grads.add(id, gradient.into_data().try_into_vec().expect("gradients are f32"));
+                grads.add(id, host(gradient));
             }
         }
     }

@@ -161,11 +161,11 @@ fn said(row: &Row) -> String {
 
 fn costs(html: &mut Html, told: &Told) {
     html.raw("<section id=\"costs\">\n<h2>Quality and cost</h2>\n<div class=\"plots\">\n");
-    let words = told.study.contract().decoding.max_words as f64;
+    let words = told.study.contract().decoding.max_words;
     let parameters = |row: &Row| row.params_total as f64;
     let caption = |row: &Row| {
         let cost = told.study.trials.get(&row.trial).map(|trial| trial.cost);
-        cost.map_or(0.0, |cost| cost.macs_image as f64 + words * cost.macs_token as f64)
+        cost.map_or(0.0, |cost| cost.macs_caption(words) as f64)
     };
     cost_plot(html, told, "parameters in total", &parameters);
     cost_plot(html, told, "multiply-accumulates of the longest caption, greedy", &caption);

@@ -1,8 +1,9 @@
 //! This side of the comparison with PyTorch: `benches/peer/run.py` runs both and prints the ratios.
 //!
-//! `peer step|greedy|beam|features DESIGN [ROUNDS]`, `peer network BACKBONE [ROUNDS]`, or `peer epoch DATA WORK [STEPS]`: one JSON
-//! object with the processor time of each round in seconds (of an image for features and networks, of a step for training, of 32
-//! images for decoding), wall time, and memory in kibibytes.
+//! `peer step|greedy|beam|features DESIGN [ROUNDS]`, `peer network BACKBONE [ROUNDS]`, `peer epoch DATA WORK [STEPS]`, or
+//! `peer device cpu|cuda|wgpu DESIGN [IMAGES] [ROUNDS]` for steps on a device: one JSON object with the processor time of each
+//! round in seconds (of an image for features and networks, of a step for training, of 32 images for decoding), wall time, and
+//! memory in kibibytes.
 #![recursion_limit = "256"]
 
 mod designs;
@@ -16,7 +17,9 @@ use capwright_blueprint::{Checked, Design, Param};
 use capwright_caption_data::Vocabulary;
 use capwright_contract::Decoding;
 use capwright_fetch::Cache;
+use capwright_study::ComputeDevice;
 use capwright_train::decoder::CaptionBatch;
+use capwright_train::device::open;
 use capwright_train::learner::Learner;
 use capwright_train::vision::weights::Tensor32;
 use capwright_train::vision::{FrozenNet, Weights};
@@ -62,7 +65,11 @@ fn main() -> Result<(), Box<dyn Error>> {
     let times = match args[..] {
         ["epoch", data, work, ..] => epoch::epoch(Path::new(data), Path::new(work), number(3, 25)?)?,
         ["network", name, ..] => network(name, number(2, 5)?)?,
-        ["step", name, ..] => steps(&design(name, VOCAB)?, number(2, 8)?),
+        ["step", name, ..] => steps(&design(name, VOCAB)?, &Device::flex(), IMAGES, number(2, 8)?),
+        ["device", device, name, ..] => {
+            let device: ComputeDevice = serde_json::from_value(device.into())?;
+            steps(&design(name, VOCAB)?, &open(device)?, number(3, 128)?, number(4, 8)?)
+        }
         ["greedy", name, ..] => decoding(design(name, VOCAB)?.design(), 1, number(2, 8)?),
         ["beam", name, ..] => decoding(design(name, VOCAB)?.design(), 3, number(2, 8)?),
         ["features", name, ..] => features(name, number(2, 200)?)?,
@@ -111,15 +118,15 @@ fn input(design: &Design, images: usize, device: &Device) -> impl Fn() -> Input 
     }
 }
 
-/// Steps of training: forward, backward, clipping, AdamW.
-fn steps(checked: &Checked, rounds: usize) -> Times {
+/// Steps of training with that many images: forward, backward, clipping, AdamW.
+fn steps(checked: &Checked, device: &Device, images: usize, rounds: usize) -> Times {
     let (design, recipe) = (checked.design(), &checked.blueprint().recipe);
-    let mut learner = Learner::new(design, recipe, 1, &Device::flex().autodiff());
-    let input = input(design, IMAGES, learner.network.params.device());
+    let mut learner = Learner::new(design, recipe, 1, &device.clone().autodiff());
+    let input = input(design, images, learner.network.params.device());
     let (references, words) = REFERENCES;
     let caption = |i: usize| (0..words).map(|t| (4 + (i * 131 + t * 17) % (VOCAB - 4)) as u32).collect();
     let all: Vec<Vec<Vec<u32>>> =
-        (0..IMAGES).map(|image| (0..references).map(|r| caption(image * references + r)).collect()).collect();
+        (0..images).map(|image| (0..references).map(|r| caption(image * references + r)).collect()).collect();
     let batch = CaptionBatch::new(&all);
     let mut teaching = Teaching::plain(recipe.label_smoothing.0 as f32, Dropout::seeded(1, 1));
     let learned = learner.network.params.elements();

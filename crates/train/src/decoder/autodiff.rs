@@ -9,7 +9,7 @@ use super::recurrent::{self, Wiring};
 use super::{CaptionBatch, Outcome, Target, convolution, transformer_autodiff};
 use crate::bridge::matmul;
 use crate::math::Dropout;
-use crate::params::{Grads, Params};
+use crate::params::{Grads, Params, host};
 use burn::tensor::activation::log_softmax;
 use burn::tensor::{Device, Tensor, TensorData};
 use capwright_blueprint::DecoderSpec;
@@ -37,10 +37,6 @@ pub(super) fn train(
     let d_memory = memory.grad_remove(&mut found).expect("the memory is a leaf");
     let loss = f64::from(host(sum.inner())[0]);
     Outcome { loss, words, grads, memory: host(d_memory), backward: start.elapsed() }
-}
-
-fn host<const D: usize>(x: Tensor<D>) -> Vec<f32> {
-    x.into_data().try_into_vec().expect("values of 32 bits")
 }
 
 /// What the vocabulary layer reads, one row a word, and what is to be said there.

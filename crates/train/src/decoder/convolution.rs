@@ -5,7 +5,7 @@ use super::loss::vocabulary_loss;
 use super::{CaptionBatch, Outcome};
 use crate::bridge::{dropped, linear, matmul};
 use crate::math::Dropout;
-use crate::params::{Grads, Params};
+use crate::params::{Grads, Params, host};
 use burn::tensor::activation::{sigmoid, softmax};
 use burn::tensor::{Int, Tensor, TensorData};
 use capwright_blueprint::ConvolutionSpec;
@@ -54,17 +54,16 @@ pub(crate) fn train(
 ) -> Outcome {
     let layout = Layout::new(batch, params.device());
     let x = outputs(spec, params, memory.clone(), &layout, dropout);
-    let host: Vec<f32> = x.clone().inner().into_data().try_into_vec().expect("activations are f32");
     let mut grads = Grads::new(params);
-    let (loss, dx) = vocabulary_loss(params, &host, &layout.targets, smoothing, &mut grads);
+    let (loss, dx) =
+        vocabulary_loss(params, &host(x.clone().inner()), &layout.targets, smoothing, &mut grads);
     let start = Instant::now();
     // The gradient of x is known: a loss with just that gradient carries it into autodiff.
     let dx = Tensor::<2>::from_data(TensorData::new(dx, x.dims()), params.device());
     let mut found = (x * dx).sum().backward();
     params.collect(&mut found, &mut grads);
     let d_memory = memory.grad_remove(&mut found).expect("the memory is a leaf");
-    let memory = d_memory.into_data().try_into_vec().expect("gradients are f32");
-    Outcome { loss, words: layout.targets.len(), grads, memory, backward: start.elapsed() }
+    Outcome { loss, words: layout.targets.len(), grads, memory: host(d_memory), backward: start.elapsed() }
 }
 
 impl Convolution<'_> {

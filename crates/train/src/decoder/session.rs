@@ -5,7 +5,7 @@ use super::layout::ints;
 use super::loss::logits;
 use super::recurrent::{RecurrentSession, Wiring};
 use super::transformer_step::TransformerSession;
-use crate::params::Params;
+use crate::params::{Params, host};
 use burn::tensor::{Int, Tensor, TensorData};
 use capwright_blueprint::DecoderSpec;
 
@@ -64,7 +64,6 @@ impl<'a> Session<'a> {
     /// Reads one word a row and returns the logits of the next, `[rows, vocabulary]`.
     pub fn step(&mut self, words: &[u32]) -> Vec<f32> {
         let params = self.params;
-        let host = |x: Tensor<2>| x.into_data().try_into_vec().expect("activations are f32");
         let out = match &mut self.kind {
             Kind::Recurrent(session) => session.step(params, words),
             Kind::Transformer(session) => session.step(params, words),

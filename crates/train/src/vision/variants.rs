@@ -31,7 +31,7 @@ impl Variant {
 
     /// Those that a recipe asks for; the first is the image as it is.
     pub fn of(kind: language::Augment) -> impl Iterator<Item = Self> + Clone {
-        (0..count(kind)).map(Self)
+        (0..kind.variants()).map(Self)
     }
 
     /// The one that a training image is shown as in an epoch, each equally often. Where the image `keeps_sides`, the one before
@@ -46,7 +46,7 @@ impl Variant {
         key[8..12].copy_from_slice(&epoch.to_le_bytes());
         let mut rng = ChaCha8Rng::from_seed(key);
         rng.set_stream(place as u64);
-        let number = rng.random_range(0..count(kind));
+        let number = rng.random_range(0..kind.variants());
         Self(if keeps_sides { number & !1 } else { number })
     }
 
@@ -70,14 +70,6 @@ impl Variant {
         let draw = (u64::from_le_bytes(numbers[0]), self.0 as u64, u64::from_le_bytes(numbers[1]));
         let part = Augment { crop, ..Augment::default() }.apply(image, side, true, draw)?;
         if self.0 % 2 == 1 { mirrored(&part, side) } else { Ok(part) }
-    }
-}
-
-fn count(kind: language::Augment) -> usize {
-    match kind {
-        language::Augment::None => 1,
-        language::Augment::Flip => 2,
-        language::Augment::FlipCrop => 4,
     }
 }
 
