@@ -9,7 +9,7 @@ use crate::random::RandomArchitect;
 use crate::space::Space;
 use crate::surrogate::Surrogate;
 use crate::thrift::Thrift;
-use capwright_blueprint::vary;
+use capwright_blueprint::{Cost, vary};
 use capwright_study::{Leaderboard, Study, Trial, TrialStatus};
 use rand::seq::IndexedRandom;
 use rand::{Rng, SeedableRng};
@@ -31,6 +31,9 @@ const FOUNDERS: usize = 8;
 /// Designs that are made of known parts alone, first of all; others then are as often as not, since on photos few drawn ones come near.
 const FIRST: usize = 4;
 const WHOLE: f64 = 0.5;
+
+/// Such designs of which one is proposed, where a contract asks for a front of score and cost.
+const FOUNDED: usize = 8;
 
 /// How often a parent is the best of some kind or on the front, whichever (Mouret and Clune, "Illuminating search spaces by mapping elites",
 /// 2015), so that the designs do not become alike.
@@ -59,6 +62,18 @@ const CHILDREN: usize = 400;
 /// Admitted children of which the most promising is proposed, once there is something to judge them by.
 const LITTER: usize = 128;
 
+/// Whether the contract asks for more than one thing.
+fn front(brief: &Brief) -> bool {
+    brief.study.contract().objectives.len() > 1
+}
+
+/// How far a cost is from the nearest among the designs of the study, as a factor's logarithm.
+fn apart(study: &Study, cost: &Cost) -> f64 {
+    let Some(expense) = study.expense(cost) else { return 0.0 };
+    let others = study.trials.values().filter_map(|trial| study.expense(&trial.cost));
+    others.map(|other| (expense / other).ln().abs()).fold(f64::INFINITY, f64::min)
+}
+
 /// Proposes children of the designs that did well. Every one fits the contract and is new to the study.
 pub struct Evolution {
     space: Space,
@@ -73,10 +88,11 @@ impl Evolution {
         Self { space, judge, parts }
     }
 
-    /// A design of known parts that is admitted, or one near that to begin with: it itself if it is new.
+    /// A design of known parts that is admitted, or one near that to begin with: it itself if it is new. Where a contract asks for a
+    /// front, of some such designs the one whose cost is farthest from those of all before.
     fn founder(&self, brief: &Brief, rng: &mut ChaCha8Rng) -> Option<String> {
         let (first, thrift) = (brief.study.trials.len() < FIRST, Thrift::of(brief));
-        (0..RandomArchitect::DRAWS).find_map(|tried| {
+        let founders = (0..RandomArchitect::DRAWS).filter_map(|tried| {
             // Where few known parts fit the contract, all of their designs may be there already.
             let whole = tried < PATIENCE && (first || rng.random_bool(WHOLE));
             let text = self.parts.found(&self.space, tried.div_ceil(PATIENCE), whole, rng);
@@ -88,8 +104,13 @@ impl Evolution {
                     && trial.blueprint.decoder == design.decoder
             };
             let new = !whole || !brief.study.trials.values().any(same);
-            (new && thrift.is_worth(admitted.checked(), rng)).then_some(text)
-        })
+            let apart = apart(brief.study, &admitted.checked().cost());
+            (new && thrift.is_worth(admitted.checked(), rng)).then_some((apart, text))
+        });
+        let mut founders = founders.take(if front(brief) { FOUNDED } else { 1 });
+        let first = founders.next()?;
+        let farthest = founders.fold(first, |best, other| if other.0 > best.0 { other } else { best });
+        Some(farthest.1)
     }
 
     /// Of some children that are admitted the one that is expected to bring most, and its parents.
@@ -97,7 +118,7 @@ impl Evolution {
         let members = population(brief.study).filter(|_| !rng.random_bool(IMMIGRANTS))?;
         let thrift = Thrift::of(brief);
         let wanted = if brief.surrogate.is_some() { LITTER } else { 1 };
-        let wide = brief.study.contract().objectives.len() > 1 && rng.random_bool(WIDE);
+        let wide = front(brief) && rng.random_bool(WIDE);
         let (mut best, mut found, mut refused): (Option<(f64, _)>, _, _) = (None, 0, 0);
         for _ in 0..CHILDREN {
             let (text, parents) = self.bear(&members, refused / PATIENCE, rng)?;

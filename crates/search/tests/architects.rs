@@ -2,7 +2,7 @@
 
 mod common;
 
-use capwright_contract::Contract;
+use capwright_contract::{Contract, Merit, Objective};
 use capwright_llm::TextModel;
 use capwright_search::{
     Architect, ArchitectError, Brief, Draft, Evolution, Hybrid, LlmArchitect, LlmOptions, Parts,
@@ -183,6 +183,25 @@ fn evolution_and_the_hybrid_beat_chance_where_choices_matter() {
     println!("evolution {evolved}, hybrid {mixed}, random {by_chance}");
     assert!(evolved > by_chance + 0.08, "evolution {evolved}, random {by_chance}");
     assert!(mixed > by_chance + 0.03, "hybrid {mixed}, random {by_chance}");
+}
+
+#[test]
+fn the_first_designs_of_a_front_differ_in_cost() {
+    // The least factor between the costs of two of the first eight designs, as a logarithm.
+    let nearest = |objectives: &[Merit], seed: u64| {
+        let mut contract = contract(seed);
+        contract.objectives =
+            objectives.iter().map(|merit| Objective { merit: *merit, within: 0.0 }).collect();
+        let (mut study, mut architect) = (opened(&contract), evolution(&contract));
+        (0..8).for_each(|_| drop(proposed(&mut study, architect.as_mut())));
+        let mut costs: Vec<f64> =
+            study.trials.values().map(|trial| (trial.cost.macs_caption(20) as f64).ln()).collect();
+        costs.sort_by(f64::total_cmp);
+        costs.windows(2).map(|pair| pair[1] - pair[0]).fold(f64::INFINITY, f64::min)
+    };
+    let mean = |objectives: &[Merit]| (0..8).map(|seed| nearest(objectives, seed)).sum::<f64>() / 8.0;
+    let (apart, by_chance) = (mean(&[Merit::CiderD, Merit::CaptionMs]), mean(&[Merit::CiderD]));
+    assert!(apart > 3.0 * by_chance, "{apart} {by_chance}");
 }
 
 #[test]

@@ -92,7 +92,7 @@ impl Study {
 }
 
 /// All places in the order of fronts: those of the front of all, then those of the front of the others, and so on (Deb et al., "A Fast and
-/// Elitist Multiobjective Genetic Algorithm: NSGA-II", IEEE TEC 2002), the highest score first in each.
+/// Elitist Multiobjective Genetic Algorithm: NSGA-II", IEEE TEC 2002), each [`spread`].
 pub(crate) fn in_fronts(points: &[(f64, f64)]) -> Vec<usize> {
     let mut left: Vec<usize> = (0..points.len()).collect();
     let mut order = Vec::with_capacity(points.len());
@@ -104,9 +104,25 @@ pub(crate) fn in_fronts(points: &[(f64, f64)]) -> Vec<usize> {
             best.extend(&left);
         }
         left.retain(|place| !best.contains(place));
-        let mut best: Vec<usize> = best.into_iter().collect();
-        best.sort_by(|a, b| points[*b].1.total_cmp(&points[*a].1));
-        order.extend(best);
+        order.extend(spread(best.into_iter().collect(), points));
+    }
+    order
+}
+
+/// Places of a front, the highest score first; then, one by one, that which adds most to the hypervolume of those before it: few of them
+/// shall say much of the whole.
+fn spread(mut left: Vec<usize>, points: &[(f64, f64)]) -> Vec<usize> {
+    left.sort_by(|a, b| points[*b].1.total_cmp(&points[*a].1));
+    let Some(most) = left.first().map(|first| points[*first].0) else { return left };
+    let mut order = vec![left.remove(0)];
+    while !left.is_empty() {
+        let with = |place: usize| {
+            let chosen: Vec<(f64, f64)> = order.iter().chain([&place]).map(|at| points[*at]).collect();
+            hypervolume(&chosen, most)
+        };
+        // Of equal ones the first: that with the higher score.
+        let next = (0..left.len()).rev().max_by(|a, b| with(left[*a]).total_cmp(&with(left[*b])));
+        order.push(left.remove(next.expect("some are left")));
     }
     order
 }
@@ -158,7 +174,10 @@ mod tests {
     #[test]
     fn fronts_lie_behind_each_other() {
         let points = [(3.0, 0.3), (1.0, 0.1), (2.0, 0.05), (3.0, 0.2), (1.0, 0.1), (5.0, 0.4), (4.0, 0.3)];
-        assert_eq!(in_fronts(&points), [5, 0, 1, 6, 3, 4, 2]);
+        assert_eq!(in_fronts(&points), [5, 0, 1, 6, 4, 3, 2]);
+        // The cheapest says more of the front than its neighbours of the best.
+        let points = [(9.9, 0.39), (10.0, 0.4), (9.0, 0.38), (1.0, 0.3), (5.0, 0.32)];
+        assert_eq!(in_fronts(&points), [1, 3, 4, 2, 0]);
         assert_eq!(in_fronts(&[(f64::NAN, f64::NAN), (1.0, 0.1)]).len(), 2);
     }
 
