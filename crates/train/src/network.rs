@@ -389,7 +389,7 @@ mod tests {
             for (ours, theirs) in ours.grads.0.iter().zip(&theirs.grads.0) {
                 let both = ours.iter().flatten().zip(theirs.iter().flatten());
                 assert_eq!(ours.as_ref().map(Vec::len), theirs.as_ref().map(Vec::len));
-                both.for_each(|(o, t)| assert!((o - t).abs() < 1e-3 * o.abs().max(0.1), "{o} {t}"));
+                both.for_each(|(o, t)| assert!((o - t).abs() < 3e-3 * o.abs().max(0.1), "{o} {t}"));
             }
         }
     }
