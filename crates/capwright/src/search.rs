@@ -55,7 +55,7 @@ pub fn begin(
     stop: Arc<AtomicBool>,
 ) -> Result<Done, Failure> {
     let setup::Prepared { folder, contract, weights } = prepared;
-    compute_device(machine.device).inspect_err(|_| folder.forget())?;
+    let machine = Machine::of(machine).inspect_err(|_| folder.forget())?;
     let opened = setup::opened(&contract, chosen, architect);
     let opened = Event::StudyOpened(Box::new(opened));
     let mut store = SqliteStore::create(&folder.ledger(), &[opened]).map_err(Failure::input)?;
@@ -86,7 +86,7 @@ pub fn go_on(args: &ResumeArgs, stop: Arc<AtomicBool>) -> Result<Done, Failure> 
     }
     let chosen = setup::chosen_architect(&state);
     let mut architect = architect(&chosen, &contract, &folder, &args.llm, false)?;
-    drive(folder, &mut store, architect.as_mut(), &contract, weights, &args.machine, stop)
+    drive(folder, &mut store, architect.as_mut(), &contract, weights, Machine::of(&args.machine)?, stop)
 }
 
 /// What Ctrl-C is answered with.
@@ -196,16 +196,27 @@ pub fn default_workers() -> usize {
     cores().min(4)
 }
 
-/// The device that is asked for, which this program and this machine must have.
-fn compute_device(asked: DeviceArg) -> Result<ComputeDevice, Failure> {
-    let device = match asked {
-        DeviceArg::Auto => device::best(),
-        DeviceArg::Cpu => ComputeDevice::Cpu,
-        DeviceArg::Cuda => ComputeDevice::Cuda,
-        DeviceArg::Wgpu => ComputeDevice::Wgpu,
-    };
-    device::open(device).map_err(Failure::input)?;
-    Ok(device)
+/// What a study may use of this machine.
+struct Machine {
+    workers: usize,
+    threads: usize,
+    device: ComputeDevice,
+}
+
+impl Machine {
+    /// As it is asked for; this program and this machine must have the device.
+    fn of(asked: &MachineArgs) -> Result<Self, Failure> {
+        let workers = asked.workers.unwrap_or_else(default_workers).max(1);
+        let threads = asked.threads.unwrap_or((cores() / workers).max(1)).max(1);
+        let device = match asked.device {
+            DeviceArg::Auto => device::best(),
+            DeviceArg::Cpu => ComputeDevice::Cpu,
+            DeviceArg::Cuda => ComputeDevice::Cuda,
+            DeviceArg::Wgpu => ComputeDevice::Wgpu,
+        };
+        device::open(device).map_err(Failure::input)?;
+        Ok(Self { workers, threads, device })
+    }
 }
 
 /// Runs a study to its end.
@@ -215,13 +226,10 @@ fn drive(
     architect: &mut dyn Architect,
     contract: &Contract,
     weights: BTreeMap<String, WeightsFile>,
-    machine: &MachineArgs,
+    Machine { workers, threads, device }: Machine,
     stop: Arc<AtomicBool>,
 ) -> Result<Done, Failure> {
-    let workers = machine.workers.unwrap_or_else(default_workers).max(1);
-    let threads = machine.threads.unwrap_or((cores() / workers).max(1)).max(1);
     let program = std::env::current_exe().map_err(Failure::input)?;
-    let device = compute_device(machine.device)?;
     if device != ComputeDevice::Cpu {
         eprintln!("training steps are computed by {device}");
     }

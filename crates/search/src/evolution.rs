@@ -104,13 +104,11 @@ impl Evolution {
                     && trial.blueprint.decoder == design.decoder
             };
             let new = !whole || !brief.study.trials.values().any(same);
-            let apart = apart(brief.study, &admitted.checked().cost());
-            (new && thrift.is_worth(admitted.checked(), rng)).then_some((apart, text))
+            let worth = new && thrift.is_worth(admitted.checked(), rng);
+            worth.then(|| (apart(brief.study, &admitted.checked().cost()), text))
         });
-        let mut founders = founders.take(if front(brief) { FOUNDED } else { 1 });
-        let first = founders.next()?;
-        let farthest = founders.fold(first, |best, other| if other.0 > best.0 { other } else { best });
-        Some(farthest.1)
+        let some = founders.take(if front(brief) { FOUNDED } else { 1 });
+        some.reduce(|best, other| if other.0 > best.0 { other } else { best }).map(|(_, text)| text)
     }
 
     /// Of some children that are admitted the one that is expected to bring most, and its parents.

@@ -31,12 +31,22 @@ pub(super) fn train(
     let sum = vocabulary_loss(params, said, &targets, smoothing);
     let words = targets.len();
     let start = Instant::now();
-    let mut found = (sum.clone() / words as f64).backward();
     let mut grads = Grads::new(params);
-    params.collect(&mut found, &mut grads);
-    let d_memory = memory.grad_remove(&mut found).expect("the memory is a leaf");
+    let memory = carried_back(params, sum.clone() / words as f64, memory, &mut grads);
     let loss = f64::from(host(sum.inner())[0]);
-    Outcome { loss, words, grads, memory: host(d_memory), backward: start.elapsed() }
+    Outcome { loss, words, grads, memory, backward: start.elapsed() }
+}
+
+/// Adds the gradients of a loss to those of the parameters and returns that of the memory, which is a leaf.
+pub(super) fn carried_back(
+    params: &Params,
+    loss: Tensor<1>,
+    memory: Tensor<3>,
+    grads: &mut Grads,
+) -> Vec<f32> {
+    let mut found = loss.backward();
+    params.collect(&mut found, grads);
+    host(memory.grad_remove(&mut found).expect("the memory is a leaf"))
 }
 
 /// What the vocabulary layer reads, one row a word, and what is to be said there.

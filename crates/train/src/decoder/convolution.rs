@@ -1,5 +1,6 @@
 //! Convolutional decoder on burn's autodiff. Formulas: [`ConvolutionSpec`].
 
+use super::autodiff::carried_back;
 use super::layout::{Layout, ints};
 use super::loss::vocabulary_loss;
 use super::{CaptionBatch, Outcome};
@@ -60,10 +61,8 @@ pub(crate) fn train(
     let start = Instant::now();
     // The gradient of x is known: a loss with just that gradient carries it into autodiff.
     let dx = Tensor::<2>::from_data(TensorData::new(dx, x.dims()), params.device());
-    let mut found = (x * dx).sum().backward();
-    params.collect(&mut found, &mut grads);
-    let d_memory = memory.grad_remove(&mut found).expect("the memory is a leaf");
-    Outcome { loss, words: layout.targets.len(), grads, memory: host(d_memory), backward: start.elapsed() }
+    let memory = carried_back(params, (x * dx).sum(), memory, &mut grads);
+    Outcome { loss, words: layout.targets.len(), grads, memory, backward: start.elapsed() }
 }
 
 impl Convolution<'_> {
