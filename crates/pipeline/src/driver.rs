@@ -4,8 +4,8 @@ use crate::best::keep_best;
 use crate::clock::Clock;
 use crate::execute::{Executor, Report};
 use crate::files::StudyFolder;
+use crate::lag;
 use crate::progress::Progress;
-use crate::rounds;
 use capwright_search::{Architect, ArchitectError, Brief, Judge, Surrogate, problems};
 use capwright_study::{
     ComputeDevice, Event, FinalStep, Leaderboard, LedgerError, Proposal, StoreError, Study, TrialEvent,
@@ -184,13 +184,13 @@ impl Driver<'_> {
             || state.late
     }
 
-    /// What goes on: at the end by all that is known, before by what the next round sees.
+    /// What goes on: at the end by all that is known, before by what the next trial sees.
     fn promotions(&self, state: &Running) -> Vec<(u64, u32)> {
         let ending = self.asked_enough(state);
         if ending {
             return state.clock.promotions(&state.study, ending);
         }
-        state.clock.promotions(&rounds::visible(&state.study), ending)
+        state.clock.promotions(&lag::visible(&state.study), ending)
     }
 
     fn finals_due(&self, state: &Running) -> Vec<FinalStep> {
@@ -205,16 +205,12 @@ impl Driver<'_> {
             && self.finals_due(state).is_empty()
     }
 
-    /// Between rounds, when all trials of earlier ones wait or are over, lets those go on that did well: once, beside the next rounds,
-    /// whose proposals do not see yet what comes of them. So neither promotions nor proposals depend on which worker was faster.
+    /// Before the next trial is chosen, when all is over that it sees, lets those go on that did well: beside the next trials, which do
+    /// not see yet what comes of them. So neither promotions nor proposals depend on which worker was faster.
     fn promote(&mut self, state: &mut Running) -> Result<(), SearchError> {
         let ending = self.asked_enough(state);
-        let start = rounds::start(&state.study);
-        let between = ending || start == state.study.next_trial();
-        let promoted = state.study.trials.values().any(|trial| trial.promoted_before == Some(start));
-        let done =
-            if ending { state.study.unfinished().is_empty() } else { rounds::earlier_is_over(&state.study) };
-        if !between || !done || (promoted && !ending) {
+        let done = if ending { state.study.unfinished().is_empty() } else { lag::is_over(&state.study) };
+        if !done {
             return Ok(());
         }
         let promotions = self.promotions(state);
@@ -251,7 +247,7 @@ impl Driver<'_> {
         // One design is ready before a worker is free: a language model writes while others train.
         let wanted = self.executor.capacity() + 1;
         let short = self.executor.running() + state.waiting.len() < wanted;
-        short && rounds::earlier_is_over(&state.study) && !self.asked_enough(state)
+        short && lag::is_over(&state.study) && !self.asked_enough(state)
     }
 
     fn start_waiting(&mut self, state: &mut Running) -> Result<(), SearchError> {
@@ -305,7 +301,7 @@ impl Driver<'_> {
             None => (state.study.next_proposal(), 0, None),
         };
         (self.watch)(Progress::Proposing { proposal, attempt });
-        let visible = rounds::visible(&state.study);
+        let visible = lag::visible(&state.study);
         let taught = Surrogate::of(&visible);
         let surrogate = taught.as_ref();
         let brief = Brief { contract: &contract, study: &visible, proposal, attempt, surrogate };

@@ -7,8 +7,8 @@ mod clock;
 mod driver;
 mod execute;
 mod files;
+mod lag;
 mod progress;
-mod rounds;
 
 pub use best::{ModelCard, keep_best, note_test};
 pub use driver::{Driver, Outcome, SearchError};

@@ -283,7 +283,7 @@ fn stopped_and_resumed(mut case: Case, stops_after: u32) -> Outcome {
     case.run(&mut random(), &mut executor).unwrap()
 }
 
-/// What the ledger says of promotions and results, without the order in which workers ended within a round.
+/// What the ledger says of promotions and results, without the order in which workers ended.
 fn fates(outcome: &Outcome) -> Vec<(u64, Option<u32>, u32)> {
     let fate = |(n, trial): (&u64, &Trial)| (*n, trial.granted, trial.result().map_or(0, |r| r.epochs));
     outcome.study.trials.iter().map(fate).collect()
@@ -332,7 +332,7 @@ impl Architect for Watches {
 }
 
 #[test]
-fn what_goes_on_beside_a_round_is_not_known_to_it() {
+fn what_goes_on_beside_a_proposal_is_not_known_to_it() {
     let mut all = Vec::new();
     for workers in [1, 2, 4] {
         let mut architect = Watches(random(), Vec::new());
@@ -340,10 +340,14 @@ fn what_goes_on_beside_a_round_is_not_known_to_it() {
         case.run(&mut architect, &mut Pretend::new(workers)).unwrap();
         // Designs are proposed while promoted trials train.
         let events = case.events();
-        let promoted = events.iter().position(|event| matches!(event, Event::TrialPromoted { .. })).unwrap();
-        let asked = events[promoted..].iter().position(|event| matches!(event, Event::Proposed(_))).unwrap();
-        let over = events[promoted..].iter().position(|e| matches!(e, Event::TrialFinished { .. })).unwrap();
-        assert!(asked < over, "{workers} workers");
+        let over = |of: u64| move |event: &Event| matches!(event, Event::TrialFinished { trial, .. } if *trial == of);
+        let asked = |(place, event): (usize, &Event)| {
+            let Event::TrialPromoted { trial, .. } = event else { return false };
+            let rest = &events[place..];
+            let until = rest.iter().position(over(*trial)).expect("it ends");
+            rest[..until].iter().any(|event| matches!(event, Event::Proposed(_)))
+        };
+        assert!(events.iter().enumerate().any(asked), "{workers} workers");
         all.push(architect.1);
     }
     assert!(all[0].len() >= 10);
@@ -351,9 +355,9 @@ fn what_goes_on_beside_a_round_is_not_known_to_it() {
     assert_eq!(all[0], all[2]);
 }
 
-/// What takes many epochs goes on beside as many rounds: nobody waits for it, and nobody knows it sooner.
+/// What takes many epochs goes on beside as many trials: nobody waits for it, and nobody knows it sooner.
 #[test]
-fn long_trials_hold_up_no_round_and_change_none() {
+fn long_trials_hold_up_nobody_and_change_nothing() {
     let long = || {
         let mut contract = contract();
         (contract.search.halving, contract.training.epochs) = (Some(1), 16);
@@ -372,7 +376,7 @@ fn long_trials_hold_up_no_round_and_change_none() {
         let Event::TrialPromoted { trial, .. } = events[begins] else { unreachable!() };
         let over = |event: &Event| matches!(event, Event::TrialFinished { trial: t, .. } if *t == trial);
         let ends = events[begins..].iter().position(over).expect("it ends");
-        // Thirteen epochs more: four rounds.
+        // Thirteen epochs more.
         let meanwhile = &events[begins..begins + ends];
         let promoted = |event: &&Event| matches!(event, Event::TrialPromoted { .. });
         let asked = meanwhile.iter().filter(|event| matches!(event, Event::Proposed(_))).count();

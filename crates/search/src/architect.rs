@@ -10,7 +10,7 @@ use capwright_study::{Proposal, Study, Verdict};
 pub struct Brief<'a> {
     /// What is asked for.
     pub contract: &'a Contract,
-    /// What was tried so far; only rounds that are over, so that the number of workers changes nothing.
+    /// What was tried so far; results come with a fixed lag in trials, so that the number of workers changes nothing.
     pub study: &'a Study,
     /// Number of the proposal, from 1.
     pub proposal: u64,

@@ -62,7 +62,7 @@ pub struct Trial {
     pub runs: u32,
     /// Epochs that it may train, once it was promoted.
     pub granted: Option<u32>,
-    /// The next trial's number when it was last promoted: it goes on beside rounds from the one that begins with that on.
+    /// The next trial's number when it was last promoted: it goes on beside trials from that on.
     pub promoted_before: Option<u64>,
     /// What had come of it when it was promoted.
     pub earlier: Option<Box<TrialResult>>,
