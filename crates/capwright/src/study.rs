@@ -64,14 +64,24 @@ pub fn plan(folder: &Path, hours: f64, workers: Option<usize>, json: bool) -> Re
 pub fn front(folder: &Path, cost: Option<Merit>, json: bool) -> Result<(), Failure> {
     let study = Study::fold(events(folder)?).map_err(Failure::input)?;
     let merit = cost.unwrap_or_else(|| study.cost_merit());
-    let rows = study.front(&Leaderboard::of(&study), merit);
+    let board = Leaderboard::of(&study);
+    let rows = study.front(&board, merit);
     if json {
         return say_json(&rows);
     }
     say(format!("{} against {}: {} designs", study.contract().score().name(), merit.noun(), rows.len()));
+    let ranked = board.rows.len();
+    if rows.is_empty() && ranked > 0 && merit == Merit::CaptionJoules {
+        say(format!(
+            "none of {ranked} ranked designs tells it: the processor's counters (/sys/class/powercap) cannot be read here"
+        ));
+    }
     for row in &rows {
-        let cost =
-            if row.cost < 1e6 { format!("{:.1}", row.cost) } else { format!("{:.2} M", row.cost / 1e6) };
+        let cost = match row.cost {
+            small if small < 1.0 => format!("{small:.3}"),
+            middle if middle < 1e6 => format!("{middle:.1}"),
+            large => format!("{:.2} M", large / 1e6),
+        };
         let millions = row.params_total as f64 / 1e6;
         say(format!(
             "{cost:>10}  {:.4}  trial {} after {} epochs, {millions:.2} M parameters: {}",

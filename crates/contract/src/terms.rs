@@ -277,6 +277,8 @@ pub enum Merit {
     TrainingSeconds,
     /// Milliseconds of a caption, as the trial measured them.
     CaptionMs,
+    /// Joules of a caption, as the trial measured them, where the processor's counters can be read.
+    CaptionJoules,
 }
 
 impl Merit {
@@ -292,6 +294,7 @@ impl Merit {
             Self::WeightBytes => "bytes of weights",
             Self::TrainingSeconds => "seconds of training",
             Self::CaptionMs => "milliseconds of a caption",
+            Self::CaptionJoules => "joules of a caption",
         }
     }
 

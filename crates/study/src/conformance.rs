@@ -210,6 +210,7 @@ pub fn result(scores: Scores) -> TrialResult {
         }],
         by_image: vec![0.25, 0.1],
         caption_ms: Some(20.0),
+        caption_joules: Some(0.5),
         seconds: 2.0,
         cpu_seconds: Some(2.0),
         peak_memory_bytes: None,

@@ -73,12 +73,12 @@ impl Study {
         self.cost_in(second.merit, cost).filter(|_| self.cost_in(first.merit, cost).is_none())
     }
 
-    /// A merit that a design has before it is trained. What is measured by the clock is told by the multiply-accumulates of a
+    /// A merit that a design has before it is trained. What clocks and counters measure is told by the multiply-accumulates of a
     /// caption here: the same events give the same trials on any machine.
     pub(crate) fn cost_in(&self, merit: Merit, cost: &Cost) -> Option<f64> {
         let whole = match merit {
             Merit::Bleu4 | Merit::CiderD => return None,
-            Merit::CaptionMs | Merit::TrainingSeconds => {
+            Merit::CaptionMs | Merit::CaptionJoules | Merit::TrainingSeconds => {
                 cost.macs_caption(self.contract().decoding.max_words)
             }
             Merit::ParamsTotal => cost.params_total,

@@ -217,14 +217,15 @@ fn by_objectives(mut rows: Vec<Row>, study: &Study) -> Vec<Row> {
 
 /// A merit as a number of which less is better.
 pub(crate) fn merit(merit: Merit, row: &Row, study: &Study) -> f64 {
+    let measured = |value: fn(&TrialResult) -> Option<f64>| {
+        study.trials.get(&row.trial).and_then(Trial::result).and_then(value).unwrap_or(f64::INFINITY)
+    };
     match merit {
         Merit::Bleu4 => -row.bleu[3],
         Merit::CiderD => -row.cider_d,
         Merit::TrainingSeconds => study.seconds(row.trial),
-        Merit::CaptionMs => {
-            let result = study.trials.get(&row.trial).and_then(Trial::result);
-            result.and_then(|result| result.caption_ms).unwrap_or(f64::INFINITY)
-        }
+        Merit::CaptionMs => measured(|result| result.caption_ms),
+        Merit::CaptionJoules => measured(|result| result.caption_joules),
         of_design => {
             let trial = study.trials.get(&row.trial);
             trial.and_then(|trial| study.cost_in(of_design, &trial.cost)).unwrap_or(f64::INFINITY)

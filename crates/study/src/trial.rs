@@ -136,7 +136,7 @@ pub struct Epoch {
     /// Largest resident memory of the process so far, where the system tells.
     #[serde(default)]
     pub peak_memory_bytes: Option<u64>,
-    /// Energy of the processor in training and validation in joules, where it can be read.
+    /// Energy of training and validation in joules, as this trial's share of what the processors took, where it can be read.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub joules: Option<f64>,
     /// Words trained on per second.
@@ -199,6 +199,10 @@ pub struct TrialResult {
     /// it was measured.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub caption_ms: Option<f64>,
+    /// Joules of such a caption: its share of what the processors took then, by the time that they worked. None where their counters
+    /// cannot be read.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub caption_joules: Option<f64>,
     /// Peak resident memory of the process that finished it, in bytes, where the system tells.
     #[serde(default)]
     pub peak_memory_bytes: Option<u64>,

@@ -40,7 +40,7 @@ pub use captioner::{Captioner, Evaluation, Said};
 pub use error::TrainError;
 pub use malloc::keep_freed_memory;
 pub use math::Dropout;
-pub use meters::{energy, energy_since, peak_memory};
+pub use meters::{Meter, peak_memory};
 pub use network::{Input, Network};
 pub use params::{Grads, Params};
 pub use teaching::Teaching;

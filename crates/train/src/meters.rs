@@ -1,6 +1,50 @@
-//! What a process takes: memory, and energy of the processor.
+//! What a process takes: memory, time of processors and their energy.
 
 use std::path::Path;
+use std::time::Instant;
+
+/// What a process takes over a stretch of time.
+pub struct Meter {
+    start: Instant,
+    own: Option<f64>,
+    busy: Option<f64>,
+    energy: Option<f64>,
+}
+
+impl Meter {
+    /// Begins.
+    pub fn start() -> Self {
+        Self { start: Instant::now(), own: cpu_seconds(), busy: busy_seconds(), energy: energy() }
+    }
+
+    /// Wall seconds so far.
+    pub fn seconds(&self) -> f64 {
+        self.start.elapsed().as_secs_f64()
+    }
+
+    /// Seconds that processors have worked for this process since, over all its threads; `None` where the system does not tell.
+    pub fn cpu_seconds(&self) -> Option<f64> {
+        since(self.own, cpu_seconds())
+    }
+
+    /// Joules that the processor packages have taken since, by this process's share of the time that they worked for anyone: counters
+    /// tell of no process. What an idle machine takes is shared in the same way. `None` where they cannot be read.
+    pub fn joules(&self) -> Option<f64> {
+        let (own, busy) = (self.cpu_seconds()?, since(self.busy, busy_seconds())?);
+        Some(since(self.energy, energy())? * share(own, busy))
+    }
+}
+
+fn since(before: Option<f64>, now: Option<f64>) -> Option<f64> {
+    let taken = now? - before?;
+    // Counters of energy wrap round now and then.
+    (taken >= 0.0).then_some(taken)
+}
+
+/// The part of `busy` that is `own`: at most 1, since all processors together are told in coarse ticks.
+fn share(own: f64, busy: f64) -> f64 {
+    if own < busy { own / busy } else { 1.0 }
+}
 
 /// Largest resident memory of this process so far, in bytes; `None` where the system does not tell (only Linux does).
 pub fn peak_memory() -> Option<u64> {
@@ -20,9 +64,29 @@ pub fn cpu_seconds() -> Option<f64> {
     None
 }
 
-/// Energy that the processor packages have taken so far in joules, by the counters (RAPL) of Linux, where they can be read. They
-/// wrap round now and then, so that a negative difference says nothing.
-pub fn energy() -> Option<f64> {
+/// Seconds that processors have worked since the system was started, for all programs; `None` where the system does not tell (only Linux
+/// does).
+fn busy_seconds() -> Option<f64> {
+    #[cfg(target_os = "linux")]
+    {
+        busy_ticks(&std::fs::read_to_string("/proc/stat").ok()?)
+            .map(|ticks| ticks / rustix::param::clock_ticks_per_second() as f64)
+    }
+    #[cfg(not(target_os = "linux"))]
+    None
+}
+
+/// Ticks of user, nice, system, irq and softirq in the line of all processors: not those of idle, iowait and steal, and not those of guests,
+/// which are among the user's.
+#[cfg(target_os = "linux")]
+fn busy_ticks(stat: &str) -> Option<f64> {
+    let line = stat.lines().next()?.strip_prefix("cpu ")?;
+    let ticks: Vec<f64> = line.split_whitespace().map_while(|field| field.parse().ok()).collect();
+    [0, 1, 2, 5, 6].into_iter().map(|at| ticks.get(at)).sum()
+}
+
+/// Energy that the processor packages have taken so far in joules, by the counters (RAPL) of Linux, where they can be read.
+fn energy() -> Option<f64> {
     energy_below(Path::new("/sys/class/powercap"))
 }
 
@@ -38,12 +102,6 @@ fn energy_below(folder: &Path) -> Option<f64> {
     };
     let joules: Vec<f64> = packages.filter_map(read).map(|microjoules| microjoules / 1e6).collect();
     (!joules.is_empty()).then(|| joules.iter().sum())
-}
-
-/// Energy since an earlier reading in joules, where both could be read.
-pub fn energy_since(before: Option<f64>) -> Option<f64> {
-    let taken = energy()? - before?;
-    (taken >= 0.0).then_some(taken)
 }
 
 #[cfg(all(test, target_os = "linux"))]
@@ -65,10 +123,26 @@ mod tests {
 
     #[test]
     fn work_takes_time_of_processors() {
-        let before = cpu_seconds().expect("Linux tells");
-        assert!((0..20_000_000u64).fold(0, |a, b| std::hint::black_box(a ^ b)) < 1 << 40);
-        let taken = cpu_seconds().expect("Linux tells") - before;
-        assert!(taken > 0.0 && taken < 600.0, "{taken}");
+        let meter = Meter::start();
+        // Many ticks of the coarser of the two clocks.
+        while meter.cpu_seconds().expect("Linux tells") < 0.3 {
+            std::hint::black_box((0..1_000_000u64).fold(0, |a, b| std::hint::black_box(a ^ b)));
+        }
+        let (own, busy) = (meter.cpu_seconds().unwrap(), since(meter.busy, busy_seconds()).unwrap());
+        assert!(own < 600.0 && busy > own / 2.0, "{own} of {busy}");
+        assert!(meter.seconds() > 0.0);
+    }
+
+    #[test]
+    fn a_process_takes_its_share_of_what_all_took() {
+        let stat = "cpu  100 20 30 4000 500 6 7 80 90 10\ncpu0 1 2 3 4 5 6 7 8 9 10\n";
+        assert_eq!(busy_ticks(stat), Some(163.0));
+        assert_eq!([busy_ticks("cpu  100 20 30"), busy_ticks("intr 1 2"), busy_ticks("")], [None; 3]);
+        assert_eq!([share(1.0, 4.0), share(1.01, 1.0), share(0.0, 0.0)], [0.25, 1.0, 1.0]);
+        assert_eq!(
+            [since(Some(9.0), Some(1.0)), since(None, Some(1.0)), since(Some(1.0), Some(1.5))],
+            [None, None, Some(0.5)]
+        );
     }
 
     #[test]

@@ -6,7 +6,7 @@ use crate::error::TrainError;
 use crate::extractor::{BackboneWeights, open_weights, weights_of};
 use crate::fit::{self, Lesson};
 use crate::learner::Learner;
-use crate::meters::{cpu_seconds, energy, energy_since, peak_memory};
+use crate::meters::{Meter, cpu_seconds, peak_memory};
 use crate::model_folder;
 use crate::network::Network;
 use crate::pace;
@@ -204,7 +204,7 @@ impl<'a> Setting<'a> {
         critic: Option<&Critic>,
         emit: &mut dyn FnMut(TrialEvent),
     ) -> Result<(Epoch, Vec<String>, Vec<f32>), TrainError> {
-        let (start, joules) = (Instant::now(), energy());
+        let meter = Meter::start();
         let mut last: Option<Instant> = None;
         let mut tell = |done, total, loss| {
             if done == total || last.is_none_or(|at| at.elapsed() >= Duration::from_secs(1)) {
@@ -225,8 +225,7 @@ impl<'a> Setting<'a> {
             critic,
         };
         let trained = fit::train_epoch(&mut state.learner, &lesson, number, &mut tell)?;
-        let train_seconds = start.elapsed().as_secs_f64();
-        let scoring = Instant::now();
+        let train_seconds = meter.seconds();
         let mut network = state.learner.learned();
         let captions =
             fit::captions(&mut network, &self.source, &self.places, &self.vocabulary, self.spec.decoding);
@@ -244,8 +243,8 @@ impl<'a> Setting<'a> {
             backward_seconds: trained.time.backward.as_secs_f64(),
             update_seconds: trained.time.update.as_secs_f64(),
             peak_memory_bytes: peak_memory(),
-            joules: energy_since(joules),
-            score_seconds: scoring.elapsed().as_secs_f64(),
+            joules: meter.joules(),
+            score_seconds: meter.seconds() - train_seconds,
             words_per_second: trained.words as f64 / train_seconds.max(1e-9),
             reward: trained.reward,
         };
@@ -281,6 +280,7 @@ impl<'a> Setting<'a> {
         model_folder::write(&folder, self.spec, &state.best, &self.weights, &self.vocabulary, &best.scores)?;
         // A trial that was complete before this run only lacked its result: the time of writing it is not training.
         let trained_now = progress.seconds.max(start.elapsed().as_secs_f64());
+        let pace = pace::of_caption(&state.best, &self.weights, &self.validation, self.spec.decoding)?;
         Ok(TrialResult {
             best_epoch: progress.best_epoch,
             epochs: progress.history.len() as u32,
@@ -292,12 +292,8 @@ impl<'a> Setting<'a> {
             by_image: progress.by_image.clone(),
             seconds: trained_now,
             cpu_seconds: cpu_seconds().map(|own| progress.cpu_seconds.max(own)),
-            caption_ms: Some(pace::milliseconds(
-                &state.best,
-                &self.weights,
-                &self.validation,
-                self.spec.decoding,
-            )?),
+            caption_ms: Some(pace.milliseconds),
+            caption_joules: pace.joules,
             peak_memory_bytes: peak_memory(),
         })
     }

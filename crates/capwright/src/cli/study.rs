@@ -64,6 +64,7 @@ pub enum StudyCommand {
 fn cost() -> impl TypedValueParser<Value = Merit> {
     let names = [
         "caption_ms",
+        "caption_joules",
         "params_total",
         "params_trainable",
         "macs_image",

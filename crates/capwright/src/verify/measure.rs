@@ -1,6 +1,5 @@
 //! The measurements behind a certificate.
 
-use super::machine;
 use crate::failure::Failure;
 use crate::say;
 use capwright_blueprint::Checked;
@@ -10,15 +9,15 @@ use capwright_caption_metrics::{
 };
 use capwright_contract::{Clause, Contract, Decoding, Measured, spent};
 use capwright_pipeline::ModelCard;
-use capwright_train::{Captioner, Evaluation, energy, energy_since, peak_memory};
+use capwright_train::{Captioner, Evaluation, Meter, peak_memory};
 use std::cell::OnceCell;
 use std::path::{Path, PathBuf};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 /// Batches that are timed, at least and at most, and for how long.
 const MIN_RUNS: usize = 30;
 const MAX_RUNS: usize = 300;
-const TIMING: Duration = Duration::from_secs(20);
+const TIMING: f64 = 20.0;
 /// Batches before the first that is timed.
 const WARM_UP: usize = 3;
 /// Draws of the bootstrap.
@@ -173,19 +172,20 @@ impl<'a> Measures<'a> {
         for run in 0..WARM_UP {
             caption(run)?;
         }
-        let (start, joules, cpu) = (Instant::now(), energy(), machine::cpu_seconds());
+        let meter = Meter::start();
         let mut milliseconds = Vec::new();
-        while milliseconds.len() < MIN_RUNS || (start.elapsed() < TIMING && milliseconds.len() < MAX_RUNS) {
+        while milliseconds.len() < MIN_RUNS || (meter.seconds() < TIMING && milliseconds.len() < MAX_RUNS) {
             let before = Instant::now();
             caption(WARM_UP + milliseconds.len())?;
             milliseconds.push(before.elapsed().as_secs_f64() * 1e3);
         }
         let captions = (milliseconds.len() * batch) as f64;
-        let (total, energy_how) = match energy_since(joules) {
-            Some(joules) => (joules, "RAPL counters of the whole processor".to_owned()),
+        let (total, energy_how) = match meter.joules() {
+            Some(joules) => {
+                (joules, "RAPL counters of the processor, by this program's share of its time".to_owned())
+            }
             None => {
-                let used = cpu.zip(machine::cpu_seconds()).map(|(before, after)| after - before);
-                let used = used.unwrap_or_else(|| start.elapsed().as_secs_f64());
+                let used = meter.cpu_seconds().unwrap_or_else(|| meter.seconds());
                 let how = format!(
                     "ESTIMATED: {used:.2} processor seconds for {captions} captions at {WATTS_PER_CORE} W a core; no \
                      energy counter can be read here"

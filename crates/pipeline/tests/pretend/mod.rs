@@ -88,6 +88,7 @@ fn trained(spec: &TrialSpec, until: u32) -> Vec<TrialEvent> {
         samples: Vec::new(),
         by_image: by_image(spec),
         caption_ms: Some(20.0),
+        caption_joules: Some(0.5),
         seconds: 1.0,
         cpu_seconds: Some(1.0),
         peak_memory_bytes: None,

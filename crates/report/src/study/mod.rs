@@ -169,11 +169,18 @@ fn costs(html: &mut Html, told: &Told) {
     };
     cost_plot(html, told, "parameters in total", &parameters);
     cost_plot(html, told, "multiply-accumulates of the longest caption, greedy", &caption);
-    let time = |row: &Row| told.study.trials.get(&row.trial)?.result()?.caption_ms;
-    if !told.board.rows.is_empty() && told.board.rows.iter().all(|row| time(row).is_some()) {
-        cost_plot(html, told, "milliseconds of a caption, as measured", &|row| time(row).unwrap_or(0.0));
-    }
+    let result = |row: &Row| told.study.trials.get(&row.trial)?.result();
+    measured_plot(html, told, "milliseconds of a caption, as measured", &|row| result(row)?.caption_ms);
+    measured_plot(html, told, "joules of a caption, as measured", &|row| result(row)?.caption_joules);
     html.raw("</div>\n<p class=\"note\">The lines join the designs that no other is better than in both.</p>\n</section>\n");
+}
+
+/// A plot of what every design has been measured for; none where one has not.
+fn measured_plot(html: &mut Html, told: &Told, label: &'static str, cost: &dyn Fn(&Row) -> Option<f64>) {
+    let rows = &told.board.rows;
+    if !rows.is_empty() && rows.iter().all(|row| cost(row).is_some()) {
+        cost_plot(html, told, label, &|row| cost(row).unwrap_or(f64::INFINITY));
+    }
 }
 
 fn cost_plot(html: &mut Html, told: &Told, label: &'static str, cost: &dyn Fn(&Row) -> f64) {
