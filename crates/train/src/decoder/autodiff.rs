@@ -66,11 +66,11 @@ fn said(
         DecoderSpec::TopDown(spec) => recurrent(&Wiring::top_down(spec, dim), memory),
         DecoderSpec::Transformer(spec) => {
             let layout = layout();
-            (transformer_autodiff::outputs(spec, params, memory, &layout, dropout), layout.targets)
+            (transformer_autodiff::outputs(spec, params, memory, &layout, dropout), layout.words.targets)
         }
         DecoderSpec::Convolution(spec) => {
             let layout = layout();
-            (convolution::outputs(spec, params, memory, &layout, dropout), layout.targets)
+            (convolution::outputs(spec, params, memory, &layout, dropout), layout.words.targets)
         }
     }
 }
@@ -87,7 +87,7 @@ fn vocabulary_loss(params: &Params, x: Tensor<2>, targets: &[Target], smoothing:
         logits = logits + of_samples(targets, vocab, device);
     }
     let logs = log_softmax(logits, 1);
-    let wanted = ints(targets.iter().map(|target| i64::from(target.word)).collect(), device);
+    let wanted = ints(targets.iter().map(|target| i64::from(target.word)), device);
     let mut nats = logs.clone().gather(1, wanted.reshape([words, 1])).neg();
     if smoothing > 0.0 {
         let (rest, spread) = (f64::from(1.0 - smoothing), f64::from(smoothing));

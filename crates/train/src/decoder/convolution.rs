@@ -57,12 +57,12 @@ pub(crate) fn train(
     let x = outputs(spec, params, memory.clone(), &layout, dropout);
     let mut grads = Grads::new(params);
     let (loss, dx) =
-        vocabulary_loss(params, &host(x.clone().inner()), &layout.targets, smoothing, &mut grads);
+        vocabulary_loss(params, &host(x.clone().inner()), &layout.words.targets, smoothing, &mut grads);
     let start = Instant::now();
     // The gradient of x is known: a loss with just that gradient carries it into autodiff.
     let dx = Tensor::<2>::from_data(TensorData::new(dx, x.dims()), params.device());
     let memory = carried_back(params, (x * dx).sum(), memory, &mut grads);
-    Outcome { loss, words: layout.targets.len(), grads, memory, backward: start.elapsed() }
+    Outcome { loss, words: layout.words.targets.len(), grads, memory, backward: start.elapsed() }
 }
 
 impl Convolution<'_> {
@@ -83,10 +83,11 @@ impl Convolution<'_> {
 
     /// Packed words through all layers: `[words, dim]`.
     fn run(&self, layout: &Layout, memory: Tensor<3>, dropout: &mut Dropout) -> Tensor<2> {
-        let shown = self.show(memory);
-        let words = ints(layout.words.clone(), self.params.device());
-        let x = self.params.get::<2>("decoder.embed.weight").select(0, words)
-            + shown.word.clone().select(0, ints(layout.shown.clone(), self.params.device()));
+        let (shown, words, device) = (self.show(memory), &layout.words, self.params.device());
+        let read = ints(words.read.iter().map(|word| i64::from(*word)), device);
+        let of_image = ints(words.shown().into_iter().map(|image| image as i64), device);
+        let x = self.params.get::<2>("decoder.embed.weight").select(0, read)
+            + shown.word.clone().select(0, of_image);
         let mut x = dropped(x, self.spec.dropout_pct, dropout);
         for layer in 0..self.spec.layers {
             let taps = self.taps(layout, dropped(x.clone(), self.spec.dropout_pct, dropout));
@@ -105,12 +106,11 @@ impl Convolution<'_> {
         // Row 0 stands for what is before the first word.
         let nothing = Tensor::zeros([1, self.spec.dim], &x.device());
         let table = Tensor::cat(vec![nothing, x], 0);
-        let before = |back: i64| -> Tensor<1, Int> {
-            let at = layout.places.iter().enumerate();
-            let rows = at.map(|(p, t)| if *t >= back { p as i64 - back + 1 } else { 0 }).collect();
-            ints(rows, self.params.device())
+        let before = |back: usize| {
+            let at = layout.words.places.iter().enumerate();
+            ints(at.map(|(p, t)| if *t >= back { (p + 1 - back) as i64 } else { 0 }), self.params.device())
         };
-        let taps = (0..self.spec.kernel as i64).rev().map(|back| table.clone().select(0, before(back)));
+        let taps = (0..self.spec.kernel).rev().map(|back| table.clone().select(0, before(back)));
         Tensor::cat(taps.collect(), 1)
     }
 
@@ -172,7 +172,7 @@ impl ConvolutionSession {
     /// Reads one word a row: what the vocabulary layer reads, `[rows, dim]`.
     pub fn step(&mut self, params: &Params, words: &[u32]) -> Tensor<2> {
         let decoder = Convolution { spec: &self.spec, params };
-        let words = ints(words.iter().map(|w| i64::from(*w)).collect(), params.device());
+        let words = ints(words.iter().map(|w| i64::from(*w)), params.device());
         let mut x = params.get::<2>("decoder.embed.weight").select(0, words) + self.shown.word.clone();
         for (layer, past) in self.past.iter_mut().enumerate() {
             past.push(x.clone());

@@ -1,32 +1,74 @@
-//! How references lie in tensors: packed one after the other, those of an image side by side, and padded.
+//! How the words of a batch lie: caption after caption, those of an image side by side; in tensors also padded.
 
 use super::{CaptionBatch, Target};
 use burn::tensor::{Device, Int, Tensor, TensorData};
+use std::ops::Range;
+
+/// The words of a batch in the order in which they lie.
+pub(crate) struct Words {
+    /// The word that is read at each position.
+    pub read: Vec<u32>,
+    /// Its step in its caption.
+    pub places: Vec<usize>,
+    /// The word to be said there.
+    pub targets: Vec<Target>,
+    /// Where each caption lies.
+    pub captions: Vec<Range<usize>>,
+    /// Where the captions of each image lie.
+    pub images: Vec<Range<usize>>,
+}
+
+impl Words {
+    /// The words of a batch.
+    pub fn new(batch: &CaptionBatch) -> Self {
+        let mut order: Vec<usize> = (0..batch.rows.len()).collect();
+        order.sort_by_key(|row| batch.rows[*row].image);
+        let (read, places, targets, captions) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
+        let mut all = Self { read, places, targets, captions, images: vec![0..0; batch.images] };
+        for row in order {
+            let (start, image) = (all.read.len(), batch.rows[row].image);
+            for t in 0..=batch.rows[row].words.len() {
+                all.read.push(batch.input(row, t));
+                all.places.push(t);
+                all.targets.push(batch.target(row, t));
+            }
+            let end = all.read.len();
+            all.captions.push(start..end);
+            let own = &mut all.images[image];
+            *own = if own.start == own.end { start..end } else { own.start..end };
+        }
+        all
+    }
+
+    /// The image that each word tells of.
+    pub fn shown(&self) -> Vec<usize> {
+        let of = |(image, words): (usize, &Range<usize>)| words.clone().map(move |_| image);
+        self.images.iter().enumerate().flat_map(of).collect()
+    }
+
+    /// Each word with the caption that it stands in.
+    pub fn positions(&self) -> impl Iterator<Item = (&Range<usize>, usize)> {
+        self.captions.iter().flat_map(|caption| caption.clone().map(move |i| (caption, i)))
+    }
+}
 
 /// Where words stand in packed and in padded order.
 pub(crate) struct Layout {
-    /// Images.
-    pub images: usize,
+    /// The packed words.
+    pub words: Words,
     /// References an image, padded.
     pub references: usize,
     /// Steps, padded.
     pub steps: usize,
     /// Packed position of each padded one; padding points at 0.
-    pub to_padded: Tensor<1, Int>,
+    to_padded: Tensor<1, Int>,
     /// Padded position of each packed one.
-    pub to_packed: Tensor<1, Int>,
-    /// Word of each packed position.
-    pub words: Vec<i64>,
-    /// Its step.
-    pub places: Vec<i64>,
-    /// The image that it shows.
-    pub shown: Vec<i64>,
-    /// The word to be said there.
-    pub targets: Vec<Target>,
+    to_packed: Tensor<1, Int>,
 }
 
 /// Indices as a tensor.
-pub(crate) fn ints(values: Vec<i64>, device: &Device) -> Tensor<1, Int> {
+pub(crate) fn ints(values: impl IntoIterator<Item = i64>, device: &Device) -> Tensor<1, Int> {
+    let values: Vec<i64> = values.into_iter().collect();
     let shape = [values.len()];
     Tensor::from_data(TensorData::new(values, shape), device)
 }
@@ -34,47 +76,37 @@ pub(crate) fn ints(values: Vec<i64>, device: &Device) -> Tensor<1, Int> {
 impl Layout {
     /// The layout of a batch.
     pub fn new(batch: &CaptionBatch, device: &Device) -> Self {
-        let mut order: Vec<usize> = (0..batch.rows.len()).collect();
-        order.sort_by_key(|row| batch.rows[*row].image);
-        let mut counts = vec![0usize; batch.images];
-        batch.rows.iter().for_each(|row| counts[row.image] += 1);
-        let (references, steps) = (counts.iter().copied().max().unwrap_or(0), batch.steps());
-        let mut padded = vec![0i64; batch.images * references * steps];
-        let mut all = Self {
-            images: batch.images,
-            references,
-            steps,
-            to_padded: ints(vec![0], device),
-            to_packed: ints(vec![0], device),
-            words: Vec::new(),
-            places: Vec::new(),
-            shown: Vec::new(),
-            targets: Vec::new(),
+        let words = Words::new(batch);
+        let (shown, mut taken) = (words.shown(), vec![0usize; batch.images]);
+        let number = |caption: &Range<usize>| {
+            let image = shown[caption.start];
+            taken[image] += 1;
+            (image, taken[image] - 1)
         };
-        let mut packed = Vec::with_capacity(batch.words());
-        let mut taken = vec![0; batch.images];
-        for r in order {
-            let row = &batch.rows[r];
-            let start = (row.image * references + taken[row.image]) * steps;
-            taken[row.image] += 1;
-            for t in 0..=row.words.len() {
-                padded[start + t] = packed.len() as i64;
-                packed.push((start + t) as i64);
-                all.words.push(i64::from(batch.input(r, t)));
-                all.places.push(t as i64);
-                all.shown.push(row.image as i64);
-                all.targets.push(batch.target(r, t));
+        let numbers: Vec<(usize, usize)> = words.captions.iter().map(number).collect();
+        let (references, steps) = (taken.into_iter().max().unwrap_or(0), batch.steps());
+        let mut to_padded = vec![0; batch.images * references * steps];
+        let mut to_packed = vec![0; shown.len()];
+        for (caption, (image, reference)) in words.captions.iter().zip(numbers) {
+            let start = (image * references + reference) * steps;
+            for (padded, packed) in (start..).zip(caption.clone()) {
+                (to_padded[padded], to_packed[packed]) = (packed, padded);
             }
         }
-        all.to_padded = ints(padded, device);
-        all.to_packed = ints(packed, device);
-        all
+        let [to_padded, to_packed] =
+            [to_padded, to_packed].map(|all| ints(all.into_iter().map(|at| at as i64), device));
+        Self { words, references, steps, to_padded, to_packed }
+    }
+
+    /// Images.
+    pub fn images(&self) -> usize {
+        self.words.images.len()
     }
 
     /// Packed words by image, with padding: `[images, references · steps, width]`.
     pub fn padded(&self, x: Tensor<2>) -> Tensor<3> {
         let width = x.dims()[1];
-        x.select(0, self.to_padded.clone()).reshape([self.images, self.references * self.steps, width])
+        x.select(0, self.to_padded.clone()).reshape([self.images(), self.references * self.steps, width])
     }
 
     /// The reverse of [`Layout::padded`].

@@ -74,5 +74,5 @@ impl<'a> Session<'a> {
 }
 
 fn indices(rows: &[usize], params: &Params) -> Tensor<1, Int> {
-    ints(rows.iter().map(|row| *row as i64).collect(), params.device())
+    ints(rows.iter().map(|row| *row as i64), params.device())
 }

@@ -4,53 +4,15 @@
 //! side by side, without padding: every linear layer is one product over all words, attention over an image's tokens is a
 //! product an image and head, and attention over the words before is a loop over a caption.
 
+use super::CaptionBatch;
+use super::layout::Words;
 use super::loss::linear;
 use super::places::{sinusoid, turn};
-use super::{CaptionBatch, Target};
 use crate::math::{self, Dropout, View, gemm, gemm_columns};
 use crate::params::Params;
 use capwright_blueprint::TransformerSpec;
 use capwright_blueprint::language::{FeedForwardKind, NormPlace, Positions};
 use std::ops::Range;
-
-/// The words of a batch in the order in which they lie.
-pub(super) struct Words {
-    pub read: Vec<u32>,
-    /// Step of each word in its caption.
-    pub places: Vec<usize>,
-    pub targets: Vec<Target>,
-    /// Where each caption lies.
-    pub captions: Vec<Range<usize>>,
-    /// Where the captions of each image lie.
-    pub images: Vec<Range<usize>>,
-}
-
-impl Words {
-    fn new(batch: &CaptionBatch) -> Self {
-        let mut order: Vec<usize> = (0..batch.rows.len()).collect();
-        order.sort_by_key(|row| batch.rows[*row].image);
-        let (read, places, targets, captions) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
-        let mut all = Self { read, places, targets, captions, images: vec![0..0; batch.images] };
-        for row in order {
-            let (start, image) = (all.read.len(), batch.rows[row].image);
-            for t in 0..=batch.rows[row].words.len() {
-                all.read.push(batch.input(row, t));
-                all.places.push(t);
-                all.targets.push(batch.target(row, t));
-            }
-            let end = all.read.len();
-            all.captions.push(start..end);
-            let own = &mut all.images[image];
-            *own = if own.start == own.end { start..end } else { own.start..end };
-        }
-        all
-    }
-
-    /// Each word with the caption that it stands in.
-    pub fn positions(&self) -> impl Iterator<Item = (&Range<usize>, usize)> {
-        self.captions.iter().flat_map(|caption| caption.clone().map(move |i| (caption, i)))
-    }
-}
 
 /// What a layer norm keeps: its input less the mean over the deviation, and one over the deviation of each row.
 pub(super) struct Normed {

@@ -52,9 +52,9 @@ impl<'a> Pass<'a> {
         let unseen = TensorData::new((0..steps * steps).map(unseen).collect(), [1, 1, steps, steps]);
         let half = spec.dim / spec.heads / 2;
         let turns = (spec.positions == Positions::Rotary).then(|| {
-            let places = || layout.places.iter().flat_map(|place| rotary_angles(*place as usize, 2 * half));
+            let places = || layout.words.places.iter().flat_map(|place| rotary_angles(*place, 2 * half));
             let table = |values: Vec<f32>| {
-                Tensor::from_data(TensorData::new(values, [layout.places.len(), 1, half]), device)
+                Tensor::from_data(TensorData::new(values, [layout.words.places.len(), 1, half]), device)
             };
             [table(places().map(f32::cos).collect()), table(places().map(f32::sin).collect())]
         });
@@ -65,8 +65,9 @@ impl<'a> Pass<'a> {
     /// Words with what their places add.
     fn embedded(&self) -> Tensor<2> {
         let (dim, device) = (self.spec.dim, self.params.device());
-        let words = ints(self.layout.words.clone(), device);
-        let x = self.params.get::<2>("decoder.embed.weight").select(0, words) * (dim as f64).sqrt();
+        let words = &self.layout.words;
+        let read = ints(words.read.iter().map(|word| i64::from(*word)), device);
+        let x = self.params.get::<2>("decoder.embed.weight").select(0, read) * (dim as f64).sqrt();
         let table = match self.spec.positions {
             Positions::Rotary => return x,
             Positions::Learned => self.params.get::<2>("decoder.position.weight"),
@@ -75,7 +76,7 @@ impl<'a> Pass<'a> {
                 Tensor::from_data(TensorData::new(values, [self.layout.steps, dim]), device)
             }
         };
-        x + table.select(0, ints(self.layout.places.clone(), device))
+        x + table.select(0, ints(words.places.iter().map(|place| *place as i64), device))
     }
 
     /// Adds a branch of `x` to it, with the norm before the branch or after the sum.
@@ -95,8 +96,8 @@ impl<'a> Pass<'a> {
 
     /// Attention to the words of the same caption up to the one in hand.
     fn to_words(&self, name: &str, x: Tensor<2>) -> Tensor<2> {
-        let Layout { images, references, steps, .. } = self.layout;
-        let heads = |x: Tensor<2>| self.heads(self.layout.padded(x), (images * references, *steps));
+        let (captions, steps) = (self.layout.images() * self.layout.references, self.layout.steps);
+        let heads = |x: Tensor<2>| self.heads(self.layout.padded(x), (captions, steps));
         let part = |leaf: &str| linear(self.params, &format!("{name}.{leaf}"), x.clone());
         let (query, key) = (self.turned(part("q")), self.turned(part("k")));
         let found = attend(heads(query), heads(key), heads(part("v")), Some(&self.unseen));
@@ -105,14 +106,14 @@ impl<'a> Pass<'a> {
 
     /// Attention to the tokens of the image.
     fn to_memory(&self, name: &str, x: Tensor<2>) -> Tensor<2> {
-        let Layout { images, references, steps, .. } = self.layout;
+        let (images, length) = (self.layout.images(), self.layout.references * self.layout.steps);
         let part = |leaf: &str, x: Tensor<2>| linear(self.params, &format!("{name}.{leaf}"), x);
         let tokens = self.memory.dims()[0] / images;
         let of_image = |leaf: &str| {
-            let x = part(leaf, self.memory.clone()).reshape([*images, tokens, self.spec.dim]);
-            self.heads(x, (*images, tokens))
+            let x = part(leaf, self.memory.clone()).reshape([images, tokens, self.spec.dim]);
+            self.heads(x, (images, tokens))
         };
-        let query = self.heads(self.layout.padded(part("q", x)), (*images, references * steps));
+        let query = self.heads(self.layout.padded(part("q", x)), (images, length));
         let found = attend(query, of_image("k"), of_image("v"), None);
         part("o", self.words(found))
     }
@@ -125,8 +126,8 @@ impl<'a> Pass<'a> {
 
     /// The reverse, without padding: `[words, dim]`.
     fn words(&self, x: Tensor<4>) -> Tensor<2> {
-        let Layout { images, references, steps, .. } = self.layout;
-        self.layout.packed(x.swap_dims(1, 2).reshape([*images, references * steps, self.spec.dim]))
+        let shape = [self.layout.images(), self.layout.references * self.layout.steps, self.spec.dim];
+        self.layout.packed(x.swap_dims(1, 2).reshape(shape))
     }
 
     /// Queries or keys turned by their places, where places are rotary.

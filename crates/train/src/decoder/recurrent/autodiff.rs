@@ -126,13 +126,13 @@ impl Decoder<'_> {
         let words = self.params.get::<2>("decoder.embed.weight").select(0, ints(words, device));
         let words = masked(words, mask.map(|mask| mask.narrow(0, alone, n)));
         let shown = |x: Tensor<2>| {
-            let images = plan.rows().map(|row| plan.images[row] as i64).collect();
+            let images = plan.rows().map(|row| plan.images[row] as i64);
             x.select(0, ints(images, device))
         };
         match w.image {
             Image::States => words,
             Image::FirstWord => {
-                let images = plan.images.iter().map(|image| *image as i64).collect();
+                let images = plan.images.iter().map(|image| *image as i64);
                 Tensor::cat(vec![as_word().select(0, ints(images, device)), words], 0)
             }
             Image::EveryWord => Tensor::cat(vec![words, shown(as_word())], 1),
@@ -150,7 +150,7 @@ impl Decoder<'_> {
             let flat = memory.clone().reshape([images * tokens, dim]);
             linear(self.params, &format!("decoder.attn.{leaf}"), flat).reshape([images, tokens, dim])
         };
-        let rows = ints(plan.images.iter().map(|image| *image as i64).collect(), self.params.device());
+        let rows = ints(plan.images.iter().map(|image| *image as i64), self.params.device());
         let (heads, n) = (self.heads(), plan.images.len());
         [of("key", attention != Attention::Dot), of("value", attention == Attention::MultiHead)]
             .map(|x| x.select(0, rows.clone()).reshape([n, tokens, heads, dim / heads]).swap_dims(1, 2))
@@ -166,7 +166,7 @@ impl Decoder<'_> {
         if w.image != Image::States {
             return vec![Tensor::zeros([rows, w.hidden], device); w.layers];
         }
-        let images = ints(plan.images.iter().map(|image| *image as i64).collect(), device);
+        let images = ints(plan.images.iter().map(|image| *image as i64), device);
         let all = linear(self.params, name, pooled.clone()).tanh().select(0, images);
         (0..w.layers).map(|layer| all.clone().narrow(1, layer * w.hidden, w.hidden)).collect()
     }
