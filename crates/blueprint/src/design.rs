@@ -101,9 +101,9 @@ pub struct Cost {
 }
 
 impl Cost {
-    /// Multiply-accumulates for a caption of that many words, each the likeliest.
-    pub fn macs_caption(&self, words: usize) -> u64 {
-        self.macs_image + words as u64 * self.macs_token
+    /// Multiply-accumulates for a caption of that many words, with so many hypotheses for each.
+    pub fn macs_caption(&self, words: usize, beam: usize) -> u64 {
+        self.macs_image + (words * beam) as u64 * self.macs_token
     }
 }
 

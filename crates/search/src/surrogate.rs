@@ -5,12 +5,16 @@
 use crate::features::{Features, GROUPS, Reading};
 use capwright_blueprint::{Blueprint, Cost};
 use capwright_study::{Prediction, Study, Trial, TrialStatus, hypervolume};
+use std::collections::BTreeMap;
 
 /// Designs that must be trained before anything is predicted.
 const FEWEST: usize = 8;
 
 /// Designs that are learned from, the youngest: time grows with the cube of them.
 const MOST: usize = 256;
+
+/// Trials that must have gone on as far before what they gained is compared.
+const COMPARED: usize = 3;
 
 /// How fast two designs become strangers with each choice that they do not share, for each part of a design.
 const RATES: [f64; 4] = [0.01, 0.03, 0.1, 0.3];
@@ -52,13 +56,10 @@ struct Fit {
 impl Surrogate {
     /// What a study teaches; `None` before enough designs are trained, or where all score the same.
     pub fn of(study: &Study) -> Option<Self> {
-        let epochs = study.first_rung();
-        let by = study.contract().score();
-        let scores: Vec<Option<f64>> =
-            study.trials.values().rev().map(|trial| trial.score_after(epochs, by)).collect();
+        let scores = scores(study);
         // What could not be trained is as bad as the worst that could.
         let worst = scores.iter().flatten().copied().reduce(f64::min)?;
-        let over = study.trials.values().rev().zip(scores).filter_map(|(trial, score)| {
+        let over = study.trials.values().zip(scores).rev().filter_map(|(trial, score)| {
             let failed = matches!(trial.status, TrialStatus::Failed(_)).then_some(worst);
             Some((trial, score.or(failed)?))
         });
@@ -80,7 +81,7 @@ impl Surrogate {
         let cost = |trial: &Trial| Some(study.expense(&trial.cost)?.max(1.0).ln());
         let known =
             trials.iter().zip(&scores).filter_map(|(trial, score)| Some((cost(trial)?, *score))).collect();
-        Some(Self { reading, seen, fit, mean, spread, epochs, known })
+        Some(Self { reading, seen, fit, mean, spread, epochs: study.first_rung(), known })
     }
 
     /// What a design will score, and how sure that is.
@@ -113,6 +114,26 @@ impl Surrogate {
         points.push((expense.max(1.0).ln(), Self::promise(prediction)));
         hypervolume(&points, most) - before
     }
+}
+
+/// Scores of all trials after their first rung. The first epochs favour what learns fast over what ends well: what a trial has gained since,
+/// more or less than the others that may train as long did in the mean, is added.
+fn scores(study: &Study) -> Vec<Option<f64>> {
+    let (first, by) = (study.first_rung(), study.contract().score());
+    let gain = |trial: &Trial| {
+        let further = trial.epochs.len() > first as usize;
+        further.then(|| Some(trial.score_after(u32::MAX, by)? - trial.score_after(first, by)?)).flatten()
+    };
+    let mut gains: BTreeMap<Option<u32>, Vec<f64>> = BTreeMap::new();
+    for trial in study.trials.values() {
+        gains.entry(trial.granted).or_default().extend(gain(trial));
+    }
+    let more = |trial: &Trial| {
+        let others = gains.get(&trial.granted).filter(|gains| gains.len() >= COMPARED)?;
+        Some(gain(trial)? - others.iter().sum::<f64>() / others.len() as f64)
+    };
+    let score = |trial: &Trial| Some(trial.score_after(first, by)? + more(trial).unwrap_or(0.0));
+    study.trials.values().map(score).collect()
 }
 
 /// How far each two designs are apart, row by row, in each of their parts.

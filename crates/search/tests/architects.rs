@@ -195,7 +195,7 @@ fn the_first_designs_of_a_front_differ_in_cost() {
         let (mut study, mut architect) = (opened(&contract), evolution(&contract));
         (0..8).for_each(|_| drop(proposed(&mut study, architect.as_mut())));
         let mut costs: Vec<f64> =
-            study.trials.values().map(|trial| (trial.cost.macs_caption(20) as f64).ln()).collect();
+            study.trials.values().map(|trial| (study.macs_caption(&trial.cost) as f64).ln()).collect();
         costs.sort_by(f64::total_cmp);
         costs.windows(2).map(|pair| pair[1] - pair[0]).fold(f64::INFINITY, f64::min)
     };

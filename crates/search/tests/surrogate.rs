@@ -2,9 +2,10 @@
 
 mod common;
 
+use capwright_blueprint::language::Decoder;
 use capwright_contract::Contract;
 use capwright_search::{Space, Surrogate};
-use capwright_study::{Event, Study, Verdict, conformance::epoch, conformance::result};
+use capwright_study::{Event, Study, Trial, Verdict, conformance::epoch, conformance::result};
 use common::{draft, judge, opened, quality, under};
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
@@ -79,6 +80,34 @@ fn what_is_cheap_may_be_worth_more_than_what_scores_most() {
     assert!(growth(best + 0.01, most) == 0.0, "the front ends there");
     assert!(growth(best, least) > growth(best + 0.01, 0.9 * most), "as good for less");
     assert!(growth(best / 2.0, 0.9 * most) == 0.0, "what is known is better and costs less");
+}
+
+#[test]
+fn what_ends_better_is_worth_more_than_its_first_epochs() {
+    let contract = under("[training]\nepochs = 2\n[search]\nhalving = 1\n[data]\nvocab = 500");
+    let first = study(&contract, 60, 20);
+    let recurrent = |trial: &Trial| matches!(trial.blueprint.decoder, Decoder::Recurrent { .. });
+    let mut further = first.clone();
+    for trial in further.trials.values_mut().filter(|trial| !trial.epochs.is_empty()) {
+        let gain = if recurrent(trial) { 0.09 } else { 0.05 };
+        trial.epochs.push(epoch(2, trial.epochs[0].scores.bleu[3] + gain));
+        trial.granted = Some(2);
+    }
+    // By how much recurrent designs are said to score more than others.
+    let lead = |study: &Study| {
+        let surrogate = Surrogate::of(study).expect("enough to learn from");
+        let new = || study.trials.values().filter(|trial| trial.epochs.is_empty());
+        let mean = |wanted: bool| {
+            let some: Vec<f64> = new()
+                .filter(|trial| recurrent(trial) == wanted)
+                .map(|trial| surrogate.predict(&trial.blueprint, &trial.cost).score)
+                .collect();
+            some.iter().sum::<f64>() / some.len() as f64
+        };
+        mean(true) - mean(false)
+    };
+    let more = lead(&further) - lead(&first);
+    assert!((0.02..0.06).contains(&more), "{more} of 0.04");
 }
 
 #[test]

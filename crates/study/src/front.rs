@@ -73,14 +73,19 @@ impl Study {
         self.cost_in(second.merit, cost).filter(|_| self.cost_in(first.merit, cost).is_none())
     }
 
+    /// Multiply-accumulates of the longest caption as the contract has it decoded.
+    pub fn macs_caption(&self, cost: &Cost) -> u64 {
+        let decoding = self.contract().decoding;
+        let beam = if decoding.sample.is_some() { 1 } else { decoding.beam };
+        cost.macs_caption(decoding.max_words, beam)
+    }
+
     /// A merit that a design has before it is trained. What clocks and counters measure is told by the multiply-accumulates of a
     /// caption here: the same events give the same trials on any machine.
     pub(crate) fn cost_in(&self, merit: Merit, cost: &Cost) -> Option<f64> {
         let whole = match merit {
             Merit::Bleu4 | Merit::CiderD => return None,
-            Merit::CaptionMs | Merit::CaptionJoules | Merit::TrainingSeconds => {
-                cost.macs_caption(self.contract().decoding.max_words)
-            }
+            Merit::CaptionMs | Merit::CaptionJoules | Merit::TrainingSeconds => self.macs_caption(cost),
             Merit::ParamsTotal => cost.params_total,
             Merit::ParamsTrainable => cost.params_trainable,
             Merit::MacsImage => cost.macs_image,

@@ -21,7 +21,7 @@ fn rungs(first: u32, epochs: u32) -> Vec<u32> {
 /// A trial at a rung.
 struct Reached {
     trial: u64,
-    /// Whether it had more to say than one thing.
+    /// Whether it had more to say than one thing where it was best.
     varied: bool,
     /// Its best score up to there, and its best BLEU-1: after few epochs many have a BLEU-4 of 0.
     score: [f64; 2],
@@ -76,7 +76,8 @@ impl Study {
 
     /// Trials that reached a rung, best first, by the scores they had there. Those that said one thing of everything come last: most
     /// designs do so in their first steps. Where the contract asks for a score and then for a low cost, those that no other is
-    /// better than in both come first (Schmucker et al., "Multi-objective Asynchronous Successive Halving", 2021).
+    /// better than in both (Schmucker et al., "Multi-objective Asynchronous Successive Halving", 2021) and those with the best scores take
+    /// turns: with one of each cost, the best of all would rest on one design, and early scores are known to so much only.
     fn reached(&self, rung: u32) -> Vec<Reached> {
         let score = self.contract().score();
         let trials = self.trials.iter().filter_map(|(number, trial)| {
@@ -87,7 +88,10 @@ impl Study {
             let over = matches!(trial.status, TrialStatus::Finished(_));
             (result.epochs >= rung || !result.paused).then(|| Reached {
                 trial: *number,
-                varied: epochs.clone().any(|scores| !scores.collapsed),
+                varied: epochs
+                    .clone()
+                    .max_by(|a, b| a.of(score).total_cmp(&b.of(score)))
+                    .is_some_and(|scores| !scores.collapsed),
                 score: [best(Scores::of), best(|scores, _| scores.bleu[0])],
                 expense: self.expense(&trial.cost),
                 waits: over
@@ -104,9 +108,11 @@ impl Study {
         let points: Option<Vec<(f64, f64)>> =
             all.iter().filter(|reached| reached.varied).map(|r| Some((r.expense?, r.score[0]))).collect();
         if let Some(points) = points {
-            // Trials of equal merit stay in their order.
-            let places: BTreeMap<u64, usize> =
-                in_fronts(&points).into_iter().zip(0..).map(|(at, place)| (all[at].trial, place)).collect();
+            let mut places = BTreeMap::new();
+            for place in in_fronts(&points).into_iter().zip(0..).flat_map(|(wide, best)| [wide, best]) {
+                let next = places.len();
+                places.entry(all[place].trial).or_insert(next);
+            }
             all.sort_by_key(|reached| places.get(&reached.trial).copied().unwrap_or(usize::MAX));
         }
         all
@@ -202,7 +208,7 @@ mod tests {
     }
 
     #[test]
-    fn where_cost_counts_the_front_goes_on_first() {
+    fn where_cost_counts_the_front_and_the_best_go_on_in_turns() {
         let mut study = study(Some(1), 10);
         let merits = [Merit::Bleu4, Merit::ParamsTotal];
         study.opened.contract.objectives = merits.map(|merit| Objective { merit, within: 0.0 }).to_vec();
@@ -213,6 +219,8 @@ mod tests {
                 if trial == 6 { 1 } else { 10 };
         }
         assert_eq!(promote(&mut study, false), [(3, 3), (6, 3)]);
+        let order: Vec<u64> = study.reached(1).iter().map(|reached| reached.trial).collect();
+        assert_eq!(order, [3, 6, 5, 2, 4, 1]);
         study.opened.contract.objectives.clear();
         assert_eq!(study.promotions(false), [(5, 3)]);
     }

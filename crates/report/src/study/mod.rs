@@ -161,14 +161,13 @@ fn said(row: &Row) -> String {
 
 fn costs(html: &mut Html, told: &Told) {
     html.raw("<section id=\"costs\">\n<h2>Quality and cost</h2>\n<div class=\"plots\">\n");
-    let words = told.study.contract().decoding.max_words;
     let parameters = |row: &Row| row.params_total as f64;
     let caption = |row: &Row| {
         let cost = told.study.trials.get(&row.trial).map(|trial| trial.cost);
-        cost.map_or(0.0, |cost| cost.macs_caption(words) as f64)
+        cost.map_or(0.0, |cost| told.study.macs_caption(&cost) as f64)
     };
     cost_plot(html, told, "parameters in total", &parameters);
-    cost_plot(html, told, "multiply-accumulates of the longest caption, greedy", &caption);
+    cost_plot(html, told, "multiply-accumulates of the longest caption", &caption);
     let result = |row: &Row| told.study.trials.get(&row.trial)?.result();
     measured_plot(html, told, "milliseconds of a caption, as measured", &|row| result(row)?.caption_ms);
     measured_plot(html, told, "joules of a caption, as measured", &|row| result(row)?.caption_joules);
