@@ -84,7 +84,8 @@ fn what_is_cheap_may_be_worth_more_than_what_scores_most() {
 
 #[test]
 fn what_ends_better_is_worth_more_than_its_first_epochs() {
-    let contract = under("[training]\nepochs = 2\n[search]\nhalving = 1\n[data]\nvocab = 500");
+    let mut contract = under("[training]\nepochs = 2\n[data]\nvocab = 500");
+    contract.search.halving = Some(1);
     let first = study(&contract, 60, 20);
     let recurrent = |trial: &Trial| matches!(trial.blueprint.decoder, Decoder::Recurrent { .. });
     let mut further = first.clone();
