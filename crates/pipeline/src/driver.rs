@@ -209,8 +209,9 @@ impl Driver<'_> {
     /// not see yet what comes of them. So neither promotions nor proposals depend on which worker was faster.
     fn promote(&mut self, state: &mut Running) -> Result<(), SearchError> {
         let ending = self.asked_enough(state);
-        let done = if ending { state.study.unfinished().is_empty() } else { lag::is_over(&state.study) };
-        if !done {
+        // Nobody needs a promoted trial sooner than a new design, and looking for one copies the study.
+        let due = if ending { state.study.unfinished().is_empty() } else { self.wants_proposal(state) };
+        if !due {
             return Ok(());
         }
         let promotions = self.promotions(state);
