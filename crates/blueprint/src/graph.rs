@@ -5,8 +5,9 @@
 //! by name. A new op is one new variant of [`Op`] plus its arms in [`Op::shape`], [`Op::parameters`] and
 //! [`Op::macs`]; the compiler then lists every back end that misses it.
 
-use crate::op::values;
-pub use crate::op::{Activation, Conv, Op, Padding, Param, Shape, param_name};
+pub use crate::op::{Activation, Conv, Op, Padding, Shape};
+use crate::param::values;
+pub use crate::param::{Param, param_name};
 use serde::{Deserialize, Serialize};
 use std::sync::OnceLock;
 

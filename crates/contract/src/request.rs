@@ -19,6 +19,7 @@ mod backbones;
 mod lexicon;
 mod names;
 mod quantity;
+mod target;
 mod tokens;
 mod wishes;
 

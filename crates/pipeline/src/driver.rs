@@ -2,17 +2,17 @@
 
 use crate::best::keep_best;
 use crate::clock::Clock;
+use crate::error::SearchError;
 use crate::execute::{Executor, Report};
 use crate::files::StudyFolder;
 use crate::lag;
 use crate::progress::Progress;
 use capwright_search::{Architect, ArchitectError, Brief, Judge, Surrogate, problems};
 use capwright_study::{
-    ComputeDevice, Event, FinalStep, Leaderboard, LedgerError, Proposal, StoreError, Study, TrialEvent,
-    TrialSpec, TrialStore, Verdict, WeightsFile, describe,
+    ComputeDevice, Event, FinalStep, Leaderboard, Proposal, Study, TrialEvent, TrialSpec, TrialStore,
+    Verdict, WeightsFile, describe,
 };
 use std::collections::BTreeMap;
-use std::io;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -22,42 +22,6 @@ const LOSSES: u32 = 3;
 
 /// Failures of the architect in a row after which the study stops asking.
 const ARCHITECT_FAILURES: u32 = 3;
-
-/// Why a search ended early.
-#[derive(Debug, thiserror::Error)]
-pub enum SearchError {
-    /// The ledger could not be read or written.
-    #[error(transparent)]
-    Store(#[from] StoreError),
-    /// An event does not follow from the ledger.
-    #[error(transparent)]
-    Ledger(#[from] LedgerError),
-    /// A file could not be written or a worker not started.
-    #[error("{doing}: {error}")]
-    Io {
-        /// What was being done.
-        doing: String,
-        /// What the system answered.
-        error: io::Error,
-    },
-    /// Something that is no design's fault stops every trial.
-    #[error("{0}")]
-    Blocked(String),
-    /// The ledger is empty.
-    #[error("the study has no events; start it with `capwright search`")]
-    Empty,
-    /// The architect failed again and again before any design was admitted.
-    #[error("the architect failed {failures} times in a row: {last}")]
-    Architect {
-        /// How often.
-        failures: u32,
-        /// The last failure.
-        last: String,
-    },
-    /// Somebody asked to stop; `resume` goes on.
-    #[error("interrupted; `capwright resume` goes on from here")]
-    Interrupted,
-}
 
 /// How a search ended.
 #[derive(Debug, Clone)]

@@ -5,13 +5,15 @@
 mod best;
 mod clock;
 mod driver;
+mod error;
 mod execute;
 mod files;
 mod lag;
 mod progress;
 
 pub use best::{ModelCard, keep_best, note_test};
-pub use driver::{Driver, Outcome, SearchError};
+pub use driver::{Driver, Outcome};
+pub use error::SearchError;
 pub use execute::{Executor, LocalProcesses, Report};
 pub use files::{StudyFolder, sha256_file, write_json};
 pub use progress::Progress;

@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::conformance::{admitted, draft, epoch, opened, result, samples};
+use crate::{Tokens, TrialResult};
 
 fn proposed(proposal: u64, attempt: u32, verdict: Verdict) -> Event {
     Event::Proposed(Box::new(draft(proposal, attempt, verdict)))

@@ -18,6 +18,7 @@ mod ledger;
 mod memory;
 mod plan;
 mod store;
+mod study;
 mod trial;
 
 pub use archive::{Kind, Size};
@@ -29,10 +30,10 @@ pub use forecast::Forecast;
 pub use front::{FrontRow, front, hypervolume};
 pub use lead::{Standing, compare};
 pub use leaderboard::{Leaderboard, Row, Unranked};
-pub use ledger::{AuthorStats, ProposalState, Repeat, Study, Tokens, Trial, TrialStatus};
 pub use memory::MemoryStore;
 pub use plan::{Step, worked};
 pub use store::{Recorded, StoreError, TrialStore};
+pub use study::{AuthorStats, ProposalState, Repeat, Study, Tokens, Trial, TrialStatus};
 pub use trial::{
     ComputeDevice, Epoch, SampleCaption, Scores, TrialEvent, TrialResult, TrialSpec, WeightsFile,
 };

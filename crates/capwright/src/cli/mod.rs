@@ -2,6 +2,7 @@
 
 mod data;
 mod decoding;
+mod search;
 mod study;
 mod zoo;
 
@@ -10,6 +11,9 @@ pub use data::{
     ConvertArgs, DataCommand, DownloadArgs, InspectArgs, ReportArgs, ScenesArgs, ScoreArgs, SplitArgs,
 };
 pub use decoding::{CaptionArgs, DecodingArgs, EvaluateArgs};
+pub use search::{
+    DeviceArg, LlmArgs, MachineArgs, RefineArgs, ResumeArgs, RunArgs, SearchArgs, SelectArg, TrainArgs,
+};
 use std::path::PathBuf;
 pub use study::{AblateArgs, StudyCommand};
 pub use zoo::ZooCommand;
@@ -166,206 +170,6 @@ pub struct VerifyArgs {
     /// Print the certificate as JSON.
     #[arg(long)]
     pub json: bool,
-}
-
-/// Arguments of `search`.
-#[derive(Debug, Clone, Args)]
-pub struct SearchArgs {
-    /// What you need, in plain words (English or Chinese).
-    #[arg(required_unless_present = "contract", default_value = "")]
-    pub request: String,
-    /// A contract to start from (TOML, see `capwright contract`); the request and the flags add to it.
-    #[arg(long, value_name = "FILE")]
-    pub contract: Option<PathBuf>,
-    /// Designs to train [default: 6].
-    #[arg(long)]
-    pub trials: Option<u32>,
-    /// Allow only this backbone of the zoo (repeat for more) [default: a few light ones].
-    #[arg(long, value_name = "NAME")]
-    pub backbone: Vec<String>,
-    /// Allow no encoders trained from scratch.
-    #[arg(long)]
-    pub no_scratch: bool,
-    /// Allow only this decoder family: lstm, gru or transformer (repeat for more).
-    #[arg(long, value_name = "FAMILY")]
-    pub family: Vec<String>,
-    /// Allow only this image size (repeat for more) [default: 64 and 96 on scenes, 224 on your data].
-    #[arg(long, value_name = "PIXELS")]
-    pub image_size: Vec<u32>,
-    /// Multiply-accumulates per image, at most [default on scenes: 60 million, 15 of them trained].
-    #[arg(long, value_name = "N")]
-    pub max_macs: Option<u64>,
-    /// Who proposes: llm, evolution, random, hybrid (whichever of these delivers), or replay:STUDY
-    /// [default: llm with --llm-gguf or --llm-url, else hybrid].
-    #[arg(long, value_name = "WHO")]
-    pub architect: Option<String>,
-    #[command(flatten)]
-    pub llm: LlmArgs,
-    /// Train each design for EPOCHS first, the best third threefold, and so on: more designs in the same time.
-    #[arg(long, value_name = "EPOCHS", num_args = 0..=1, default_missing_value = "1")]
-    pub halving: Option<u32>,
-    /// Once all is tried, train the best N designs again from other seeds (three runs each), and say whether chance explains the
-    /// lead of the first.
-    #[arg(long, value_name = "N", num_args = 0..=1, default_missing_value = "3")]
-    pub finalists: Option<u32>,
-    /// Wall hours that the search may take, over all its sittings: begin nothing that is not expected to end by then.
-    #[arg(long)]
-    pub hours: Option<f64>,
-    /// Hours that processors may work for trials, all of them together.
-    #[arg(long, value_name = "HOURS")]
-    pub cpu_hours: Option<f64>,
-    /// Zoo snippets shown as inspiration in each prompt [default: 5].
-    #[arg(long)]
-    pub snippets: Option<u32>,
-    /// Tell the language model nothing of what was tried and found: to measure what that brings.
-    #[arg(long)]
-    pub blind: bool,
-    /// Tokens (read and written) that the language model may spend on the study.
-    #[arg(long)]
-    pub token_budget: Option<u64>,
-    /// What a million tokens of the language model cost, in US dollars; for a contract that bounds its money.
-    #[arg(long, value_name = "USD")]
-    pub llm_price: Option<f64>,
-    #[command(flatten)]
-    pub run: RunArgs,
-    #[command(flatten)]
-    pub machine: MachineArgs,
-}
-
-/// Which language model to use, if any.
-#[derive(Debug, Clone, Args)]
-pub struct LlmArgs {
-    /// A language model file (GGUF) to run in this process.
-    #[arg(id = "llm_gguf", long = "llm-gguf", value_name = "FILE")]
-    pub gguf: Option<PathBuf>,
-    /// Base URL of an OpenAI-compatible server. The key is read from CAPWRIGHT_LLM_KEY.
-    #[arg(id = "llm_url", long = "llm-url", value_name = "URL", conflicts_with = "llm_gguf")]
-    pub url: Option<String>,
-    /// Model name at that server.
-    #[arg(id = "llm_model", long = "llm-model", value_name = "NAME", default_value = "default")]
-    pub model: String,
-    /// Seconds for one answer of the language model, at most.
-    #[arg(id = "llm_timeout", long = "llm-timeout", value_name = "SECONDS", default_value_t = 120)]
-    pub timeout: u64,
-}
-
-impl LlmArgs {
-    /// Whether a model was named.
-    pub fn is_named(&self) -> bool {
-        self.gguf.is_some() || self.url.is_some()
-    }
-}
-
-/// Arguments of `refine`.
-#[derive(Debug, Args)]
-pub struct RefineArgs {
-    /// The model: a study's best/ folder.
-    pub model: PathBuf,
-    #[command(flatten)]
-    pub search: SearchArgs,
-}
-
-/// What designs are trained on, and for how long.
-#[derive(Debug, Clone, Args)]
-pub struct RunArgs {
-    /// Data folder (captions.json, splits.json, images/); without it a small set of drawn scenes is made.
-    #[arg(long, value_name = "DIR")]
-    pub data: Option<PathBuf>,
-    /// Folder of the study; a new one under capwright-studies/ by default.
-    #[arg(long, value_name = "DIR")]
-    pub study: Option<PathBuf>,
-    /// Epochs of one trial, at most [default: 10 on scenes, 6 on your data].
-    #[arg(long)]
-    pub epochs: Option<u32>,
-    /// Epochs of self-critical training (CIDEr-D as reward) after them, at most [default: 0].
-    #[arg(long, value_name = "EPOCHS")]
-    pub self_critical: Option<u32>,
-    /// The validation score by which epochs and designs are compared [default: that of the contract, else bleu4].
-    #[arg(long, value_enum)]
-    pub select: Option<SelectArg>,
-    /// Epochs without a better score after which a trial stops [default: 3].
-    #[arg(long)]
-    pub patience: Option<u32>,
-    /// Beam width of decoding; 1 is greedy [default: 3].
-    #[arg(long)]
-    pub beam: Option<usize>,
-    /// Longest caption in words [default: 20].
-    #[arg(long)]
-    pub max_words: Option<usize>,
-    /// How often a word must occur in the training captions to be learned [default: 1 on scenes, 5 on your data].
-    #[arg(long)]
-    pub min_count: Option<u32>,
-    /// Learn that many word pieces (byte pair encoding) in place of whole words.
-    #[arg(long, value_name = "N", conflicts_with = "min_count")]
-    pub pieces: Option<u32>,
-    /// Seed of everything [default: 1].
-    #[arg(long)]
-    pub seed: Option<u64>,
-}
-
-/// Scores that epochs can be compared by.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
-pub enum SelectArg {
-    /// Corpus BLEU-4.
-    Bleu4,
-    /// Corpus CIDEr-D.
-    CiderD,
-}
-
-/// Arguments of `train`.
-#[derive(Debug, Args)]
-pub struct TrainArgs {
-    /// Designs: JSON, or TOML with the ending .toml.
-    #[arg(required = true)]
-    pub designs: Vec<PathBuf>,
-    /// A contract that they must keep (TOML, see `capwright contract`).
-    #[arg(long, value_name = "FILE")]
-    pub contract: Option<PathBuf>,
-    #[command(flatten)]
-    pub run: RunArgs,
-    #[command(flatten)]
-    pub machine: MachineArgs,
-}
-
-/// Devices that compute training steps.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
-pub enum DeviceArg {
-    /// The best GPU that this program was built for and that is there, or else the processor.
-    Auto,
-    /// The processor.
-    Cpu,
-    /// An NVIDIA GPU; needs a build with `--features cuda`.
-    Cuda,
-    /// A GPU by Vulkan, Metal or DirectX; needs a build with `--features wgpu`.
-    Wgpu,
-}
-
-/// How much of this machine a study may use.
-#[derive(Debug, Clone, Args)]
-pub struct MachineArgs {
-    /// Trials at once [default: one for each core, at most 4].
-    #[arg(long)]
-    pub workers: Option<usize>,
-    /// Threads of each trial [default: cores over workers].
-    #[arg(long)]
-    pub threads: Option<usize>,
-    /// What computes the training steps of bridge and decoder. A GPU rounds otherwise: its studies are not repeated bit for bit.
-    #[arg(long, value_enum, default_value_t = DeviceArg::Cpu)]
-    pub device: DeviceArg,
-    /// Print the leaderboard as JSON on standard output.
-    #[arg(long)]
-    pub json: bool,
-}
-
-/// Arguments of `resume`.
-#[derive(Debug, Args)]
-pub struct ResumeArgs {
-    /// The study.
-    pub study: PathBuf,
-    #[command(flatten)]
-    pub llm: LlmArgs,
-    #[command(flatten)]
-    pub machine: MachineArgs,
 }
 
 /// Arguments of `check`.

@@ -1,7 +1,8 @@
 //! From bounds as read to the clauses of a contract: of two on one thing the stricter is kept, and the other listed.
 
 use super::lexicon::Limit;
-use super::quantity::{Bound, Target};
+use super::quantity::Bound;
+use super::target::Target;
 use super::tokens::{BadNumber, Number};
 use super::{Notes, Reading};
 use crate::terms::Slot;

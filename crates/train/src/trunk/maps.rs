@@ -270,7 +270,12 @@ pub(super) fn stacked(inputs: &[&[f32]]) -> Vec<f32> {
     (0..inputs[0].len()).flat_map(|i| inputs.iter().map(move |input| input[i])).collect()
 }
 
-/// Backward of [`stacked`] for one of them.
-pub(super) fn unstacked(d_y: &[f32], inputs: usize, at: usize) -> Vec<f32> {
-    d_y.iter().skip(at).step_by(inputs).copied().collect()
+/// Backward of [`stacked`]: the gradients of each.
+pub(super) fn unstacked(d_y: &[f32], inputs: usize) -> impl Iterator<Item = Vec<f32>> {
+    (0..inputs).map(move |at| d_y.iter().skip(at).step_by(inputs).copied().collect())
+}
+
+/// Backward of maps after each other: the gradients of each.
+pub(super) fn parted(mut d_y: &[f32], inputs: &[&[f32]]) -> impl Iterator<Item = Vec<f32>> {
+    inputs.iter().map(move |input| d_y.split_off(..input.len()).expect("a gradient for each value").to_vec())
 }

@@ -5,14 +5,13 @@
 //! against PyTorch's. Results do not depend on the number of threads.
 
 mod conv;
+mod learned;
 mod maps;
 mod norm;
 mod stats;
 #[cfg(test)]
 mod tests;
 
-use crate::macs;
-use crate::math::{View, product};
 use crate::params::{Grads, Params};
 use crate::vision::moves;
 use crate::vision::sight::Sight;
@@ -144,7 +143,7 @@ fn node_forward(
         Op::Conv(c) => {
             let mut y = conv::forward(&c, place, get("weight"), x);
             if c.bias {
-                add_to_channels(&mut y, get("bias"));
+                learned::add_to_channels(&mut y, get("bias"));
             }
             y
         }
@@ -167,25 +166,14 @@ fn node_forward(
             let (y, weights) = sight(node.op, place.from).forward(x, place.images, table(node, params));
             return (y, Kept::Attention(weights));
         }
-        Op::ClassToken { .. } => with_token(x, params.values(&node.name), place.images),
+        Op::ClassToken { .. } => learned::with_token(x, params.values(&node.name), place.images),
         Op::Positions { channels, .. } => {
-            with_positions(x, params.values(&node.name), (channels, place.images))
+            learned::with_positions(x, params.values(&node.name), (channels, place.images))
         }
-        Op::LayerScale { .. } => scaled(x, get("layer_scale")),
-        Op::MixCells { cells, .. } => {
-            let (weight, bias) = (View::new(get("weight"), cells), get("bias"));
-            let mut y = product(View::new(x, cells), weight.t());
-            y.chunks_exact_mut(bias.len()).for_each(|row| crate::math::add_row(row, bias));
-            y
-        }
-        Op::ChannelConv { .. } => channel_conv(x, get("weight"), place.images),
-        Op::Linear { bias, .. } => {
-            let mut y = product(View::new(get("weight"), place.from.c), View::new(x, place.columns()));
-            if bias {
-                add_to_channels(&mut y, get("bias"));
-            }
-            y
-        }
+        Op::LayerScale { .. } => learned::scaled(x, get("layer_scale")),
+        Op::MixCells { .. } => learned::mix_cells(x, get("weight"), get("bias")),
+        Op::ChannelConv { .. } => learned::channel_conv(x, get("weight"), place.images),
+        Op::Linear { bias, .. } => learned::linear(x, get("weight"), bias.then(|| get("bias")), place),
         Op::Act(act) => maps::activate(act, x),
         Op::Add => x.iter().zip(inputs[1]).map(|(x, y)| x + y).collect(),
         Op::Mul => gate(graph, node, place).times(x, inputs[1]),
@@ -222,27 +210,6 @@ fn table<'a>(node: &Node, params: &'a Params) -> &'a [f32] {
     }
 }
 
-/// A learned cell before the cells of each image.
-fn with_token(x: &[f32], token: &[f32], images: usize) -> Vec<f32> {
-    let cells = x.len() / token.len() / images;
-    let mut out = Vec::with_capacity(x.len() + token.len() * images);
-    for (row, token) in x.chunks_exact(cells).enumerate().map(|(i, row)| (row, token[i / images])) {
-        out.push(token);
-        out.extend_from_slice(row);
-    }
-    out
-}
-
-/// Learned vectors `[cells, c]` added to the cells of each image.
-fn with_positions(x: &[f32], places: &[f32], (channels, images): (usize, usize)) -> Vec<f32> {
-    let mut out = x.to_vec();
-    for (i, row) in out.chunks_exact_mut(places.len() / channels).enumerate() {
-        let places = places[i / images..].iter().step_by(channels);
-        row.iter_mut().zip(places).for_each(|(x, place)| *x += place);
-    }
-    out
-}
-
 /// Mean and deviation that a batch norm uses: those of the batch, which the running ones follow, or the running ones.
 fn batch_moments(node: &Node, eps: f32, stats: &mut Stats, x: &[f32], batch: bool) -> Moments {
     let name = |leaf: &str| param_name(&node.name, leaf);
@@ -259,48 +226,24 @@ fn batch_moments(node: &Node, eps: f32, stats: &mut Stats, x: &[f32], batch: boo
     Moments { mean, inverse: var.into_iter().map(|v| 1.0 / (v + eps).sqrt()).collect() }
 }
 
-fn add_to_channels(y: &mut [f32], bias: &[f32]) {
-    let size = y.len() / bias.len();
-    y.chunks_exact_mut(size).zip(bias).for_each(|(row, b)| row.iter_mut().for_each(|y| *y += b));
-}
-
-fn scaled(x: &[f32], by: &[f32]) -> Vec<f32> {
-    let size = x.len() / by.len();
-    let mut out = x.to_vec();
-    out.chunks_exact_mut(size).zip(by).for_each(|(row, by)| row.iter_mut().for_each(|x| *x *= by));
-    out
-}
-
-fn sums_of_channels(d: &[f32], channels: usize) -> Vec<f32> {
-    d.chunks_exact(d.len() / channels).map(|row| norm::sum(row, |d| d)).collect()
-}
-
-/// Which channels each tap reads and makes: `(tap, from, to)`.
-fn channel_taps(channels: usize, kernel: usize) -> impl Iterator<Item = (usize, usize, usize)> {
-    (0..kernel).flat_map(move |tap| {
-        let read = move |to: usize| (to + tap).checked_sub(kernel / 2).filter(|from| *from < channels);
-        (0..channels).filter_map(move |to| Some((tap, read(to)?, to)))
-    })
-}
-
-fn channel_conv(x: &[f32], weight: &[f32], images: usize) -> Vec<f32> {
-    macs::add(x.len() * weight.len());
-    let mut y = vec![0.0; x.len()];
-    for (tap, from, to) in channel_taps(x.len() / images, weight.len()) {
-        let row = &x[from * images..][..images];
-        y[to * images..][..images].iter_mut().zip(row).for_each(|(y, x)| *y += weight[tap] * x);
+/// Backward of any norm: gradients of the map, of weight and of bias.
+fn norm_back(
+    op: Op,
+    place: Place,
+    kept: &Kept,
+    x: &[f32],
+    weight: &[f32],
+    d_y: Vec<f32>,
+) -> (Vec<f32>, Vec<f32>, Vec<f32>) {
+    match (op, kept) {
+        (Op::LayerNorm { .. }, Kept::Moments(m)) => norm::over_channels_back(x, m, weight, d_y),
+        (Op::GroupNorm { groups, .. }, Kept::Moments(m)) => {
+            norm::by_group_back(x, place, groups, m, weight, d_y)
+        }
+        (_, Kept::Moments(m)) => norm::by_channel_back(x, m, weight, d_y, false),
+        (_, Kept::BatchMoments(m)) => norm::by_channel_back(x, m, weight, d_y, true),
+        _ => unreachable!("a norm keeps its moments"),
     }
-    y
-}
-
-fn channel_conv_back(x: &[f32], weight: &[f32], images: usize, d_y: &[f32]) -> (Vec<f32>, Vec<f32>) {
-    let (mut d_x, mut d_weight) = (vec![0.0; x.len()], vec![0.0; weight.len()]);
-    for (tap, from, to) in channel_taps(x.len() / images, weight.len()) {
-        let (row, d) = (&x[from * images..][..images], &d_y[to * images..][..images]);
-        d_weight[tap] += crate::math::dot(row, d);
-        d_x[from * images..][..images].iter_mut().zip(d).for_each(|(to, d)| *to += weight[tap] * d);
-    }
-    (d_x, d_weight)
 }
 
 impl Pass {
@@ -370,32 +313,24 @@ impl Pass {
     ) -> Vec<Option<Vec<f32>>> {
         let name = |leaf: &str| param_name(&node.name, leaf);
         let get = |leaf: &str| params.values(&name(leaf));
-        let mut learned = |leaf: &str, d: Vec<f32>| grads.add(params.id(&name(leaf)), d);
+        let mut learn = |leaf: &str, d: Vec<f32>| grads.add(params.id(&name(leaf)), d);
         let place = self.place(graph, node);
         let inputs: Vec<&[f32]> = node.inputs.iter().map(|j| value(&self.values, *j)).collect();
         let x = inputs[0];
         let d_x = match node.op {
             Op::Conv(c) => {
                 if c.bias {
-                    learned("bias", sums_of_channels(&d_y, c.output));
+                    learn("bias", learned::sums_of_channels(&d_y, c.output));
                 }
                 let (d_weight, d_x) = conv::backward(&c, place, get("weight"), x, &d_y, wanted);
-                learned("weight", d_weight);
+                learn("weight", d_weight);
                 return vec![d_x];
             }
             Op::BatchNorm { .. } | Op::LayerNorm { .. } | Op::GroupNorm { .. } => {
-                let weight = get("weight");
-                let (d_x, d_weight, d_bias) = match (node.op, &self.kept[id]) {
-                    (Op::LayerNorm { .. }, Kept::Moments(m)) => norm::over_channels_back(x, m, weight, d_y),
-                    (Op::GroupNorm { groups, .. }, Kept::Moments(m)) => {
-                        norm::by_group_back(x, place, groups, m, weight, d_y)
-                    }
-                    (_, Kept::Moments(m)) => norm::by_channel_back(x, m, weight, d_y, false),
-                    (_, Kept::BatchMoments(m)) => norm::by_channel_back(x, m, weight, d_y, true),
-                    _ => unreachable!("a norm keeps its moments"),
-                };
-                learned("weight", d_weight);
-                learned("bias", d_bias);
+                let (d_x, d_weight, d_bias) =
+                    norm_back(node.op, place, &self.kept[id], x, get("weight"), d_y);
+                learn("weight", d_weight);
+                learn("bias", d_bias);
                 d_x
             }
             Op::Attend { .. } | Op::WindowAttend { .. } => {
@@ -404,50 +339,44 @@ impl Pass {
                 };
                 let (d_x, d_table) = sight(node.op, place.from).backward(x, place.images, weights, &d_y);
                 if !d_table.is_empty() {
-                    learned(TABLE, d_table);
+                    learn(TABLE, d_table);
                 }
                 d_x
             }
             Op::ClassToken { channels } => {
                 let cells = 1 + place.from.h * place.from.w;
-                let firsts: Vec<f32> = d_y.iter().step_by(cells).copied().collect();
-                grads.add(params.id(&node.name), sums_of_channels(&firsts, channels));
-                d_y.chunks_exact(cells).flat_map(|row| row[1..].iter().copied()).collect()
+                let (d_x, d_token) = learned::with_token_back(&d_y, channels, cells);
+                grads.add(params.id(&node.name), d_token);
+                d_x
             }
             Op::Positions { channels, cells } => {
-                let mut d_places = vec![0.0; channels * cells];
-                for (i, row) in d_y.chunks_exact(cells).enumerate() {
-                    let to = d_places[i / place.images..].iter_mut().step_by(channels);
-                    to.zip(row).for_each(|(to, d)| *to += d);
-                }
+                let d_places = learned::positions_back(&d_y, (channels, cells), place.images);
                 grads.add(params.id(&node.name), d_places);
                 d_y
             }
-            Op::LayerScale { channels } => {
-                let products: Vec<f32> = d_y.iter().zip(x).map(|(d, x)| d * x).collect();
-                learned("layer_scale", sums_of_channels(&products, channels));
-                scaled(&d_y, get("layer_scale"))
-            }
-            Op::MixCells { cells, h, w } => {
-                let d = View::new(&d_y, h * w);
-                learned("weight", product(d.t(), View::new(x, cells)));
-                let mut sums = vec![0.0; h * w];
-                crate::math::column_sums(&mut sums, &d_y);
-                learned("bias", sums);
-                product(d, View::new(get("weight"), cells))
-            }
-            Op::ChannelConv { .. } => {
-                let (d_x, d_weight) = channel_conv_back(x, get("weight"), place.images, &d_y);
-                learned("weight", d_weight);
+            Op::LayerScale { .. } => {
+                let (d_x, d_scale) = learned::scaled_back(x, get("layer_scale"), &d_y);
+                learn("layer_scale", d_scale);
                 d_x
             }
-            Op::Linear { input, output, bias } => {
-                let d = View::new(&d_y, place.columns());
-                learned("weight", product(d, View::new(x, place.columns()).t()));
+            Op::MixCells { h, w, .. } => {
+                let (d_x, d_weight, d_bias) = learned::mix_cells_back(x, get("weight"), h * w, &d_y);
+                learn("weight", d_weight);
+                learn("bias", d_bias);
+                d_x
+            }
+            Op::ChannelConv { .. } => {
+                let (d_x, d_weight) = learned::channel_conv_back(x, get("weight"), place.images, &d_y);
+                learn("weight", d_weight);
+                d_x
+            }
+            Op::Linear { output, bias, .. } => {
                 if bias {
-                    learned("bias", sums_of_channels(&d_y, output));
+                    learn("bias", learned::sums_of_channels(&d_y, output));
                 }
-                product(View::new(get("weight"), input).t(), d)
+                let (d_x, d_weight) = learned::linear_back(x, get("weight"), place, &d_y);
+                learn("weight", d_weight);
+                d_x
             }
             Op::Act(act) => maps::activate_back(act, x, value(&self.values, id), d_y),
             Op::Add => return vec![Some(d_y.clone()), Some(d_y)],
@@ -455,19 +384,8 @@ impl Pass {
                 let (d_x, d_gate) = gate(graph, node, place).times_back(x, inputs[1], &d_y);
                 return vec![Some(d_x), Some(d_gate)];
             }
-            Op::Concat => {
-                let mut rest = &d_y[..];
-                let mut part = |input: &&[f32]| {
-                    let (own, others) = rest.split_at(input.len());
-                    rest = others;
-                    Some(own.to_vec())
-                };
-                return inputs.iter().map(&mut part).collect();
-            }
-            Op::Stack => {
-                let part = |at| Some(maps::unstacked(&d_y, inputs.len(), at));
-                return (0..inputs.len()).map(part).collect();
-            }
+            Op::Concat => return maps::parted(&d_y, &inputs).map(Some).collect(),
+            Op::Stack => return maps::unstacked(&d_y, inputs.len()).map(Some).collect(),
             op if moves::only_moves(op) => maps::moved_back(op, place, &d_y),
             op => maps::pooled_back(op, place, x, &d_y),
         };
