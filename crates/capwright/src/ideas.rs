@@ -3,11 +3,12 @@
 use crate::refine;
 use capwright_backbones::{Library, Snippet, SnippetKind, USUAL_SIZE, snippets};
 use capwright_blueprint::Zoo as _;
-use capwright_blueprint::language::{Source, Tune};
+use capwright_blueprint::language::{Cut, Source, Tune};
 use capwright_caption_data::scenes::has_truth;
 use capwright_contract::{Contract, Family};
 use capwright_pipeline::StudyFolder;
 use capwright_search::{Parts, Snippet as Shown};
+use serde_json::Value;
 
 /// The zoo's snippets as parts of designs, and the design that a study began with.
 pub fn parts(folder: &StudyFolder, contract: &Contract) -> Parts {
@@ -16,25 +17,53 @@ pub fn parts(folder: &StudyFolder, contract: &Contract) -> Parts {
     let suits = |snippet: &Snippet| {
         snippet.kind != SnippetKind::Recipe || snippet.json.contains("\"augment\"") == photos
     };
-    let mut known = affordable(contract);
-    known.retain(|snippet| suits(snippet) && stands_alone(&snippet.json));
-    let of = |kind| {
-        let all = known.iter().filter(move |snippet| snippet.kind == kind);
-        all.filter_map(|snippet| serde_json::from_str(&snippet.json).ok()).collect()
-    };
+    let known = affordable(contract);
+    let of = |kind| known.iter().filter(move |snippet| snippet.kind == kind && suits(snippet));
+    let read = |kind| of(kind).filter_map(|snippet| serde_json::from_str(&snippet.json).ok()).collect();
+    let mut sources: Vec<Value> = Vec::new();
+    for source in of(SnippetKind::Source).filter_map(|snippet| standing_alone(&snippet.json, side(contract)))
+    {
+        if !sources.contains(&source) {
+            sources.push(source);
+        }
+    }
     Parts {
-        sources: of(SnippetKind::Source),
-        decoders: of(SnippetKind::Decoder),
-        recipes: of(SnippetKind::Recipe),
+        sources,
+        decoders: read(SnippetKind::Decoder),
+        recipes: read(SnippetKind::Recipe),
         design: refine::design(folder),
     }
 }
 
-/// Whether a part is good by itself: no backbone that is trained, which takes long, or cut early, which wants blocks behind it.
-fn stands_alone(json: &str) -> bool {
-    let Ok(Source::Pretrained { backbone, cut, tune, .. }) = serde_json::from_str(json) else { return true };
-    let last = Library::default().cuts(&backbone).and_then(|cuts| cuts.into_iter().max());
-    tune == Tune::Frozen && last == Some(cut)
+/// Cells a side of a map, at least, that a decoder can look about in; photos of 224 pixels have seven at stride 32.
+const CELLS: usize = 5;
+
+/// A source that is good by itself for images of that side: no backbone that is trained, which takes long; a frozen one up to its last cut
+/// that leaves a grid.
+fn standing_alone(json: &str, side: usize) -> Option<Value> {
+    let mut source = serde_json::from_str(json).ok()?;
+    if let Source::Pretrained { backbone, cut, tune, beside, .. } = &mut source {
+        *cut = last_grid(backbone, side)?;
+        if let Some(beside) = beside {
+            beside.cut = last_grid(&beside.backbone, side)?;
+        }
+        if *tune != Tune::Frozen {
+            return None;
+        }
+    }
+    serde_json::to_value(source).ok()
+}
+
+/// The last cut of a backbone with so many cells a side, or else its first.
+fn last_grid(backbone: &str, side: usize) -> Option<Cut> {
+    let cuts = Library::default().cuts(backbone)?;
+    let grids = cuts.iter().copied().filter(|cut| side / cut.stride() >= CELLS);
+    grids.max().or_else(|| cuts.iter().copied().min())
+}
+
+/// Side of the largest images that a contract allows.
+fn side(contract: &Contract) -> usize {
+    contract.components.image_sizes.iter().max().map_or(USUAL_SIZE, |side| *side as usize)
 }
 
 /// The zoo's snippets that the contract allows, a list for each kind.
@@ -62,8 +91,7 @@ pub fn inspiration(contract: &Contract) -> Vec<Vec<Shown>> {
 
 /// The snippets of backbones that the contract allows, without sources that by themselves cost more than it does.
 fn affordable(contract: &Contract) -> Vec<Snippet> {
-    let (budgets, sizes) = (&contract.budgets, &contract.components.image_sizes);
-    let side = sizes.iter().max().map_or(USUAL_SIZE as u64, |side| u64::from(*side));
+    let (budgets, side) = (&contract.budgets, side(contract) as u64);
     let scaled = |macs: u64| macs * side * side / (USUAL_SIZE * USUAL_SIZE) as u64;
     let fits = |snippet: &Snippet| {
         let Some(spent) = snippet.cost.as_ref().filter(|_| snippet.kind == SnippetKind::Source) else {
@@ -88,6 +116,27 @@ mod tests {
     fn sources(text: &str) -> Vec<String> {
         let contract = Contract::from_toml(&format!("version = 1\n{text}")).expect("a contract");
         inspiration(&contract).swap_remove(0).into_iter().map(|snippet| snippet.text).collect()
+    }
+
+    #[test]
+    fn known_sources_leave_a_grid() {
+        let of = |sizes: &str| -> Vec<String> {
+            let text =
+                format!("version = 1\n[components]\nbackbones = [\"mobilenet_v2\"]\nimage_sizes = {sizes}");
+            let contract = Contract::from_toml(&text).expect("a contract");
+            let parts = parts(&StudyFolder::new("nowhere"), &contract);
+            parts
+                .sources
+                .iter()
+                .map(Value::to_string)
+                .filter(|source| source.contains("mobilenet_v2"))
+                .collect()
+        };
+        let frozen =
+            |cut: &str| format!(r#"{{"backbone":"mobilenet_v2","cut":"{cut}","kind":"pretrained"}}"#);
+        assert_eq!(of("[224]"), [frozen("s32")]);
+        assert_eq!(of("[64, 96]"), [frozen("s16")]);
+        assert_eq!(of("[64]"), [frozen("s8")]);
     }
 
     #[test]

@@ -113,6 +113,12 @@ pub trait Architect {
         None
     }
 
+    /// Designs that it has to begin a study with, for others to build on.
+    fn opening(&self, contract: &Contract) -> u64 {
+        let _ = contract;
+        0
+    }
+
     /// Who would answer this brief: another name than its own where one architect asks others.
     fn author(&self, brief: &Brief) -> String {
         let _ = brief;

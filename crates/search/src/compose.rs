@@ -45,6 +45,11 @@ impl Parts {
         }
     }
 
+    /// Whether they make a design by themselves.
+    pub(crate) fn suffice(&self) -> bool {
+        self.design.is_some() || !self.sources.is_empty() && !self.decoders.is_empty()
+    }
+
     /// The design to begin with after so many edits, or one made of parts, `whole` of known ones alone; it need not fit together.
     pub(crate) fn found(&self, space: &Space, edits: usize, whole: bool, rng: &mut impl Rng) -> String {
         let Some(mut design) = self.design.clone() else { return self.compose(space, whole, rng) };
@@ -61,7 +66,7 @@ impl Parts {
     /// fit together.
     fn compose(&self, space: &Space, whole: bool, rng: &mut impl Rng) -> String {
         let mut design = sample(space.schema(), rng);
-        let whole = whole && !self.sources.is_empty() && !self.decoders.is_empty();
+        let whole = whole && self.suffice();
         if whole && let Some(blocks) = design.pointer_mut(BLOCKS) {
             *blocks = Value::Array(Vec::new());
         }

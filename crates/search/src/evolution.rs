@@ -10,6 +10,7 @@ use crate::space::Space;
 use crate::surrogate::Surrogate;
 use crate::thrift::Thrift;
 use capwright_blueprint::{Cost, vary};
+use capwright_contract::Contract;
 use capwright_study::{Leaderboard, Study, Trial, TrialStatus};
 use rand::seq::IndexedRandom;
 use rand::{Rng, SeedableRng};
@@ -214,6 +215,12 @@ fn tournament<'a>(members: &'a [Member], rng: &mut ChaCha8Rng) -> Option<&'a Mem
 impl Architect for Evolution {
     fn name(&self) -> String {
         "evolution".into()
+    }
+
+    /// Known designs, of which a short study has no more than a third.
+    fn opening(&self, contract: &Contract) -> u64 {
+        let known = if self.parts.suffice() { FIRST as u64 } else { 0 };
+        known.min(u64::from(contract.search.trials) / 3)
     }
 
     /// A child; a design of known parts as long as there are no parents, and now and then.

@@ -1,4 +1,4 @@
-//! A bandit over architects: each is asked the more often the better the designs that it delivered.
+//! A bandit over architects: known designs first, then each is asked the more often the better the designs that it delivered.
 
 use crate::architect::{Architect, ArchitectError, Brief, Draft};
 use capwright_study::{Leaderboard, Study, TrialStatus};
@@ -30,8 +30,12 @@ impl Hybrid {
         Self { architects }
     }
 
-    /// Whose turn it is: that of the highest draw from what is believed of each.
+    /// Whose turn it is: that of the one who knows what to begin with, then that of the highest draw from what is believed of each.
     fn turn(&self, brief: &Brief) -> usize {
+        let mut openings = self.architects.iter().map(|architect| architect.opening(brief.contract));
+        if let Some(arm) = openings.position(|designs| brief.proposal <= designs) {
+            return arm;
+        }
         let credits = credits(brief.study);
         // Repairs stay with the author of the first draft.
         let first = Brief { attempt: 0, ..*brief };

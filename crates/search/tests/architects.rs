@@ -10,6 +10,7 @@ use capwright_search::{
 };
 use capwright_study::{Event, Leaderboard, Scores, Study, TrialResult, Verdict, conformance::result};
 use common::{Chance, Together, judge, opened, quality};
+use serde_json::json;
 use std::collections::BTreeSet;
 
 const CONTRACT: &str = r#"
@@ -202,6 +203,37 @@ fn the_first_designs_of_a_front_differ_in_cost() {
     let mean = |objectives: &[Merit]| (0..8).map(|seed| nearest(objectives, seed)).sum::<f64>() / 8.0;
     let (apart, by_chance) = (mean(&[Merit::CiderD, Merit::CaptionMs]), mean(&[Merit::CiderD]));
     assert!(apart > 3.0 * by_chance, "{apart} {by_chance}");
+}
+
+#[test]
+fn the_hybrid_begins_with_known_designs() {
+    let scratch = json!({"kind": "scratch", "stem": 16, "stages": [{"kind": "conv", "out": 32, "repeat": 1},
+        {"kind": "conv", "out": 64, "repeat": 1}]});
+    let decoder = json!({"family": "recurrent", "cell": "gru", "embed": 64, "hidden": 96, "layers": 1, "image": "initial_state",
+        "attention": "dot", "dropout_pct": 20});
+    // For how many of the first designs evolution is asked whatever the seed.
+    let begun = |trials: u32| {
+        let always = |proposal: u64| {
+            (0..12).all(|seed| {
+                let mut contract = contract(seed);
+                contract.search.trials = trials;
+                let parts = Parts {
+                    sources: vec![scratch.clone()],
+                    decoders: vec![decoder.clone()],
+                    ..Parts::default()
+                };
+                let knowing = Evolution::new(Space::new(&contract), judge(&contract), parts);
+                let hybrid = Hybrid::new(vec![Box::new(Useless), random(&contract), Box::new(knowing)]);
+                let study = opened(&contract);
+                let brief =
+                    Brief { contract: &contract, study: &study, proposal, attempt: 0, surrogate: None };
+                hybrid.author(&brief) == "evolution"
+            })
+        };
+        (1..10).take_while(|proposal| always(*proposal)).count()
+    };
+    // A short study begins with fewer: the others shall have a say.
+    assert_eq!((begun(12), begun(6), begun(2)), (4, 2, 0));
 }
 
 #[test]

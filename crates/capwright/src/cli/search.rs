@@ -30,7 +30,7 @@ pub struct SearchArgs {
     /// Multiply-accumulates per image, at most [default on scenes: 60 million, 15 of them trained].
     #[arg(long, value_name = "N")]
     pub max_macs: Option<u64>,
-    /// Who proposes: llm, evolution, random, hybrid (whichever of these delivers), or replay:STUDY
+    /// Who proposes: llm, evolution, random, hybrid (known designs first, then whichever of these delivers), or replay:STUDY
     /// [default: llm with --llm-gguf or --llm-url, else hybrid].
     #[arg(long, value_name = "WHO")]
     pub architect: Option<String>,
