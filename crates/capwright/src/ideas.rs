@@ -133,7 +133,7 @@ mod tests {
                 .collect()
         };
         let frozen =
-            |cut: &str| format!(r#"{{"backbone":"mobilenet_v2","cut":"{cut}","kind":"pretrained"}}"#);
+            |cut: &str| format!(r#"{{"kind":"pretrained","backbone":"mobilenet_v2","cut":"{cut}"}}"#);
         assert_eq!(of("[224]"), [frozen("s32")]);
         assert_eq!(of("[64, 96]"), [frozen("s16")]);
         assert_eq!(of("[64]"), [frozen("s8")]);
