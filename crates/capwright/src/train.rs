@@ -5,6 +5,7 @@ use crate::failure::Failure;
 use crate::{check, contract, search, setup};
 use capwright_blueprint::{Blueprint, Target};
 use capwright_contract::Contract;
+use capwright_files::is_temporary;
 use capwright_pipeline::{StudyFolder, write_json};
 use capwright_search::Given;
 use std::fs;
@@ -72,7 +73,8 @@ fn keep(folder: &StudyFolder, designs: &[Blueprint]) -> Result<PathBuf, Failure>
 pub fn given(kept: &Path) -> Result<Given, Failure> {
     let unreadable = |error| Failure::file(kept, error);
     let entries: Result<Vec<_>, _> = fs::read_dir(kept).map_err(unreadable)?.collect();
-    let mut paths: Vec<PathBuf> = entries.map_err(unreadable)?.into_iter().map(|e| e.path()).collect();
+    let whole = entries.map_err(unreadable)?.into_iter().filter(|entry| !is_temporary(&entry.file_name()));
+    let mut paths: Vec<PathBuf> = whole.map(|entry| entry.path()).collect();
     paths.sort();
     let text = |path: &PathBuf| fs::read_to_string(path).map_err(|error| Failure::file(path, error));
     Ok(Given::new(paths.iter().map(text).collect::<Result<_, _>>()?))

@@ -203,9 +203,9 @@ fn a_trial_killed_at_any_step_ends_with_the_same_weights() {
         kill(child.id());
         child.wait().unwrap();
         if home.join(&study).join("ledger.sqlite").exists() {
-            assert!(capwright(home).args(["resume", &study]).status().unwrap().success());
+            assert_done(&mut capwright(home).args(["resume", &study]).spawn().unwrap(), home);
         } else {
-            assert!(train(&study).status().unwrap().success());
+            assert_done(&mut train(&study).spawn().unwrap(), home);
         }
         let [resumed, result] = weights(&study);
         assert!(resumed == unbroken, "run {time}: weights differ");

@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, UNIX_EPOCH};
 
-use capwright_files::{TEMPORARY, keep, temporary_in, write_atomic};
+use capwright_files::{TEMPORARY, clear_leftovers, keep, temporary_in, write_atomic};
 use tempfile::{NamedTempFile, TempDir};
 
 use crate::copy::{copy_hashing, sha256_of};
@@ -263,16 +263,6 @@ fn default_dir_from(var: impl Fn(&str) -> Option<OsString>) -> Result<PathBuf, F
         .or_else(|| set("XDG_CACHE_HOME").map(|dir| dir.join("capwright")))
         .or_else(|| set("HOME").map(|dir| dir.join(".cache").join("capwright")))
         .ok_or(FetchError::NoCacheDir)
-}
-
-/// Removes what a killed process left. Only called under the folder's lock, so nobody uses them.
-fn clear_leftovers(folder: &Path) {
-    for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
-        if entry.file_name().to_string_lossy().starts_with(TEMPORARY) {
-            let path = entry.path();
-            let _ = if path.is_dir() { fs::remove_dir_all(&path) } else { fs::remove_file(&path) };
-        }
-    }
 }
 
 fn sidecar(path: &Path) -> PathBuf {

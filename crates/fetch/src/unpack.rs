@@ -225,12 +225,7 @@ fn fault(entry: &ZipFileEntry<'_>, name: &str) -> Option<&'static str> {
 
 fn make_folders(folder: &Path, plan: &[Planned]) -> Result<(), UnpackError> {
     fs::create_dir_all(folder).map_err(|e| failed(folder, e))?;
-    // What a killed run left behind, of at most one file.
-    for left in fs::read_dir(folder).into_iter().flatten().flatten() {
-        if left.file_name().to_string_lossy().starts_with(capwright_files::TEMPORARY) {
-            let _ = fs::remove_file(left.path());
-        }
-    }
+    capwright_files::clear_leftovers(folder);
     for inner in folders(folder, plan) {
         fs::create_dir_all(&inner).map_err(|e| failed(&inner, e))?;
     }

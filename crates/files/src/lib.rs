@@ -4,7 +4,8 @@
 //! The content goes to a temporary file in the same folder and to the disk, then the file gets its name, then the name
 //! goes to the disk.
 
-use std::fs::{File, TryLockError};
+use std::ffi::OsStr;
+use std::fs::{self, File, TryLockError};
 use std::io::{self, Write};
 use std::path::Path;
 
@@ -12,6 +13,21 @@ use tempfile::NamedTempFile;
 
 /// What the names of temporary files begin with.
 pub const TEMPORARY: &str = ".part-";
+
+/// Whether a name is that of a temporary file: one that is being written, or that a killed process left.
+pub fn is_temporary(name: &OsStr) -> bool {
+    name.to_string_lossy().starts_with(TEMPORARY)
+}
+
+/// Removes the temporary files and folders that a killed process left in a folder which nobody else writes to now.
+pub fn clear_leftovers(folder: &Path) {
+    for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
+        if is_temporary(&entry.file_name()) {
+            let path = entry.path();
+            let _ = if path.is_dir() { fs::remove_dir_all(&path) } else { fs::remove_file(&path) };
+        }
+    }
+}
 
 /// Replaces a file, or makes it. Its folder must exist.
 ///
@@ -92,7 +108,6 @@ impl Drop for Locked {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::fs;
 
     fn names(folder: &Path) -> Vec<String> {
         fs::read_dir(folder).unwrap().map(|e| e.unwrap().file_name().into_string().unwrap()).collect()
@@ -117,6 +132,17 @@ mod tests {
         drop(temporary_in(dir.path()).unwrap());
         assert_eq!(names(dir.path()), ["taken"]);
         assert!(write_atomic(&dir.path().join("none/a.txt"), b"x").is_err());
+    }
+
+    #[test]
+    fn what_a_killed_process_left_is_known_and_removed() {
+        let dir = tempfile::tempdir().unwrap();
+        let (_, left) = temporary_in(dir.path()).unwrap().keep().unwrap();
+        assert!(is_temporary(left.file_name().unwrap()) && !is_temporary("a.part-1".as_ref()));
+        write_atomic(&dir.path().join("a.txt"), b"x").unwrap();
+        clear_leftovers(dir.path());
+        assert_eq!(names(dir.path()), ["a.txt"]);
+        clear_leftovers(&dir.path().join("none"));
     }
 
     #[cfg(unix)]

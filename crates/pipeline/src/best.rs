@@ -2,7 +2,7 @@
 
 use crate::files::{StudyFolder, sha256_file, write_json};
 use capwright_blueprint::Cost;
-use capwright_files::{sync_folder, write_atomic};
+use capwright_files::{is_temporary, sync_folder, write_atomic};
 use capwright_study::{Scores, Study, TrialStatus};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -128,9 +128,10 @@ fn copy_files(from: &Path, to: &Path) -> io::Result<()> {
     fs::create_dir(to)?;
     for entry in fs::read_dir(from)? {
         let entry = entry?;
-        // A model folder is flat; its old manifest is written anew.
-        if entry.file_type()?.is_file() && entry.file_name() != "manifest.json" {
-            let path = to.join(entry.file_name());
+        let name = entry.file_name();
+        // A model folder is flat; its old manifest is written anew, and what a killed worker left half written is no part of it.
+        if entry.file_type()?.is_file() && name != "manifest.json" && !is_temporary(&name) {
+            let path = to.join(name);
             fs::copy(entry.path(), &path)?;
             fs::File::open(&path)?.sync_all()?;
         }
@@ -146,4 +147,23 @@ fn write_manifest(folder: &Path) -> io::Result<()> {
     }
     let text = serde_json::to_string_pretty(&Manifest { files }).map_err(io::Error::other)?;
     write_atomic(&folder.join("manifest.json"), text.as_bytes())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_killed_worker_left_is_no_part_of_a_model() {
+        let home = tempfile::tempdir().expect("a folder");
+        let (from, to) = (home.path().join("from"), home.path().join("to"));
+        fs::create_dir(&from).expect("a folder");
+        for name in ["weights.safetensors", "manifest.json", ".part-8aQANl"] {
+            fs::write(from.join(name), b"x").expect("a file");
+        }
+        copy_files(&from, &to).expect("a copy");
+        let names: Vec<_> =
+            fs::read_dir(&to).expect("a folder").map(|entry| entry.expect("a file").file_name()).collect();
+        assert_eq!(names, ["weights.safetensors"]);
+    }
 }

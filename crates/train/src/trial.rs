@@ -18,6 +18,7 @@ use capwright_blueprint::Design;
 use capwright_blueprint::language::Augment;
 use capwright_caption_data::{Dataset, ImageRecord, Split, Vocabulary, names_a_side};
 use capwright_contract::Score;
+use capwright_files::clear_leftovers;
 use capwright_study::{Epoch, SampleCaption, TrialEvent, TrialResult, TrialSpec};
 use std::path::Path;
 use std::time::{Duration, Instant};
@@ -72,6 +73,8 @@ pub fn run_trial(
             return Ok(result);
         }
     }
+    // Weights half written by a worker that was killed.
+    [spec.out.clone(), spec.out.join(MODEL)].iter().for_each(|folder| clear_leftovers(folder));
     let start = Instant::now();
     // Fails only where the pool is already in use; it then keeps its size.
     let _ = rayon::ThreadPoolBuilder::new().num_threads(spec.threads.max(1)).build_global();

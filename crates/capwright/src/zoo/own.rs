@@ -43,7 +43,7 @@ pub fn join_all() {
 }
 
 fn is_temporary(path: &Path) -> bool {
-    path.file_name().is_some_and(|name| name.to_string_lossy().starts_with(TEMPORARY))
+    path.file_name().is_some_and(capwright_files::is_temporary)
 }
 
 /// A backbone that was added to the zoo's folder.
