@@ -21,8 +21,8 @@ pub fn parts(folder: &StudyFolder, contract: &Contract) -> Parts {
     let of = |kind| known.iter().filter(move |snippet| snippet.kind == kind && suits(snippet));
     let read = |kind| of(kind).filter_map(|snippet| serde_json::from_str(&snippet.json).ok()).collect();
     let mut sources: Vec<Value> = Vec::new();
-    for source in of(SnippetKind::Source).filter_map(|snippet| standing_alone(&snippet.json, side(contract)))
-    {
+    let (zoo, side) = (Library::default(), side(contract));
+    for source in of(SnippetKind::Source).filter_map(|snippet| standing_alone(&snippet.json, &zoo, side)) {
         if !sources.contains(&source) {
             sources.push(source);
         }
@@ -40,23 +40,23 @@ const CELLS: usize = 5;
 
 /// A source that is good by itself for images of that side: no backbone that is trained, which takes long; a frozen one up to its last cut
 /// that leaves a grid.
-fn standing_alone(json: &str, side: usize) -> Option<Value> {
+fn standing_alone(json: &str, zoo: &Library, side: usize) -> Option<Value> {
     let mut source = serde_json::from_str(json).ok()?;
     if let Source::Pretrained { backbone, cut, tune, beside, .. } = &mut source {
-        *cut = last_grid(backbone, side)?;
-        if let Some(beside) = beside {
-            beside.cut = last_grid(&beside.backbone, side)?;
-        }
         if *tune != Tune::Frozen {
             return None;
+        }
+        *cut = last_grid(zoo, backbone, side)?;
+        if let Some(beside) = beside {
+            beside.cut = last_grid(zoo, &beside.backbone, side)?;
         }
     }
     serde_json::to_value(source).ok()
 }
 
 /// The last cut of a backbone with so many cells a side, or else its first.
-fn last_grid(backbone: &str, side: usize) -> Option<Cut> {
-    let cuts = Library::default().cuts(backbone)?;
+fn last_grid(zoo: &Library, backbone: &str, side: usize) -> Option<Cut> {
+    let cuts = zoo.cuts(backbone)?;
     let grids = cuts.iter().copied().filter(|cut| side / cut.stride() >= CELLS);
     grids.max().or_else(|| cuts.iter().copied().min())
 }

@@ -74,7 +74,8 @@ pub fn run_trial(
         }
     }
     // Weights half written by a worker that was killed.
-    [spec.out.clone(), spec.out.join(MODEL)].iter().for_each(|folder| clear_leftovers(folder));
+    clear_leftovers(&spec.out);
+    clear_leftovers(&spec.out.join(MODEL));
     let start = Instant::now();
     // Fails only where the pool is already in use; it then keeps its size.
     let _ = rayon::ThreadPoolBuilder::new().num_threads(spec.threads.max(1)).build_global();

@@ -4,7 +4,7 @@ use crate::failure::Failure;
 use crate::say;
 use capwright_backbones::{Backbone, Entry, Joining, MAX_ENTRY, join};
 use capwright_fetch::sha256_of;
-use capwright_files::TEMPORARY;
+use capwright_files::{TEMPORARY, is_temporary};
 use capwright_train::vision::{FrozenNet, Weights};
 use std::fs::{self, File};
 use std::io::Read;
@@ -28,8 +28,9 @@ fn folder() -> Result<PathBuf, Failure> {
 /// Lets all that were added join the zoo; what is broken is told and left out.
 pub fn join_all() {
     let Ok(folder) = folder() else { return };
-    let entries = fs::read_dir(&folder).into_iter().flatten().flatten().map(|entry| entry.path());
-    let mut paths: Vec<PathBuf> = entries.filter(|path| path.is_dir() && !is_temporary(path)).collect();
+    let entries = fs::read_dir(&folder).into_iter().flatten().flatten();
+    let whole = entries.filter(|entry| !is_temporary(&entry.file_name())).map(|entry| entry.path());
+    let mut paths: Vec<PathBuf> = whole.filter(|path| path.is_dir()).collect();
     paths.sort();
     let added = |path: PathBuf| match added(&path) {
         Ok(backbone) => Some(backbone),
@@ -40,10 +41,6 @@ pub fn join_all() {
     };
     let all = paths.into_iter().filter_map(added).collect();
     assert!(join(all), "backbones join before the zoo is asked for");
-}
-
-fn is_temporary(path: &Path) -> bool {
-    path.file_name().is_some_and(capwright_files::is_temporary)
 }
 
 /// A backbone that was added to the zoo's folder.
