@@ -1,173 +1,380 @@
-//! The cheapest designs that the structure of a contract leaves: menus at their smallest, and every choice of words.
+//! What the cheapest designs of a contract are made of: every choice of words, with the smallest numbers that go together.
 //!
-//! Within one choice of source, image size, blocks, decoder and words, every cost grows with every width. So the
-//! smallest widths are cheapest in all costs at once, and only the choices of words have to be tried.
+//! Within one choice of source, image size, blocks, decoder and words, every cost grows with every width. So the smallest
+//! widths are cheapest in all costs at once, and only the choices of words have to be tried. Where widths depend on each
+//! other (heads divide a Transformer's width, tied embeddings are as wide as what the vocabulary layer reads), those that
+//! go together are tried of which none is below another. A recipe costs nothing: one that is allowed is enough.
+//!
+//! Blocks that nobody asks for are tried where they make cheaper what follows: a pool to one cell, and a convolution to the
+//! fewest channels. That has one group, so that it reads every source; with more it would have a few thousand values less.
 
-use crate::{Contract, Family, words};
-use capwright_blueprint::language::ImageSize;
-use capwright_blueprint::schema::{self, smallest};
-use capwright_blueprint::{Blueprint, Zoo};
-use serde_json::{Value, json};
+use crate::spelling::spellings;
+use crate::{Contract, Family, Range, words};
+use capwright_blueprint::language::{
+    Attention, Beside, Block, Bridge, Channels, Cut, Cuts, Decoder, Embeddings, Encoder, Heads, ImageSize,
+    Leaf, LearningRate, Memory, OptimizerKind, Places, Queries, Recipe, Repeat, Scales, Source, Stage,
+    StageKind, Tune, Width,
+};
+use capwright_blueprint::{Blueprint, Shape, Zoo, schema};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use serde_json::Value;
+use std::cmp::Reverse;
+use std::collections::BTreeSet;
 
-/// Encoders to try, as JSON.
-pub(crate) fn encoders(contract: &Contract, zoo: &dyn Zoo) -> Vec<Value> {
+/// What stands behind an encoder.
+pub(crate) type Behind = (Bridge, Decoder);
+
+/// Parts that keep the contract's words and ranges, whichever are put together.
+pub(crate) struct Candidates {
+    pub(crate) encoders: Vec<Encoder>,
+    pub(crate) behind: Vec<Behind>,
+    recipe: Recipe,
+}
+
+impl Candidates {
+    /// `None` where no choice of words keeps the contract.
+    pub(crate) fn of(contract: &Contract, zoo: &dyn Zoo) -> Option<Self> {
+        let mut wanted: Vec<&str> = contract.components.required.iter().map(String::as_str).collect();
+        let encoders = having(encoders(contract, zoo), contract, &mut wanted);
+        let behind = having(behind(contract), contract, &mut wanted);
+        // An optimizer counts even as the default, which is not written.
+        let recipes = recipes(contract).into_iter().map(|recipe| (recipe.optimizer, recipe)).collect();
+        let (_, recipe) = having(recipes, contract, &mut wanted).into_iter().next()?;
+        wanted.is_empty().then_some(Self { encoders, behind, recipe })
+    }
+
+    /// A whole design.
+    pub(crate) fn design(&self, encoder: &Encoder, (bridge, decoder): &Behind) -> Blueprint {
+        Blueprint {
+            encoder: encoder.clone(),
+            bridge: bridge.clone(),
+            decoder: decoder.clone(),
+            recipe: self.recipe.clone(),
+        }
+    }
+}
+
+/// Parts with their words, without those that have a forbidden one.
+fn allowed<T: Serialize>(
+    all: impl IntoIterator<Item = T>,
+    contract: &Contract,
+) -> Vec<(T, BTreeSet<String>)> {
+    let forbidden = &contract.components.forbidden;
+    let worded = all.into_iter().map(|part| {
+        let said = words::said(&part);
+        (part, said)
+    });
+    worded.filter(|(_, said)| !forbidden.iter().any(|word| words::has(said, word))).collect()
+}
+
+/// Those that are allowed and have, of the words still wanted, each that any of them has; that is wanted no longer.
+fn having<T: Serialize>(all: Vec<T>, contract: &Contract, wanted: &mut Vec<&str>) -> Vec<T> {
+    let mut all = allowed(all, contract);
+    let here = |word: &&str| all.iter().any(|(_, said)| words::has(said, word));
+    let (here, others): (Vec<&str>, Vec<&str>) = wanted.iter().copied().partition(here);
+    *wanted = others;
+    all.retain(|(_, said)| here.iter().all(|word| words::has(said, word)));
+    all.into_iter().map(|(part, _)| part).collect()
+}
+
+fn typed<T: DeserializeOwned>(values: Vec<Value>) -> impl Iterator<Item = T> {
+    values.into_iter().filter_map(|value| serde_json::from_value(value).ok())
+}
+
+fn range(contract: &Contract, field: &str) -> Range {
+    contract.ranges.get(field).copied().unwrap_or_default()
+}
+
+/// The smallest number of a menu that the range of its field holds.
+fn least(contract: &Contract, field: &str, menu: &[Value]) -> Option<Value> {
+    let range = range(contract, field);
+    menu.iter().find(|value| value.as_f64().is_some_and(|x| range.holds(x))).cloned()
+}
+
+/// Encoders to try.
+fn encoders(contract: &Contract, zoo: &dyn Zoo) -> Vec<Encoder> {
+    let rule = &schema::language()["properties"]["encoder"]["properties"]["blocks"];
+    let most = rule["maxItems"].as_u64().unwrap_or(u64::MAX) as usize;
+    let blocks = blocks(contract, &rule["items"]);
+    // The cheapest blocks may be so many that no pool finds room before them.
+    let mut covers = vec![demanded(contract, &blocks, false), demanded(contract, &blocks, true)];
+    covers.dedup();
+    let leaf = |is: fn(&Leaf) -> bool| {
+        blocks.iter().map(|(block, _)| block).find(|block| matches!(block, Block::Leaf(leaf) if is(leaf)))
+    };
+    let pooled = leaf(|leaf| matches!(leaf, Leaf::AdaptivePool(_)));
+    let narrow = leaf(|leaf| matches!(leaf, Leaf::Conv(_)));
+    let mut stacks: Vec<Vec<Block>> = Vec::new();
+    for ahead in [vec![], vec![pooled], vec![narrow], vec![pooled, narrow]] {
+        // A block that is forbidden stands in no stack.
+        let Some(ahead) = ahead.into_iter().collect::<Option<Vec<&Block>>>() else { continue };
+        let stack = |cover: &Vec<Block>| ahead.iter().copied().chain(cover).cloned().collect::<Vec<Block>>();
+        stacks.extend(covers.iter().map(stack).filter(|stack| stack.len() <= most));
+    }
+    let sizes = contract.components.image_sizes.as_slice();
+    let sizes = if sizes.is_empty() { ImageSize::CHOICES } else { sizes };
+    let mut found = Vec::new();
+    for source in sources(contract, zoo) {
+        for size in sizes {
+            let encoder = |blocks: &Vec<Block>| Encoder {
+                input: ImageSize(*size),
+                source: source.clone(),
+                blocks: blocks.clone(),
+            };
+            found.extend(stacks.iter().map(encoder));
+        }
+    }
+    found
+}
+
+/// Sources to try: a second backbone, and more than a frozen one, where the contract requires them.
+fn sources(contract: &Contract, zoo: &dyn Zoo) -> Vec<Source> {
     let parts = &contract.components;
-    let mut sources = Vec::new();
-    let names = parts.backbones.clone().unwrap_or_else(|| [zoo.usual(), parts.required.clone()].concat());
+    let mut names = match &parts.backbones {
+        Some(names) => names.clone(),
+        None => [zoo.usual(), parts.required.clone()].concat(),
+    };
+    let mut seen = BTreeSet::new();
+    names.retain(|name| seen.insert(name.clone()));
+    let tuned = parts.required.iter().filter_map(|word| serde_json::from_value(word.as_str().into()).ok());
+    let tunes: Vec<Tune> = std::iter::once(Tune::Frozen).chain(tuned).collect();
+    // A required part that is no backbone has no cuts.
+    let seconds: Vec<(&String, Vec<Cut>)> =
+        parts.required.iter().filter_map(|word| Some((word, zoo.cuts(word)?))).collect();
+    let mut found = Vec::new();
     for name in &names {
-        // A required part that is no backbone has no cuts.
         for cut in zoo.cuts(name).unwrap_or_default() {
-            sources.push(json!({ "kind": "pretrained", "backbone": name, "cut": cut }));
+            let source = |tune, beside| {
+                let (backbone, cuts) = (name.clone(), Cuts::default());
+                Source::Pretrained { backbone, cut, cuts, tune, beside }
+            };
+            found.extend(tunes.iter().map(|tune| source(*tune, None)));
+            for (second, cuts) in seconds.iter().filter(|(second, _)| *second != name) {
+                let finer = cuts.iter().filter(|finer| **finer <= cut);
+                let beside = finer.map(|finer| Beside { backbone: (*second).clone(), cut: *finer });
+                found.extend(beside.map(|beside| source(Tune::Frozen, Some(beside))));
+            }
         }
     }
     if parts.scratch {
-        for kind in ["conv", "separable", "inverted_residual", "basic"] {
-            for depth in 1..=5 {
-                let stage = json!({ "kind": kind, "out": 8, "repeat": 1 });
-                sources.push(json!({ "kind": "scratch", "stem": 8, "stages": vec![stage; depth] }));
-            }
-        }
-    }
-    let sizes = if parts.image_sizes.is_empty() { ImageSize::CHOICES } else { parts.image_sizes.as_slice() };
-    let demanded = demanded_blocks(contract);
-    let narrow = json!({ "op": "conv", "out": 8, "kernel": 1, "stride": 1, "act": "relu" });
-    let pooled = json!({ "op": "adaptive_pool", "side": 1 });
-    let mut found = Vec::new();
-    for source in &sources {
-        for size in sizes {
-            for ahead in
-                [vec![], vec![pooled.clone()], vec![narrow.clone()], vec![pooled.clone(), narrow.clone()]]
-            {
-                let blocks = [ahead, demanded.clone()].concat();
-                found.push(json!({ "input": size, "source": source, "blocks": blocks }));
-            }
+        let narrowest = Channels(Channels::CHOICES[0]);
+        for kind in [StageKind::Conv, StageKind::Separable, StageKind::InvertedResidual, StageKind::Basic] {
+            let stage = Stage { kind, out: narrowest, repeat: Repeat(1) };
+            found.extend(
+                (1..=5).map(|depth| Source::Scratch { stem: narrowest, stages: vec![stage.clone(); depth] }),
+            );
         }
     }
     found
 }
 
-/// The smallest block of each required kind.
-fn demanded_blocks(contract: &Contract) -> Vec<Value> {
-    let blocks = &schema::language()["properties"]["encoder"]["properties"]["blocks"]["items"];
-    let required = contract.components.required.iter();
-    required.filter_map(|word| smallest_with_tag(blocks, word)).collect()
+/// Every choice of words of a block that the contract allows, with the words.
+fn blocks(contract: &Contract, rule: &Value) -> Vec<(Block, BTreeSet<String>)> {
+    // The middle of a gate is the narrower the more it is reduced.
+    let number = |field: &str, menu: &[Value]| {
+        let cheapest = if field == "reduction" { menu.last() } else { menu.first() };
+        cheapest.cloned()
+    };
+    allowed(typed::<Block>(spellings("blocks", rule, &number)), contract)
 }
 
-/// The smallest value of the alternative whose tag is that word.
-fn smallest_with_tag(schema: &Value, word: &str) -> Option<Value> {
-    for key in ["oneOf", "anyOf"] {
-        for option in schema[key].as_array().into_iter().flatten() {
-            let tag = &option["properties"]["op"];
-            if tag["const"] == word
-                || tag["enum"].as_array().is_some_and(|menu| menu.iter().any(|w| w == word))
-            {
-                return Some(smallest(option));
-            }
-            if let Some(found) = smallest_with_tag(option, word) {
-                return Some(found);
-            }
-        }
+/// Blocks that have every required word that blocks can have: one after the other the cheapest and plainest that has any of
+/// those left, or with `few` one that has the most of them.
+fn demanded(contract: &Contract, blocks: &[(Block, BTreeSet<String>)], few: bool) -> Vec<Block> {
+    let mut left: Vec<&str> = contract.components.required.iter().map(String::as_str).collect();
+    let mut chosen = Vec::new();
+    loop {
+        let ranked = blocks.iter().filter_map(|(block, said)| {
+            let new = left.iter().filter(|word| said.contains(**word)).count();
+            // What fits no small map fits none of the smallest designs.
+            let cost = (new > 0).then(|| block.alone(Shape::new(8, 4, 4)).ok())??.totals();
+            let most = if few { new } else { 0 };
+            Some(((Reverse(most), cost.parameters, cost.macs, Reverse(new), said.len()), block, said))
+        });
+        let Some((_, block, said)) = ranked.min_by_key(|(rank, ..)| *rank) else { return chosen };
+        chosen.push(block.clone());
+        left.retain(|word| !said.contains(*word));
     }
-    None
 }
 
-/// Decoders to try, as JSON: every choice of words, optional ones too; numbers the smallest that the ranges allow.
-pub(crate) fn decoders(contract: &Contract) -> Vec<Value> {
-    let options = &schema::language()["properties"]["decoder"];
-    let options = options["oneOf"].as_array().or(options["anyOf"].as_array());
+/// Bridges and decoders to try: every choice of words, numbers the smallest that the ranges allow.
+fn behind(contract: &Contract) -> Vec<Behind> {
+    let sections = &schema::language()["properties"];
+    let number = |field: &str, menu: &[Value]| least(contract, field, menu);
+    let parts = &contract.components;
+    // These only add to a memory, a cell or a layer, and are tried where they are asked for.
+    let asked = |part: &Value, fields: &[&str]| {
+        let mut words = fields.iter().filter_map(|field| part[*field].as_str());
+        words.all(|word| parts.required.iter().any(|required| required == word))
+    };
+    let spelled = |section: &str, additions: &[&str]| {
+        let mut all = spellings(section, &sections[section], &number);
+        all.retain(|part| asked(part, additions));
+        all
+    };
+    let mut bridges: Vec<Bridge> = typed(spelled("bridge", &["positions", "scales"])).collect();
+    let gathered =
+        Queries::CHOICES.iter().find(|n| **n > 0 && range(contract, "queries").holds(f64::from(**n)));
+    if let Some(queries) = gathered.map(|n| Queries(*n)) {
+        bridges.extend(bridges.clone().into_iter().map(|bridge| Bridge { queries, ..bridge }));
+    }
+    let plain = |bridge: &Bridge| {
+        let (places, scales) = (Places::default(), Scales::default());
+        bridge.positions == places && bridge.scales == scales && bridge.queries.0 == 0
+    };
     let mut found = Vec::new();
-    for option in options.into_iter().flatten() {
-        let mut partial = vec![serde_json::Map::new()];
-        for (name, inner) in option["properties"].as_object().into_iter().flatten() {
-            let needed = option["required"].as_array().is_some_and(|r| r.iter().any(|n| n == name.as_str()));
-            let choices = field_choices(contract, name, inner, needed);
-            partial = partial
-                .iter()
-                .flat_map(|so_far| choices.iter().map(move |choice| with(so_far, name, choice.as_ref())))
-                .collect();
+    for decoder in typed::<Decoder>(spelled("decoder", &["rnn_norm", "between", "ff_kind"])) {
+        if !parts.families.contains(&Family::of_decoder(&decoder)) {
+            continue;
         }
-        found.extend(partial.into_iter().map(Value::Object));
+        for (dim, decoder) in at_widths(contract, decoder) {
+            // One token has neither places nor scales, unless it is the mean of what a resampler made of all cells.
+            let (memory, recurrent) = (decoder.memory(), matches!(decoder, Decoder::Recurrent { .. }));
+            let fitting = bridges.iter().filter(|bridge| {
+                memory == Memory::Grid || plain(bridge) || (recurrent && bridge.queries.0 > 0)
+            });
+            found.extend(fitting.map(|bridge| (Bridge { dim, ..bridge.clone() }, decoder.clone())));
+        }
     }
     found
 }
 
-fn with(
-    so_far: &serde_json::Map<String, Value>,
-    name: &str,
-    value: Option<&Value>,
-) -> serde_json::Map<String, Value> {
-    let mut next = so_far.clone();
-    next.extend(value.map(|v| (name.to_owned(), v.clone())));
-    next
-}
-
-/// What a field is tried with; `None` leaves it out.
-fn field_choices(contract: &Contract, name: &str, inner: &Value, needed: bool) -> Vec<Option<Value>> {
-    let menu: Vec<Value> = match (inner["enum"].as_array(), inner.get("const")) {
-        (Some(menu), _) => menu.clone(),
-        (None, Some(word)) => vec![word.clone()],
-        (None, None) => {
-            let options = inner["oneOf"].as_array().or(inner["anyOf"].as_array());
-            options.into_iter().flatten().filter_map(|o| o.get("const").cloned()).collect()
-        }
+/// A decoder at its smallest widths, each time with the memory's.
+fn at_widths(contract: &Contract, mut decoder: Decoder) -> Vec<(Width, Decoder)> {
+    let within = |field: &str, menu: &[u32]| -> Vec<u32> {
+        let range = range(contract, field);
+        menu.iter().copied().filter(|value| range.holds(f64::from(*value))).collect()
     };
-    let numeric = menu.iter().any(Value::is_number);
-    let range = contract.ranges.get(name).copied().unwrap_or_default();
-    let fitting = |v: &&Value| v.as_f64().is_none_or(|x| range.holds(x));
-    // Heads must divide a width, so that the smallest may not fit; any number of them costs the same.
-    if numeric && name != "heads" && name != "embed" {
-        if !needed {
-            return vec![None];
+    let widths = |field: &str| within(field, Width::CHOICES);
+    let dims = widths("dim");
+    let joined = match &decoder {
+        Decoder::Recurrent { embeddings: Embeddings::Tied, attention, .. } => {
+            Some(*attention != Attention::None)
         }
-        return vec![
-            menu.iter()
-                .filter(fitting)
-                .min_by(|a, b| a.as_f64().partial_cmp(&b.as_f64()).unwrap_or(std::cmp::Ordering::Equal))
-                .cloned(),
-        ];
-    }
-    if name == "heads" {
-        return menu.iter().filter(fitting).map(|v| Some(v.clone())).take(3).collect();
-    }
-    if name == "embed" {
-        // Tied embeddings must be as wide as what the vocabulary layer reads.
-        return menu.iter().filter(fitting).map(|v| Some(v.clone())).take(3).collect();
-    }
-    let none = (!needed).then_some(None);
-    // These only add to a cell, and are tried where they are asked for.
-    let asked = |v: &Value| contract.components.required.iter().any(|word| v == word.as_str());
-    let extra = matches!(name, "rnn_norm" | "between");
-    let menu = menu.into_iter().filter(|v| !extra || asked(v));
-    none.into_iter().chain(menu.into_iter().map(Some)).collect()
-}
-
-/// A whole design; `None` where the bridge has no width in its range.
-pub(crate) fn design(contract: &Contract, encoder: &Value, decoder: &Value) -> Option<Blueprint> {
-    let least = |field: &str| {
-        let range = contract.ranges.get(field).copied().unwrap_or_default();
-        words::menu(field)?.iter().copied().find(|v| range.holds(*v))
+        Decoder::TopDown { embeddings: Embeddings::Tied, .. } => Some(false),
+        _ => None,
     };
-    let bridge = &schema::language()["properties"]["bridge"]["properties"]["dim"]["enum"];
-    let range = contract.ranges.get("dim").copied().unwrap_or_default();
-    let dim = bridge.as_array()?.iter().find(|v| v.as_f64().is_some_and(|x| range.holds(x)))?;
-    let mut recipe = smallest(&schema::language()["properties"]["recipe"]);
-    for (field, value) in recipe.as_object_mut()? {
-        if value.is_number() && contract.ranges.contains_key(field) {
-            let menu = schema::language()["properties"]["recipe"]["properties"][field]["enum"].as_array()?;
-            *value = menu.iter().find(|v| v.as_f64() == least(field))?.clone();
-        }
+    if let Some(context) = joined {
+        let all = tied(&dims, &widths("hidden"), &widths("embed"), context).into_iter();
+        return all.map(|[dim, state, read]| (Width(dim), resized(&decoder, state, read))).collect();
     }
-    let dropout = least("dropout_pct")? as u64;
-    let whole = json!({
-        "encoder": encoder,
-        "bridge": { "dim": dim, "dropout_pct": dropout },
-        "decoder": decoder,
-        "recipe": recipe,
-    });
-    serde_json::from_value(whole).ok()
+    if let Decoder::Transformer { dim, heads, .. } = &mut decoder {
+        let menu = within("heads", Heads::CHOICES);
+        // Any number of heads costs the same.
+        let divided =
+            dims.iter().find_map(|dim| Some((*dim, *menu.iter().find(|heads| dim.is_multiple_of(**heads))?)));
+        let Some((width, count)) = divided else { return Vec::new() };
+        (*dim, *heads) = (Width(width), Heads(count));
+    }
+    dims.first().map(|dim| (Width(*dim), decoder)).into_iter().collect()
 }
 
-/// Whether the decoder's family is allowed.
-pub(crate) fn allowed(contract: &Contract, blueprint: &Blueprint) -> bool {
-    contract.components.families.contains(&Family::of(blueprint))
+/// Widths of memory, state and tied embeddings that go together, none of which is below another. Embeddings are as wide as
+/// the state, or with `context` as state and memory.
+fn tied(dims: &[u32], hiddens: &[u32], embeds: &[u32], context: bool) -> Vec<[u32; 3]> {
+    let mut found: Vec<[u32; 3]> = Vec::new();
+    for dim in dims {
+        let read = |hidden: u32| if context { hidden + dim } else { hidden };
+        let fits = hiddens.iter().copied().find(|hidden| embeds.contains(&read(*hidden)));
+        // A wider memory is worth a narrower state alone.
+        let narrower = |hidden: &u32| found.last().is_none_or(|[_, least, _]| hidden < least);
+        if let Some(hidden) = fits.filter(narrower) {
+            found.push([*dim, hidden, read(hidden)]);
+        }
+    }
+    found
+}
+
+/// A recurrent decoder with other widths.
+fn resized(decoder: &Decoder, state: u32, read: u32) -> Decoder {
+    let mut decoder = decoder.clone();
+    if let Decoder::Recurrent { embed, hidden, .. } | Decoder::TopDown { embed, hidden, .. } = &mut decoder {
+        (*embed, *hidden) = (Width(read), Width(state));
+    }
+    decoder
+}
+
+/// Recipes to try: every choice of words that goes with the learning rate. Numbers that may be left out are written where
+/// a range is said of them, since their defaults count too.
+fn recipes(contract: &Contract) -> Vec<Recipe> {
+    let rule = &schema::language()["properties"]["recipe"];
+    let mut said = serde_json::Map::new();
+    for field in contract.ranges.keys() {
+        let Some(menu) = schema::choices(&rule["properties"][field]) else { continue };
+        let Some(value) = least(contract, field, &menu) else { return Vec::new() };
+        said.insert(field.clone(), value);
+    }
+    let mut all = spellings("recipe", rule, &|field: &str, menu: &[Value]| least(contract, field, menu));
+    for recipe in all.iter_mut().filter_map(Value::as_object_mut) {
+        recipe.extend(said.clone());
+    }
+    let fits = |recipe: &Recipe| {
+        recipe.lr.0 <= LearningRate::ADAPTIVE_MOST || recipe.optimizer == OptimizerKind::Sgd
+    };
+    typed::<Recipe>(all).filter(fits).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn contract(toml: &str) -> Contract {
+        Contract::from_toml(&format!("version = 1\n{toml}")).expect("a contract")
+    }
+
+    #[test]
+    fn tied_widths_go_together_and_none_is_below_another() {
+        let all = Width::CHOICES;
+        assert_eq!(tied(all, all, all, true), vec![[64, 64, 128]]);
+        assert_eq!(tied(all, &[96, 128, 192], all, true), vec![[64, 128, 192], [96, 96, 192]]);
+        assert_eq!(tied(all, &[256], all, false), vec![[64, 256, 256]]);
+        assert!(tied(all, &[256], &[64, 96, 128], true).is_empty());
+    }
+
+    #[test]
+    fn a_transformer_is_as_wide_as_its_heads_need() {
+        let widths = |toml: &str| -> BTreeSet<(u32, u32)> {
+            let all = behind(&contract(toml)).into_iter();
+            let of = |(_, decoder): Behind| match decoder {
+                Decoder::Transformer { dim, heads, .. } => Some((dim.0, heads.0)),
+                _ => None,
+            };
+            all.filter_map(of).collect()
+        };
+        assert_eq!(widths(""), BTreeSet::from([(64, 1)]));
+        assert_eq!(widths("ranges.heads = { min = 6, max = 6 }"), BTreeSet::from([(96, 6)]));
+        assert_eq!(widths("ranges.heads = { min = 6 }"), BTreeSet::from([(64, 8)]));
+        assert!(widths("ranges.heads = { min = 6, max = 6 }\nranges.dim = { max = 64 }").is_empty());
+    }
+
+    #[test]
+    fn recipes_have_what_ranges_ask_for_and_suit_their_rate() {
+        let plain = recipes(&contract(""));
+        assert_eq!((plain[0].optimizer, plain[0].ema.0), (OptimizerKind::Adamw, 0.0));
+        let slow = recipes(&contract("ranges.ema = { min = 0.99 }\nranges.warmup_pct = { max = 1 }"));
+        assert!(slow.iter().all(|recipe| recipe.ema.0 == 0.99 && recipe.warmup_pct.0 == 0));
+        assert_eq!(slow.len(), plain.len());
+        let fast = recipes(&contract("ranges.lr = { min = 0.005 }"));
+        assert!(!fast.is_empty() && fast.iter().all(|recipe| recipe.optimizer == OptimizerKind::Sgd));
+    }
+
+    #[test]
+    fn demanded_blocks_are_cheap_or_few() {
+        let rule = &schema::language()["properties"]["encoder"]["properties"]["blocks"]["items"];
+        let ops = |words: &str, few: bool| -> Vec<String> {
+            let contract = contract(&format!("components.required = [{words}]"));
+            let demanded = demanded(&contract, &blocks(&contract, rule), few);
+            let op =
+                |block: &Block| serde_json::to_value(block).expect("JSON")["op"].as_str().map(str::to_owned);
+            demanded.iter().filter_map(op).collect()
+        };
+        for few in [false, true] {
+            assert_eq!(ops("\"cbam\", \"attention\"", few), ["cbam"]);
+            assert_eq!(ops("\"gelu\"", few), ["act"]);
+        }
+        let several = "\"conv\", \"gelu\", \"layer\", \"residual\", \"cbam\"";
+        assert_eq!(ops(several, false), ["residual", "norm", "conv", "cbam"]);
+        assert_eq!(ops(several, true), ["residual", "cbam"]);
+    }
 }

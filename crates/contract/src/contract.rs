@@ -146,7 +146,11 @@ impl Family {
 
     /// The family of a design's decoder.
     pub fn of(blueprint: &Blueprint) -> Self {
-        match blueprint.decoder {
+        Self::of_decoder(&blueprint.decoder)
+    }
+
+    pub(crate) fn of_decoder(decoder: &Decoder) -> Self {
+        match decoder {
             Decoder::Recurrent { cell: Cell::Lstm, .. } => Self::Lstm,
             Decoder::Recurrent { cell: Cell::Gru, .. } => Self::Gru,
             Decoder::TopDown { .. } => Self::Lstm,

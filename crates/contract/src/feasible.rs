@@ -1,10 +1,11 @@
 //! Contracts that no design can keep: the cheapest designs are found, and which demands contradict each other.
 
+use crate::cheap::{Behind, Candidates};
 use crate::clause::Clause;
 use crate::terms::Range;
-use crate::{Components, Contract, Family, cheap, spent, violations, words};
-use capwright_blueprint::language::ImageSize;
-use capwright_blueprint::{Checked, Cost, Target, Zoo, check};
+use crate::{Components, Contract, Family, spent, violations, words};
+use capwright_blueprint::language::{Encoder, ImageSize, Memory};
+use capwright_blueprint::{Checked, Cost, Design, Target, Zoo, check};
 use serde::Serialize;
 
 /// Something that a contract demands of a design's shape or cost.
@@ -60,33 +61,36 @@ fn bullets<S: AsRef<str>>(lines: impl IntoIterator<Item = S>) -> String {
 /// The cheapest designs that keep everything but the budgets: none that keeps it is below all of these in every cost.
 pub fn cheapest(contract: &Contract, zoo: &dyn Zoo, target: Target) -> Vec<Checked> {
     let open = Contract { budgets: Default::default(), ..contract.clone() };
-    let (encoders, decoders) = (cheap::encoders(&open, zoo), cheap::decoders(&open));
-    let fitting = |encoder, decoder| {
-        let blueprint = cheap::design(&open, encoder, decoder).filter(|b| cheap::allowed(&open, b))?;
-        let checked = check(blueprint, zoo, target).ok()?;
-        violations(checked.blueprint(), &checked.cost(), &open).is_empty().then_some(checked)
-    };
-    // A design's cost depends on its encoder by few numbers, and so on its decoder: each is first compared beside one
-    // partner that reads every cell, and only those that no other undercuts are combined.
-    let Some((first_encoder, first_decoder)) = encoders.iter().find_map(|encoder| {
-        decoders.iter().find(|decoder| fitting(encoder, decoder).is_some()).map(|decoder| (encoder, decoder))
-    }) else {
-        return Vec::new();
-    };
-    let encoder_front = front(encoders.iter().filter_map(|e| {
-        let checked = fitting(e, first_decoder)?;
-        let out = checked.design().bridge.input;
-        let mut key = costs(&checked.cost()).to_vec();
-        key.extend([out.c as u64, (out.h * out.w) as u64]);
-        Some((key, e))
+    let Some(candidates) = Candidates::of(&open, zoo) else { return Vec::new() };
+    let fitting =
+        |encoder: &Encoder, behind: &Behind| check(candidates.design(encoder, behind), zoo, target).ok();
+    // Whoever reads the mean over cells takes every encoder that another takes; who reads all cells takes not too many.
+    let mut readers: Vec<&Behind> = candidates.behind.iter().collect();
+    readers.sort_by_key(|(bridge, decoder)| decoder.memory() == Memory::Grid || bridge.queries.0 > 0);
+    let reads = |reader: &&Behind| candidates.encoders.iter().any(|e| fitting(e, reader).is_some());
+    let Some(reader) = readers.into_iter().find(reads) else { return Vec::new() };
+    // Only encoders that no other undercuts are combined with all that may stand behind them.
+    let encoders = front(candidates.encoders.iter().filter_map(|encoder| {
+        let checked = fitting(encoder, reader)?;
+        Some((encoding(checked.design()), encoder))
     }));
-    let decoder_front = front(decoders.iter().filter_map(|d| {
-        let checked = fitting(first_encoder, d)?;
-        Some((costs(&checked.cost()).to_vec(), d))
-    }));
-    let pairs = encoder_front.iter().flat_map(|(_, e)| decoder_front.iter().map(move |(_, d)| (*e, *d)));
-    let all = pairs.filter_map(|(e, d)| fitting(e, d)).map(|c| (costs(&c.cost()).to_vec(), c));
-    front(all).into_iter().map(|(_, checked)| checked).collect()
+    let pairs = encoders.iter().flat_map(|(_, e)| candidates.behind.iter().map(move |b| (*e, b)));
+    let keeps = |c: &Checked| violations(c.blueprint(), &c.cost(), &open).is_empty();
+    let all = pairs.filter_map(|(e, b)| fitting(e, b)).filter(keeps);
+    front(all.map(|c| (costs(&c.cost()).to_vec(), c))).into_iter().map(|(_, checked)| checked).collect()
+}
+
+/// What an encoder adds to the costs of a design, and what the costs behind it grow with: channels and cells.
+fn encoding(design: &Design) -> Vec<u64> {
+    let (trunk, map) = (design.trunk.totals(), design.bridge.input);
+    let (mut parameters, mut macs, mut kept) = (trunk.parameters, trunk.macs, trunk.buffers);
+    for frozen in design.frozen.iter().map(|part| part.graph.totals()) {
+        parameters += frozen.parameters;
+        macs += frozen.macs;
+        kept += frozen.buffers;
+    }
+    let (channels, cells) = (map.c as u64, (map.h * map.w) as u64);
+    vec![trunk.parameters, trunk.macs, parameters, macs, parameters + kept, channels, cells]
 }
 
 fn costs(cost: &Cost) -> [u64; 6] {

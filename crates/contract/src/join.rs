@@ -1,11 +1,12 @@
 //! Two contracts as one: what either demands is demanded.
 
 use crate::terms::{Range, Slot};
-use crate::{Amount, Clause, Contract, ContractError, Family, Side};
+use crate::{Amount, Clause, Contract, ContractError, Decoding, Family, Side, Training};
 
 impl Contract {
-    /// This contract with what another demands on top: of two bounds the stricter, of two lists what is in both. Settings
-    /// (decoding, training, search) that the other leaves at their defaults stay.
+    /// This contract with what another demands on top: of two bounds the stricter, of two lists what is in both. Each setting
+    /// (of decoding, training, search) that the other leaves at its default stays; of two longest captions the shorter is
+    /// taken, and of two shortest the longer.
     ///
     /// # Errors
     /// [`ContractError::Invalid`] where nothing is left of a list or a range.
@@ -43,12 +44,8 @@ impl Contract {
         if !apart.is_empty() {
             return Err(ContractError::Invalid(apart));
         }
-        if other.decoding != open.decoding {
-            all.decoding = other.decoding;
-        }
-        if other.training != open.training {
-            all.training = other.training;
-        }
+        all.decoding = decoding(all.decoding, other.decoding);
+        all.training = training(all.training, other.training);
         if other.search.trials != open.search.trials {
             all.search.trials = other.search.trials;
             all.search.max_proposals = other.search.max_proposals;
@@ -90,6 +87,39 @@ impl Contract {
         }
         let (budgets, limits, floors) = (&mut self.budgets, &mut self.limits, &mut self.floors);
         budgets.slot(clause).or(limits.slot(clause)).or(floors.slot(clause))
+    }
+}
+
+/// What the other says, unless that is the default.
+fn said<T: PartialEq>(ours: T, other: T, default: T) -> T {
+    if other == default { ours } else { other }
+}
+
+fn decoding(ours: Decoding, other: Decoding) -> Decoding {
+    let open = Decoding::default();
+    let both = ours.max_words != open.max_words && other.max_words != open.max_words;
+    Decoding {
+        beam: said(ours.beam, other.beam, open.beam),
+        max_words: if both {
+            ours.max_words.min(other.max_words)
+        } else {
+            said(ours.max_words, other.max_words, open.max_words)
+        },
+        min_words: ours.min_words.max(other.min_words),
+        no_repeat_ngram: said(ours.no_repeat_ngram, other.no_repeat_ngram, open.no_repeat_ngram),
+        length_penalty: said(ours.length_penalty, other.length_penalty, open.length_penalty),
+        diverse: said(ours.diverse, other.diverse, open.diverse),
+        sample: said(ours.sample, other.sample, open.sample),
+    }
+}
+
+fn training(ours: Training, other: Training) -> Training {
+    let open = Training::default();
+    Training {
+        epochs: said(ours.epochs, other.epochs, open.epochs),
+        self_critical: said(ours.self_critical, other.self_critical, open.self_critical),
+        patience: said(ours.patience, other.patience, open.patience),
+        seed: said(ours.seed, other.seed, open.seed),
     }
 }
 
@@ -141,5 +171,23 @@ mod tests {
         let joined = a.joined(&b).expect("a contract");
         assert_eq!(joined.components, b.components);
         assert!(a.joined(&contract("[components]\nfamilies = [\"transformer\"]")).is_err());
+    }
+
+    #[test]
+    fn settings_are_joined_one_by_one() {
+        let file = contract(
+            "[decoding]\nbeam = 1\nmax_words = 12\nmin_words = 3\nlength_penalty = \"none\"\n\
+             [training]\nepochs = 9\nseed = 7",
+        );
+        let joined = |toml: &str| file.joined(&contract(toml)).expect("a contract");
+        let longer = joined("[decoding]\nmax_words = 15\nmin_words = 2\n[training]\npatience = 5");
+        assert_eq!(longer.decoding, file.decoding, "nothing is loosened");
+        assert_eq!(longer.training, Training { patience: 5, ..file.training });
+        let shorter = joined("[decoding]\nbeam = 4\nmax_words = 10\nmin_words = 5\n[training]\nepochs = 2");
+        assert_eq!(shorter.decoding, Decoding { beam: 4, max_words: 10, min_words: 5, ..file.decoding });
+        assert_eq!(shorter.training, Training { epochs: 2, ..file.training });
+        let long = contract("").joined(&contract("[decoding]\nmax_words = 30")).expect("a contract");
+        assert_eq!(long.decoding.max_words, 30, "where one says something, that holds");
+        assert!(file.joined(&contract("[decoding]\nmin_words = 14")).is_err(), "longer than the longest");
     }
 }

@@ -12,6 +12,7 @@ mod faults;
 mod feasible;
 mod join;
 mod request;
+mod spelling;
 mod terms;
 mod violation;
 mod words;

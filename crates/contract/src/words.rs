@@ -3,6 +3,7 @@
 
 use capwright_blueprint::language::Recipe;
 use capwright_blueprint::{Blueprint, schema};
+use serde::Serialize;
 use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::OnceLock;
@@ -16,10 +17,16 @@ const SECTIONS: [&str; 3] = ["bridge", "decoder", "recipe"];
 
 /// Parts of a design by name.
 pub(crate) fn parts(blueprint: &Blueprint) -> BTreeSet<String> {
-    let mut found = BTreeSet::new();
-    strings(&written(blueprint), &mut found);
+    let mut found = said(blueprint);
     // Not written where it is the default.
-    strings(&serde_json::to_value(blueprint.recipe.optimizer).unwrap_or_default(), &mut found);
+    found.extend(said(&blueprint.recipe.optimizer));
+    found
+}
+
+/// The words of a design, or of a part of one, as it is written.
+pub(crate) fn said(part: &impl Serialize) -> BTreeSet<String> {
+    let mut found = BTreeSet::new();
+    strings(&serde_json::to_value(part).unwrap_or_default(), &mut found);
     found
 }
 

@@ -119,6 +119,40 @@ fn of_two_bounds_the_stricter_is_kept_and_the_other_listed() {
 }
 
 #[test]
+fn image_sizes_of_all_phrases_hold_together() {
+    for (text, expected) in [
+        ("images of 224 pixels", vec![224]),
+        ("image size between 96 and 160", vec![96, 128, 160]),
+        ("image size at least 96, image size at most 160", vec![96, 128, 160]),
+        ("image size at most 160, image size at least 96", vec![96, 128, 160]),
+    ] {
+        let read = parse_request(text);
+        assert!(read.errors.is_empty() && read.ignored.is_empty(), "{text}: {read:?}");
+        assert_eq!(read.contract.components.image_sizes, expected, "{text}");
+    }
+    for (text, part_of_why) in [
+        ("image size at least 192, image size at most 96", "at once"),
+        ("image size between 100 and 120", "no such image size"),
+    ] {
+        let read = parse_request(text);
+        assert_eq!(read.errors.len(), 1, "{text}: {read:?}");
+        assert!(read.errors[0].why.contains(part_of_why), "{text}: {read:?}");
+    }
+}
+
+#[test]
+fn a_setting_is_no_range() {
+    for text in ["beam between 2 and 5", "5 to 10 epochs", "confidence between 90 and 95 %"] {
+        let read = parse_request(text);
+        let plain = Contract { request: text.to_owned(), ..Contract::default() };
+        assert_eq!(read.contract, plain, "{text}");
+        assert_eq!(read.ignored.len(), 1, "{text}: {read:?}");
+        assert_eq!(read.ignored[0].phrase, text);
+        assert!(read.ignored[0].why.contains("one number"), "{text}: {read:?}");
+    }
+}
+
+#[test]
 fn impossible_bounds_are_errors() {
     for text in [
         "under 0 parameters",

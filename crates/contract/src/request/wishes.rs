@@ -190,35 +190,43 @@ fn range(bound: &Bound, field: &'static str, contract: &mut Contract) -> Outcome
     Outcome::Understood(format!("{field} {said}"), format!("ranges.{field}"))
 }
 
+/// The sizes that a phrase allows, of those that the phrases before it leave.
 fn image_sizes(bound: &Bound, contract: &mut Contract) -> Outcome {
-    let Ok(side) = bound.number.whole(bound.up, bound.down, false) else {
-        return Outcome::Refused(BadNumber::Zero.to_string());
+    let whole = |number: Number| number.whole(bound.up, bound.down, false);
+    let (side, upto) = match (whole(bound.number), bound.upto.map(whole).transpose()) {
+        (Ok(side), Ok(upto)) => (side, upto.unwrap_or(side)),
+        (Err(why), _) | (_, Err(why)) => return Outcome::Refused(why.to_string()),
     };
     let fits = |size: u32| match bound.limit {
         Limit::Upper => u64::from(size) <= side,
         Limit::Lower => u64::from(size) >= side,
-        Limit::Exact | Limit::Near => u64::from(size) == side,
+        Limit::Exact | Limit::Near => (side..=upto).contains(&u64::from(size)),
     };
-    let sizes: Vec<u32> = ImageSize::CHOICES.iter().copied().filter(|size| fits(*size)).collect();
+    let said: Vec<u32> = ImageSize::CHOICES.iter().copied().filter(|size| fits(*size)).collect();
     let list = |sizes: &[u32]| sizes.iter().map(u32::to_string).collect::<Vec<_>>().join(", ");
-    if sizes.is_empty() {
+    if said.is_empty() {
         return Outcome::Refused(format!(
             "the language has no such image size; it has {}",
             list(ImageSize::CHOICES)
         ));
     }
-    let meaning = format!("images of {} pixels", list(&sizes));
-    contract.components.image_sizes = sizes;
-    Outcome::Understood(meaning, Clause::ImageSizes.to_string())
+    let old = &contract.components.image_sizes;
+    let left: Vec<u32> = said.iter().copied().filter(|size| old.is_empty() || old.contains(size)).collect();
+    if left.is_empty() {
+        let (said, old) = (list(&said), list(old));
+        return Outcome::Refused(format!("the image size cannot be one of {said} and one of {old} at once"));
+    }
+    contract.components.image_sizes = left;
+    Outcome::Understood(format!("images of {} pixels", list(&said)), Clause::ImageSizes.to_string())
 }
 
 fn setting(bound: &Bound, name: &str, set: impl FnOnce(u64)) -> Outcome {
-    match (bound.limit, bound.number.whole(bound.up, bound.down, false)) {
-        (Limit::Lower | Limit::Near, _) => {
-            Outcome::Ignored(format!("{name} is set as one number; say it alone or \"at most\""))
-        }
-        (_, Err(why)) => Outcome::Refused(why.to_string()),
-        (_, Ok(n)) => {
+    if bound.upto.is_some() || matches!(bound.limit, Limit::Lower | Limit::Near) {
+        return Outcome::Ignored(format!("{name} is set as one number; say it alone or \"at most\""));
+    }
+    match bound.number.whole(bound.up, bound.down, false) {
+        Err(why) => Outcome::Refused(why.to_string()),
+        Ok(n) => {
             set(n);
             Outcome::Understood(format!("{name} is {n}"), name.to_owned())
         }
@@ -226,6 +234,9 @@ fn setting(bound: &Bound, name: &str, set: impl FnOnce(u64)) -> Outcome {
 }
 
 fn confidence(bound: &Bound, contract: &mut Contract) -> Outcome {
+    if bound.upto.is_some() {
+        return Outcome::Ignored("measuring.confidence is set as one number; say it alone".to_owned());
+    }
     let mut value = bound.number.real(bound.up, bound.down);
     if value > 1.0 && bound.down == 1 {
         value = bound.number.real(1, 100);
