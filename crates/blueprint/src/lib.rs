@@ -32,7 +32,6 @@ mod read_toml;
 pub mod schema;
 mod sink;
 mod sound;
-mod strict;
 pub mod vary;
 
 pub use bridge::{BridgeSpec, PYRAMID_SIDE};
@@ -50,4 +49,3 @@ pub use lower::scratch_alone;
 pub use mend::{Mended, line_and_column, mend};
 pub use pretrained::side_by_side;
 pub use read::{Document, Format, MAX_DEPTH, MAX_TEXT, Place, from_value, parse, parse_as, read};
-pub use strict::{strict, without_nulls};

@@ -13,15 +13,20 @@ mod embedded;
 mod error;
 mod openai;
 mod scripted;
+mod strict;
 mod thinking;
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 pub use default_model::default_model;
 pub use embedded::{Embedded, Options};
 pub use error::LlmError;
 pub use openai::{AnswerFormat, Bound, OpenAi, Timeouts};
 pub use scripted::Scripted;
+pub use strict::{strict, without_nulls};
+
+/// Deadlines beyond this are taken for it: a clock cannot hold every sum.
+const LONGEST: Duration = Duration::from_secs(365 * 86_400);
 
 /// Something that writes text.
 pub trait TextModel {
@@ -31,6 +36,11 @@ pub trait TextModel {
     /// How its answers are bound to a schema, in a few words for the ledger; none where that goes without saying.
     fn bound(&self) -> Option<String> {
         None
+    }
+
+    /// Tokens read and written, since this was last asked, for requests that came to nothing all the same.
+    fn wasted(&mut self) -> (usize, usize) {
+        (0, 0)
     }
 
     /// Writes one answer.
@@ -90,6 +100,11 @@ impl Request {
         self.seed.wrapping_add((number as u64).wrapping_mul(0x9E37_79B9_7F4A_7C15))
     }
 
+    /// When the deadline of a request is over that begins then.
+    fn until(&self, start: Instant) -> Instant {
+        start + self.deadline.min(LONGEST)
+    }
+
     /// Checks the numbers before any work is done.
     fn check(&self) -> Result<(), LlmError> {
         let why = if self.max_tokens == 0 {
@@ -122,9 +137,10 @@ pub enum Finish {
 pub struct Completion {
     /// The answer, without reasoning text.
     pub text: String,
-    /// Tokens of the prompt, as the model counts them (0 when a server does not tell).
+    /// Tokens of the prompt, as the model counts them; estimated where a server does not tell. Those of answers that were blank and
+    /// asked for again are among them, here and below.
     pub prompt_tokens: usize,
-    /// Tokens written, reasoning included (0 when a server does not tell).
+    /// Tokens written, reasoning included; estimated where a server does not tell.
     pub completion_tokens: usize,
     /// Of those, reasoning that was taken out of the text; estimated where a server does not tell.
     pub thinking_tokens: usize,

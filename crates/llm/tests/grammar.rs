@@ -1,8 +1,8 @@
 //! The language of designs in the embedded model's hands: both forms of its schema compile, and designs are short.
 //! Skipped where the default model is not in the cache.
 
-use capwright_blueprint::{read, schema, strict, without_nulls};
-use capwright_llm::{Embedded, Finish, Options, Request, TextModel, default_model};
+use capwright_blueprint::{read, schema};
+use capwright_llm::{Embedded, Finish, Options, Request, TextModel, default_model, strict, without_nulls};
 use serde_json::Value;
 use std::time::Duration;
 

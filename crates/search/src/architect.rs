@@ -125,6 +125,11 @@ pub trait Architect {
         self.name()
     }
 
+    /// Tokens read and written, since this was last asked, for drafts that came to nothing.
+    fn wasted(&mut self) -> (usize, usize) {
+        (0, 0)
+    }
+
     /// Writes a first draft.
     ///
     /// # Errors

@@ -58,6 +58,11 @@ const EDITS: usize = 3;
 /// Changes that a repair is shown and may choose from.
 const MENDING: usize = 24;
 
+/// Tokens written for some answers. Thinking is among those of an answer; some servers count it alone.
+fn written(answers: &[Completion]) -> usize {
+    answers.iter().map(|answer| answer.completion_tokens.max(answer.thinking_tokens)).sum()
+}
+
 /// Asks a text model for designs: for a whole one under the grammar of the space, for changes of one that did well, or for the
 /// change that mends a refused one. Changes are offered only where the judge would admit the design that each gives.
 pub struct LlmArchitect {
@@ -102,14 +107,13 @@ impl LlmArchitect {
             ..Request::new(prompt.system, prompt.user)
         };
         let answers = self.model.generate_some(&request, self.options.drafts)?;
-        let written = |answer: &Completion| answer.completion_tokens + answer.thinking_tokens;
         let seconds = answers.iter().map(|answer| answer.seconds).fold(0.0, f64::max);
         Ok(Draft {
             author: self.name(),
             parents: Vec::new(),
             prompt_sha256,
             prompt_tokens: answers.first().map_or(0, |answer| answer.prompt_tokens),
-            completion_tokens: answers.iter().map(written).sum(),
+            completion_tokens: written(&answers),
             seconds,
             text: self.best(brief, answers.into_iter().map(|a| design(&a.text).unwrap_or(a.text))),
         })
@@ -155,7 +159,7 @@ impl LlmArchitect {
         if brief.contract.search.blind || !rng.random_bool(DELTAS) {
             return None;
         }
-        let board = Leaderboard::of(brief.study);
+        let board = Leaderboard::for_choices(brief.study);
         let row = board.rows.get(rng.random_range(0..board.rows.len().clamp(1, BEST)))?;
         let design = serde_json::to_value(&brief.study.trials.get(&row.trial)?.blueprint).ok()?;
         let delta = Delta::varying(design, self.space.schema(), &self.judge, brief.study, EDITS)?;
@@ -170,6 +174,10 @@ impl Architect for LlmArchitect {
 
     fn bound(&self) -> Option<String> {
         self.model.bound()
+    }
+
+    fn wasted(&mut self) -> (usize, usize) {
+        self.model.wasted()
     }
 
     fn propose(&mut self, brief: &Brief) -> Result<Draft, ArchitectError> {
@@ -193,5 +201,25 @@ impl Architect for LlmArchitect {
                 self.ask_for_whole(brief, prompt)
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use capwright_llm::Finish;
+
+    #[test]
+    fn thinking_is_paid_once() {
+        let answer = |completion_tokens, thinking_tokens| Completion {
+            text: "{}".into(),
+            prompt_tokens: 700,
+            completion_tokens,
+            thinking_tokens,
+            seconds: 1.0,
+            finish: Finish::Stop,
+        };
+        assert_eq!(written(&[answer(1_000, 900)]), 1_000);
+        assert_eq!(written(&[answer(1_000, 900), answer(0, 60), answer(20, 0)]), 1_080);
     }
 }

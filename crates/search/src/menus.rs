@@ -8,7 +8,7 @@
 use crate::judge::Judge;
 use crate::space::{Space, require_field};
 use capwright_blueprint::schema::{is_needed, smallest};
-use capwright_blueprint::strict;
+use capwright_llm::strict;
 use serde_json::{Value, json};
 
 /// A grammar with more menu entries than this, each shared part counted once, is not used: servers take no more (OpenAI's limit), and

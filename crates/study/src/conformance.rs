@@ -86,6 +86,8 @@ pub fn samples() -> Vec<Event> {
             proposal: 3,
             author: "llm".to_owned(),
             reason: "no \"answer\"\nin time".to_owned(),
+            prompt_tokens: 70,
+            completion_tokens: 0,
         },
         Event::TrialEpoch { trial: 1, epoch: epoch(1, 0.1) },
         proposed(4, 0, Verdict::Violates { violations: vec![violation()] }),

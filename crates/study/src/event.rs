@@ -22,6 +22,12 @@ pub enum Event {
         author: String,
         /// In a sentence.
         reason: String,
+        /// Tokens read all the same.
+        #[serde(default, skip_serializing_if = "is_zero")]
+        prompt_tokens: usize,
+        /// Tokens written all the same.
+        #[serde(default, skip_serializing_if = "is_zero")]
+        completion_tokens: usize,
     },
     /// A worker begins, or begins again after a crash.
     TrialStarted {
@@ -162,6 +168,10 @@ pub enum Verdict {
         /// The design.
         blueprint: Box<Blueprint>,
     },
+}
+
+fn is_zero(count: &usize) -> bool {
+    *count == 0
 }
 
 impl Event {

@@ -46,7 +46,10 @@ impl Study {
         match event {
             Event::StudyOpened(_) => Err(LedgerError::OpenedTwice),
             Event::Proposed(proposal) => self.propose(proposal),
-            Event::ArchitectFailed { proposal, author, .. } => self.fail_proposal(*proposal, author),
+            Event::ArchitectFailed { proposal, author, prompt_tokens, completion_tokens, .. } => {
+                let tokens = (*prompt_tokens as u64, *completion_tokens as u64);
+                self.fail_proposal(*proposal, author, tokens)
+            }
             Event::TrialStarted { trial } => self.start(*trial),
             Event::TrialEpoch { trial, epoch } => self.epoch(*trial, epoch),
             Event::TrialFinished { trial, result } => {
@@ -124,10 +127,17 @@ impl Study {
         }
     }
 
-    fn fail_proposal(&mut self, number: u64, author: &str) -> Result<(), LedgerError> {
+    fn fail_proposal(
+        &mut self,
+        number: u64,
+        author: &str,
+        (read, written): (u64, u64),
+    ) -> Result<(), LedgerError> {
         let attempts = self.open_proposal(number)?;
         let stats = self.authors.entry(author.to_owned()).or_default();
         stats.failed += 1;
+        stats.prompt_tokens = stats.prompt_tokens.saturating_add(read);
+        stats.completion_tokens = stats.completion_tokens.saturating_add(written);
         stats.proposals += u64::from(attempts == 0);
         self.proposals.insert(number, ProposalState { author: author.to_owned(), attempts, settled: true });
         Ok(())

@@ -23,7 +23,7 @@ fn the_samples_fold_to_what_they_say() {
     let study = Study::fold(samples()).expect("a study");
     assert_eq!((study.next_trial(), study.next_proposal()), (5, 6));
     assert_eq!(study.finished, Some(Some(1)));
-    assert_eq!(study.tokens(), Tokens { prompt: 700, completion: 70 });
+    assert_eq!(study.tokens(), Tokens { prompt: 770, completion: 70 });
     let random = &study.authors["random"];
     assert_eq!((random.proposals, random.drafts), (4, 7));
     assert_eq!((random.unreadable, random.rejected, random.violating, random.duplicates), (1, 1, 1, 1));

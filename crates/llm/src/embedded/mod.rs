@@ -21,7 +21,7 @@ mod vocabulary;
 mod write;
 
 use std::path::{Path, PathBuf};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use toktrie::TokenId;
 
@@ -164,7 +164,7 @@ impl TextModel for Embedded {
     fn generate_some(&mut self, request: &Request, n: usize) -> Result<Vec<Completion>, LlmError> {
         request.check()?;
         let start = Instant::now();
-        let until = start.checked_add(request.deadline).unwrap_or(start + Duration::from_secs(86_400));
+        let until = request.until(start);
         let matcher = request.schema.as_ref().map(|schema| self.grammars.matcher(schema)).transpose()?;
         let prompt = self.template.prompt(&self.vocabulary, &request.system, &request.user);
         let room = self.context_limit().saturating_sub(prompt.len());

@@ -2,6 +2,7 @@
 //! model when it is in the cache.
 
 use std::io::Cursor;
+use std::time::Duration;
 
 use candle_core::quantized::{GgmlDType, QTensor, gguf_file};
 use candle_core::{Device, Tensor};

@@ -21,6 +21,8 @@ use super::pieces;
 
 const MAX_TOKENS: usize = 1 << 20;
 const MAX_TOKEN_BYTES: usize = 512;
+/// The trie has a node for each byte at most, and one more; it counts them in 22 bits and panics beyond.
+const MAX_ALL_BYTES: usize = (1 << 22) - 2;
 
 /// How Llama 3 cuts text before merging (from its published tokenizer).
 const LLAMA3_SPLIT: &str = r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+";
@@ -75,7 +77,7 @@ impl Vocabulary {
         let stops = stops(gguf, &control, tokens.len())?;
         let tokenizer =
             if of_pieces { pieces::tokenizer(gguf, tokens, types)? } else { tokenizer(gguf, tokens, types)? };
-        let trie = trie(tokens, types, &stops, of_pieces);
+        let trie = trie(tokens, types, &stops, of_pieces)?;
         Ok(Self { env: Arc::new(Env { tokenizer, trie }), control, stops })
     }
 
@@ -187,7 +189,7 @@ fn tokenizer(gguf: &Gguf, tokens: &[String], types: &[i64]) -> Result<Tokenizer,
     Ok(tokenizer)
 }
 
-fn trie(tokens: &[String], types: &[i64], stops: &[TokenId], of_pieces: bool) -> TokTrie {
+fn trie(tokens: &[String], types: &[i64], stops: &[TokenId], of_pieces: bool) -> Result<TokTrie, Fault> {
     let bytes_of = byte_alphabet();
     let words: Vec<Vec<u8>> = tokens
         .iter()
@@ -205,7 +207,11 @@ fn trie(tokens: &[String], types: &[i64], stops: &[TokenId], of_pieces: bool) ->
                 .unwrap_or_else(|| token.clone().into_bytes()),
         })
         .collect();
-    TokTrie::from(&TokRxInfo::new(words.len() as u32, stops[0]), &words).with_eos_tokens(stops)
+    let bytes: usize = words.iter().map(Vec::len).sum();
+    if bytes > MAX_ALL_BYTES {
+        return Err(format!("its tokens have {bytes} bytes in all; the limit is {MAX_ALL_BYTES}"));
+    }
+    Ok(TokTrie::from(&TokRxInfo::new(words.len() as u32, stops[0]), &words).with_eos_tokens(stops))
 }
 
 /// The characters by which byte-pair vocabularies write bytes (GPT-2's `bytes_to_unicode`): printable ones
@@ -236,5 +242,16 @@ mod tests {
         assert_eq!(alphabet.len(), 256);
         // Well known: a space is written as G with a dot, a line feed as C with a dot.
         assert_eq!((alphabet[&'Ġ'], alphabet[&'Ċ'], alphabet[&'a']), (b' ', b'\n', b'a'));
+    }
+
+    #[test]
+    fn more_bytes_than_the_trie_can_count_are_refused() {
+        // Each within the limits of tokens, with hardly a beginning in common.
+        let tokens: Vec<String> = (0..9_000).map(|i| format!("{i:04}").repeat(MAX_TOKEN_BYTES / 4)).collect();
+        let types = vec![1; tokens.len()];
+        let fault = trie(&tokens, &types, &[0], false).err();
+        assert!(fault.is_some_and(|fault| fault.contains("4608000 bytes in all")));
+        let fewer = MAX_ALL_BYTES / MAX_TOKEN_BYTES;
+        assert!(trie(&tokens[..fewer], &types[..fewer], &[0], false).is_ok());
     }
 }

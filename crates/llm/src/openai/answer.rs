@@ -12,14 +12,29 @@ const SNIPPET: usize = 300;
 #[derive(Debug, PartialEq)]
 pub(super) struct Answer {
     pub(super) text: String,
-    pub(super) prompt_tokens: usize,
-    pub(super) completion_tokens: usize,
-    pub(super) thinking_tokens: usize,
+    pub(super) usage: Usage,
     pub(super) finish: Finish,
 }
 
-/// Reads the body of an answer with a success status.
-pub(super) fn read(body: &[u8], key: Option<&str>) -> Result<Answer, LlmError> {
+/// Tokens of one exchange, or of several.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(super) struct Usage {
+    pub(super) prompt: usize,
+    /// Thinking included.
+    pub(super) completion: usize,
+    pub(super) thinking: usize,
+}
+
+impl std::ops::AddAssign for Usage {
+    fn add_assign(&mut self, other: Self) {
+        self.prompt += other.prompt;
+        self.completion += other.completion;
+        self.thinking += other.thinking;
+    }
+}
+
+/// Reads the body of an answer with a success status, to a prompt of about so many tokens.
+pub(super) fn read(body: &[u8], key: Option<&str>, prompt_tokens: usize) -> Result<Answer, LlmError> {
     let bad = |why: String| LlmError::BadAnswer { why, snippet: snippet(body, key) };
     let json: Value = serde_json::from_slice(body).map_err(|e| bad(format!("it is no JSON ({e})")))?;
     if json.get("error").is_some_and(|error| !error.is_null()) {
@@ -41,16 +56,36 @@ pub(super) fn read(body: &[u8], key: Option<&str>) -> Result<Answer, LlmError> {
     };
     let (text, inline) = separate(content);
     let apart = [text_at("reasoning_content"), text_at("reasoning")].into_iter().find(|t| !t.is_empty());
-    let count = |path: &str| json.pointer(path).and_then(Value::as_u64).map(|n| n as usize);
-    let thinking_tokens = count("/usage/completion_tokens_details/reasoning_tokens")
-        .unwrap_or_else(|| estimate_tokens(&inline) + estimate_tokens(apart.unwrap_or_default()));
+    let thinking = estimate_tokens(&inline) + estimate_tokens(apart.unwrap_or_default());
+    let completion = estimate_tokens(&text) + thinking;
     Ok(Answer {
         text,
-        prompt_tokens: count("/usage/prompt_tokens").unwrap_or(0),
-        completion_tokens: count("/usage/completion_tokens").unwrap_or(0),
-        thinking_tokens,
+        usage: told(&json["usage"], Usage { prompt: prompt_tokens, completion, thinking }),
         finish: if ended == Some("length") { Finish::Length } else { Finish::Stop },
     })
+}
+
+/// What an answer that is of no use has cost, to a prompt of about so many tokens; nothing where it is no answer of a model.
+pub(super) fn charged(body: &[u8], prompt: usize) -> Usage {
+    let json: Value = serde_json::from_slice(body).unwrap_or_default();
+    let answered = json.get("choices").is_some() || json.get("usage").is_some();
+    if answered { told(&json["usage"], Usage { prompt, ..Usage::default() }) } else { Usage::default() }
+}
+
+/// What a server counted; what it does not tell, or tells as nothing, as it was estimated.
+fn told(usage: &Value, estimated: Usage) -> Usage {
+    // Larger numbers are no counts, and their sums would overflow.
+    let small = |n: &u64| (1..=u64::from(u32::MAX)).contains(n);
+    let count = |at: &Value| at.as_u64().filter(small).map(|n| n as usize);
+    let prompt = count(&usage["prompt_tokens"]).unwrap_or(estimated.prompt);
+    // Some servers (xAI's) count thinking in the total alone.
+    let rest = count(&usage["total_tokens"]).and_then(|all| all.checked_sub(prompt));
+    let thinking = count(&usage["completion_tokens_details"]["reasoning_tokens"]);
+    Usage {
+        prompt,
+        completion: count(&usage["completion_tokens"]).max(rest).unwrap_or(estimated.completion),
+        thinking: thinking.unwrap_or(estimated.thinking),
+    }
 }
 
 /// What an answer with an error status says: its `error.message`, else its beginning.
@@ -97,7 +132,7 @@ mod tests {
     use super::*;
 
     fn read_json(json: Value) -> Result<Answer, LlmError> {
-        read(json.to_string().as_bytes(), None)
+        read(json.to_string().as_bytes(), None, 40)
     }
 
     #[test]
@@ -106,19 +141,32 @@ mod tests {
             "choices": [{"message": {"content": "<think>four</think>{}"}, "finish_reason": "length"}],
             "usage": {"prompt_tokens": 12, "completion_tokens": 5},
         }));
-        let wanted = Answer {
-            text: "{}".into(),
-            prompt_tokens: 12,
-            completion_tokens: 5,
-            thinking_tokens: 1,
-            finish: Finish::Length,
+        let usage = Usage { prompt: 12, completion: 5, thinking: 1 };
+        assert_eq!(answer.unwrap(), Answer { text: "{}".into(), usage, finish: Finish::Length });
+    }
+
+    #[test]
+    fn tokens_that_a_server_does_not_tell_are_estimated() {
+        let read = |usage: Value| {
+            let message = json!({"content": "{\"width\":128}", "reasoning_content": "long long"});
+            let usage = read_json(json!({"choices": [{"message": message}], "usage": usage})).unwrap().usage;
+            (usage.prompt, usage.completion, usage.thinking)
         };
-        assert_eq!(answer.unwrap(), wanted);
-        let told = read_json(json!({
-            "choices": [{"message": {"content": "{}", "reasoning_content": "long long"}}],
-            "usage": {"completion_tokens_details": {"reasoning_tokens": 77}},
-        }));
-        assert_eq!(told.unwrap().thinking_tokens, 77);
+        let nothing = json!({"prompt_tokens": 0, "completion_tokens": 0});
+        for unknown in [Value::Null, json!([1]), nothing, json!({"prompt_tokens": u64::MAX})] {
+            // Four letters a token.
+            assert_eq!(read(unknown), (40, 4 + 3, 3));
+        }
+        let reasoning = json!({"reasoning_tokens": 90});
+        for completion in [100, 10] {
+            let usage = json!({
+                "prompt_tokens": 30,
+                "completion_tokens": completion,
+                "completion_tokens_details": reasoning,
+                "total_tokens": 130,
+            });
+            assert_eq!(read(usage), (30, 100, 90));
+        }
     }
 
     #[test]

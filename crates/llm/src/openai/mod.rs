@@ -1,22 +1,24 @@
 //! A model behind an OpenAI-compatible `chat/completions` endpoint (llama.cpp, vLLM, Ollama, vendors).
 //!
-//! The schema is sent as `response_format`. A server that rejects it (HTTP 400 or 422) is asked again with
-//! `json_object`, then without, and the schema goes into the prompt; what worked is remembered. Servers
+//! The schema is sent as `response_format`. A server that rejects it (HTTP 400 or 422) is asked again with the schema in OpenAI's strict
+//! form, then with `json_object`, then without, and the schema goes into the prompt; what worked is remembered. Servers
 //! silently ignore fields they do not know: [`OpenAi::probe`] finds out which of them bind the model, and callers validate
 //! every answer in any case.
 
 mod answer;
+mod format;
 mod probe;
 #[cfg(test)]
 mod tests;
 
 use std::time::{Duration, Instant};
 
-use serde::{Deserialize, Serialize};
-use serde_json::{Value, json};
+use serde_json::json;
 
+use crate::thinking::estimate_tokens;
 use crate::{Completion, LlmError, Request, TextModel};
-use answer::Answer;
+use answer::{Answer, Usage};
+pub use format::AnswerFormat;
 pub use probe::Bound;
 
 /// Answers above this size are not read.
@@ -25,21 +27,6 @@ const MAX_ANSWER: u64 = 1 << 20;
 const MAX_RETRIES: u32 = 2;
 /// However long a server asks to wait.
 const MAX_WAIT: Duration = Duration::from_secs(30);
-
-/// How a server is asked to keep to the schema, from strict to not at all.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum AnswerFormat {
-    /// `response_format: json_schema`, strict.
-    JsonSchema,
-    /// The fields that servers had before they knew that one: llama.cpp's `json_schema`, vLLM's `structured_outputs` and
-    /// `guided_json`, Ollama's `format`.
-    ServersOwn,
-    /// `response_format: json_object`; the schema stands in the prompt.
-    JsonObject,
-    /// No `response_format`; the schema stands in the prompt.
-    Plain,
-}
 
 /// Times that do not depend on the request; [`Request::deadline`] bounds the whole.
 #[derive(Debug, Clone)]
@@ -67,6 +54,8 @@ pub struct OpenAi {
     format: Option<AnswerFormat>,
     /// What a probe found.
     probed: Option<Bound>,
+    /// Tokens of requests that came to nothing.
+    wasted: Usage,
 }
 
 impl std::fmt::Debug for OpenAi {
@@ -117,6 +106,7 @@ impl OpenAi {
             timeouts,
             format: None,
             probed: None,
+            wasted: Usage::default(),
         })
     }
 
@@ -125,8 +115,8 @@ impl OpenAi {
         self.format
     }
 
-    /// One exchange. `Ok(Err(_))` is worth another try after that time, or the back-off.
-    fn ask(&self, body: &str, until: Instant) -> Result<Result<Answer, Busy>, LlmError> {
+    /// One exchange, whose tokens are added to those spent. `Ok(Err(_))` is worth another try after that time, or the back-off.
+    fn ask(&self, call: &Call, until: Instant, spent: &mut Usage) -> Result<Result<Answer, Busy>, LlmError> {
         let left = until.saturating_duration_since(Instant::now());
         let mut config = ureq::Agent::config_builder()
             .timeout_global(Some(left))
@@ -139,11 +129,11 @@ impl OpenAi {
         if is_this_machine(&self.host) {
             config = config.proxy(None);
         }
-        let mut call = config.build().new_agent().post(&self.url).content_type("application/json");
+        let mut post = config.build().new_agent().post(&self.url).content_type("application/json");
         if let Some(key) = &self.key {
-            call = call.header("Authorization", format!("Bearer {key}"));
+            post = post.header("Authorization", format!("Bearer {key}"));
         }
-        let response = call.send(body).map_err(|e| self.fault(e, until))?;
+        let response = post.send(call.body.as_str()).map_err(|e| self.fault(e, until))?;
         let status = response.status().as_u16();
         let wait = response.headers().get("retry-after").and_then(|v| v.to_str().ok()?.trim().parse().ok());
         let bytes = response.into_body().into_with_config().limit(MAX_ANSWER).read_to_vec();
@@ -156,7 +146,9 @@ impl OpenAi {
             let wait = wait.map(Duration::from_secs);
             return if busy { Ok(Err(Busy { error, wait })) } else { Err(error) };
         }
-        let answer = answer::read(&bytes, key)?;
+        let answer = answer::read(&bytes, key, call.prompt_tokens)
+            .inspect_err(|_| *spent += answer::charged(&bytes, call.prompt_tokens))?;
+        *spent += answer.usage;
         if answer.text.is_empty() && answer.finish == crate::Finish::Stop {
             let snippet = answer::snippet(&bytes, key);
             let error = LlmError::BadAnswer { why: "it is blank".into(), snippet };
@@ -165,11 +157,12 @@ impl OpenAi {
         Ok(Ok(answer))
     }
 
-    fn ask_patiently(&self, body: &str, until: Instant) -> Result<Answer, LlmError> {
+    /// As [`OpenAi::ask`], again where that may help.
+    fn ask_patiently(&self, call: &Call, until: Instant, spent: &mut Usage) -> Result<Answer, LlmError> {
         let mut back_off = self.timeouts.back_off;
         let mut retries = 0;
         loop {
-            let busy = match self.ask(body, until)? {
+            let busy = match self.ask(call, until, spent)? {
                 Ok(answer) => return Ok(answer),
                 Err(busy) => busy,
             };
@@ -182,6 +175,36 @@ impl OpenAi {
             back_off *= 2;
             retries += 1;
         }
+    }
+
+    /// Asks in one way after the other until the server takes one. Where it takes none, what it said of the first is told.
+    fn ask_in_turn(
+        &self,
+        request: &Request,
+        until: Instant,
+        spent: &mut Usage,
+    ) -> Result<(Answer, AnswerFormat), LlmError> {
+        let ways = match request.schema {
+            Some(_) => AnswerFormat::ways(self.format),
+            None => vec![AnswerFormat::Plain],
+        };
+        let mut refused = None;
+        for format in ways {
+            match self.ask_patiently(&self.call(request, format), until, spent) {
+                Err(error @ LlmError::Http { status: 400 | 422, .. }) => refused = refused.or(Some(error)),
+                outcome => return Ok((outcome?, format)),
+            }
+        }
+        Err(refused.unwrap_or_else(|| LlmError::BadRequest { why: "no answer format".into() }))
+    }
+
+    /// Remembers in which way an answer under a schema was had: where a probe had found another one, the model may be bound no more.
+    fn remember(&mut self, format: AnswerFormat) {
+        if self.format.is_some_and(|known| known != format) {
+            tracing::warn!(host = self.host, now = ?format, "the server no longer takes the schema as it did");
+        }
+        self.format = Some(format);
+        self.probed = self.probed.map(|bound| bound.fallen_to(format));
     }
 
     fn fault(&self, error: ureq::Error, until: Instant) -> LlmError {
@@ -204,10 +227,10 @@ impl OpenAi {
         }
     }
 
-    fn body(&self, request: &Request, format: AnswerFormat) -> String {
+    fn call(&self, request: &Request, format: AnswerFormat) -> Call {
         let mut system = request.system.clone();
         if let Some(schema) = &request.schema
-            && matches!(format, AnswerFormat::JsonObject | AnswerFormat::Plain)
+            && format.in_prompt()
         {
             let rule = "Answer with one compact JSON value that follows this JSON schema, and nothing else:";
             system = format!("{system}\n\n{rule}\n{schema}").trim_start().to_owned();
@@ -225,35 +248,25 @@ impl OpenAi {
             "seed": request.seed,
             "stream": false,
         });
-        if let Some(form) = response_format(request.schema.as_ref(), format) {
-            body["response_format"] = form;
+        if let Some(schema) = &request.schema {
+            format.ask_for(schema, &mut body);
         }
-        if let (Some(schema), AnswerFormat::ServersOwn) = (&request.schema, format) {
-            for field in ["json_schema", "guided_json", "format"] {
-                body[field] = schema.clone();
-            }
-            body["structured_outputs"] = json!({ "json": schema });
-        }
-        body.to_string()
+        let prompt_tokens = estimate_tokens(&system) + estimate_tokens(&request.user);
+        Call { body: body.to_string(), prompt_tokens }
     }
+}
+
+/// A request as it goes out.
+struct Call {
+    body: String,
+    /// About as many as its messages have, for a server that does not tell.
+    prompt_tokens: usize,
 }
 
 /// A failure that may pass.
 struct Busy {
     error: LlmError,
     wait: Option<Duration>,
-}
-
-fn response_format(schema: Option<&Value>, format: AnswerFormat) -> Option<Value> {
-    let schema = schema?;
-    match format {
-        AnswerFormat::JsonSchema => Some(json!({
-            "type": "json_schema",
-            "json_schema": { "name": "answer", "strict": true, "schema": schema },
-        })),
-        AnswerFormat::JsonObject => Some(json!({ "type": "json_object" })),
-        AnswerFormat::ServersOwn | AnswerFormat::Plain => None,
-    }
 }
 
 fn is_this_machine(host: &str) -> bool {
@@ -270,40 +283,33 @@ impl TextModel for OpenAi {
         self.probed.map(|bound| bound.to_string())
     }
 
+    fn wasted(&mut self) -> (usize, usize) {
+        let Usage { prompt, completion, thinking } = std::mem::take(&mut self.wasted);
+        (prompt, completion.max(thinking))
+    }
+
     /// # Errors
     /// [`LlmError::Timeout`] at the deadline, [`LlmError::Connect`], [`LlmError::Http`] once retries are used up,
     /// [`LlmError::BadAnswer`], [`LlmError::Refused`].
     fn generate(&mut self, request: &Request) -> Result<Completion, LlmError> {
         request.check()?;
         let start = Instant::now();
-        let until = start.checked_add(request.deadline).unwrap_or(start + Duration::from_secs(86_400));
-        let formats = match (&request.schema, self.format) {
-            (None, _) => vec![AnswerFormat::Plain],
-            // It worked before, so a rejection is about something else.
-            (Some(_), Some(known)) => vec![known],
-            (Some(_), None) => vec![AnswerFormat::JsonSchema, AnswerFormat::JsonObject, AnswerFormat::Plain],
-        };
-        let mut outcome = Err(LlmError::BadRequest { why: "no answer format".into() });
-        for format in formats {
-            outcome = self.ask_patiently(&self.body(request, format), until);
-            if matches!(&outcome, Err(LlmError::Http { status: 400 | 422, .. })) {
-                continue;
-            }
-            if outcome.is_ok() && request.schema.is_some() {
-                self.format = Some(format);
-            }
-            break;
-        }
-        let answer = outcome.map_err(|error| match error {
+        let mut spent = Usage::default();
+        let asked = self.ask_in_turn(request, request.until(start), &mut spent);
+        let (answer, format) = asked.inspect_err(|_| self.wasted += spent).map_err(|error| match error {
             LlmError::Timeout { at, .. } => LlmError::Timeout { after: request.deadline, at },
             other => other,
         })?;
-        let text = if request.schema.is_some() { answer::unfenced(&answer.text) } else { &answer.text };
+        let mut text = answer.text;
+        if request.schema.is_some() {
+            self.remember(format);
+            text = format.restored(answer::unfenced(&text));
+        }
         Ok(Completion {
-            text: text.to_owned(),
-            prompt_tokens: answer.prompt_tokens,
-            completion_tokens: answer.completion_tokens,
-            thinking_tokens: answer.thinking_tokens,
+            text,
+            prompt_tokens: spent.prompt,
+            completion_tokens: spent.completion,
+            thinking_tokens: spent.thinking,
             seconds: start.elapsed().as_secs_f64(),
             finish: answer.finish,
         })

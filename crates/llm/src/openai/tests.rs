@@ -4,6 +4,8 @@ use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::sync::mpsc::{Receiver, Sender, channel};
 
+use serde_json::Value;
+
 use super::*;
 use crate::Finish;
 
@@ -79,6 +81,11 @@ fn good(content: &str) -> Act {
     Act::Say("200 OK", body.to_string())
 }
 
+/// A complaint about a request.
+fn no(what: &str) -> Act {
+    Act::Say("400 Bad Request", json!({"error": {"message": what}}).to_string())
+}
+
 fn request() -> Request {
     Request {
         schema: Some(json!({"type": "object"})),
@@ -107,16 +114,15 @@ fn sends_schema_and_key_and_reads_the_answer() {
 
 #[test]
 fn falls_back_when_the_format_is_rejected_and_remembers_what_worked() {
-    let no = |what: &str| Act::Say("400 Bad Request", json!({"error": {"message": what}}).to_string());
-    let acts = [no("no json_schema"), no("no json_object"), good("```json\n{}\n```"), good("{}")];
-    let server = Server::new(acts);
+    let refusals = ["no json_schema", "no strict one", "no json_object"].map(no);
+    let server = Server::new(refusals.into_iter().chain([good("```json\n{}\n```"), good("{}")]));
     let mut client = server.client();
     assert_eq!(client.generate(&request()).unwrap().text, "{}");
     assert_eq!(client.answer_format(), Some(AnswerFormat::Plain));
     client.generate(&request()).unwrap();
-    let bodies: Vec<Value> = server.seen.iter().take(4).map(|(_, body)| body).collect();
-    assert_eq!(bodies[1]["response_format"], json!({"type": "json_object"}));
-    for plain in &bodies[2..] {
+    let bodies: Vec<Value> = server.seen.iter().take(5).map(|(_, body)| body).collect();
+    assert_eq!(bodies[2]["response_format"], json!({"type": "json_object"}));
+    for plain in &bodies[3..] {
         assert_eq!(plain.get("response_format"), None);
         let system = plain["messages"][0]["content"].as_str().unwrap();
         assert!(system.contains("{\"type\":\"object\"}"), "{system}");
@@ -124,18 +130,86 @@ fn falls_back_when_the_format_is_rejected_and_remembers_what_worked() {
 }
 
 #[test]
+fn a_server_that_wants_strict_schemas_gets_them_and_its_nulls_are_left_out() {
+    let acts = [no("'again' is not required"), good(r#"{"word":"zq7-lantern","again":null}"#)];
+    let nulls = good(r#"{"cell":"gru","layers":null,"blocks":[{"op":"eca","width":null}]}"#);
+    let server = Server::new(acts.into_iter().chain([nulls, good("{ \"cell\": \"lstm\" }")]));
+    let mut client = server.client();
+    let found = client.probe(Duration::from_secs(20)).unwrap();
+    assert_eq!((found.format, found.enforced), (AnswerFormat::StrictSchema, true));
+    let fields = json!({"cell": {"enum": ["lstm", "gru"]}, "layers": {"enum": [1, 2], "default": 1}});
+    let schema = json!({"type": "object", "properties": fields, "required": ["cell"]});
+    let request = Request { schema: Some(schema.clone()), ..request() };
+    assert_eq!(client.generate(&request).unwrap().text, r#"{"cell":"gru","blocks":[{"op":"eca"}]}"#);
+    assert_eq!(client.generate(&request).unwrap().text, "{ \"cell\": \"lstm\" }");
+    let bodies: Vec<Value> = server.seen.iter().take(4).map(|(_, body)| body).collect();
+    let sent = |body: &Value| body["response_format"]["json_schema"]["schema"].clone();
+    assert_eq!(sent(&bodies[0])["required"], json!(["word"]));
+    assert_eq!(sent(&bodies[1])["required"], json!(["word", "again"]));
+    assert_eq!(sent(&bodies[2]), crate::strict(&schema));
+    assert_eq!(bodies[3], bodies[2]);
+}
+
+#[test]
+fn a_known_way_that_is_refused_gives_way_to_looser_ones() {
+    let bound = || good(r#"{"word":"zq7-lantern","again":"zq7-lantern"}"#);
+    let server = Server::new([bound(), no("deep"), good("{}"), no("long"), good("{}"), good("{}")]);
+    let mut client = server.client();
+    client.probe(Duration::from_secs(20)).unwrap();
+    for (format, said) in [
+        (AnswerFormat::StrictSchema, "bound by json_schema in its strict form"),
+        (AnswerFormat::JsonObject, "JSON, with the schema in the prompt"),
+        (AnswerFormat::JsonObject, "JSON, with the schema in the prompt"),
+    ] {
+        client.generate(&request()).unwrap();
+        assert_eq!((client.answer_format(), client.bound().as_deref()), (Some(format), Some(said)));
+    }
+    let server = Server::new([bound()].into_iter().chain(["first", "second", "third", "last"].map(no)));
+    let mut client = server.client();
+    client.probe(Duration::from_secs(20)).unwrap();
+    let error = client.generate(&request()).unwrap_err();
+    assert!(error.to_string().ends_with("answered HTTP 400: first"), "{error}");
+    assert_eq!(client.bound().as_deref(), Some("bound by json_schema"), "nothing was learned");
+}
+
+#[test]
+fn a_deadline_beyond_all_clocks_is_none_to_fail_at() {
+    let server = Server::new([good(r#"{"word":"zq7-lantern"}"#), good("{}")]);
+    let mut client = server.client();
+    client.probe(Duration::MAX).unwrap();
+    assert_eq!(client.generate(&Request { deadline: Duration::MAX, ..request() }).unwrap().text, "{}");
+}
+
+#[test]
+fn every_answer_is_counted_blank_ones_and_untold_ones_too() {
+    let server = Server::new([good(""), good("<think>well</think>"), good("{}")]);
+    let done = server.client().generate(&request()).unwrap();
+    assert_eq!((done.prompt_tokens, done.completion_tokens, done.thinking_tokens), (15, 9, 1));
+
+    let body = json!({"choices": [{"message": {"content": "{\"width\":128}"}, "finish_reason": "stop"}]});
+    let server = Server::new([Act::Say("200 OK", body.to_string())]);
+    let done = server.client().generate(&request()).unwrap();
+    // Four letters a token; the schema beside the messages is for no model to read.
+    assert_eq!((done.prompt_tokens, done.completion_tokens, done.thinking_tokens), (2 + 4, 4, 0));
+}
+
+#[test]
 fn a_probe_finds_what_binds_the_model() {
-    let no = || Act::Say("400 Bad Request", "{}".into());
+    let no = || no("no");
+    let nulls = || good(r#"{"word":"zq7-lantern","again":null}"#);
     let (bound, fruit) = (|| good("{\"word\":\"zq7-lantern\"}"), || good("{\"fruit\": \"apple\"}"));
     let own = AnswerFormat::ServersOwn;
     for (acts, format, enforced) in [
         (vec![bound()], AnswerFormat::JsonSchema, true),
+        (vec![no(), bound()], AnswerFormat::StrictSchema, true),
+        // Nulls are against the schema as it is: such a server reads it in a way of its own.
+        (vec![nulls(), nulls()], AnswerFormat::StrictSchema, true),
         // A server that does not know the field answers as if it were not there.
-        (vec![fruit(), bound()], own, true),
-        (vec![no(), bound()], own, true),
-        (vec![fruit(), fruit(), fruit()], AnswerFormat::JsonObject, false),
-        (vec![good("An apple."), no(), good("An apple.")], AnswerFormat::Plain, false),
-        (vec![no(), no(), no()], AnswerFormat::Plain, false),
+        (vec![fruit(), fruit(), bound()], own, true),
+        (vec![no(), no(), bound()], own, true),
+        (vec![fruit(), fruit(), fruit(), fruit()], AnswerFormat::JsonObject, false),
+        (vec![good("An apple."), no(), no(), good("An apple.")], AnswerFormat::Plain, false),
+        (vec![no(), no(), no(), no()], AnswerFormat::Plain, false),
     ] {
         let mut acts = acts;
         acts.push(good("{}"));
@@ -224,6 +298,20 @@ fn garbage_is_a_bad_answer_and_prose_is_passed_on() {
     let server = Server::new([good(""), good(""), good("")]);
     let error = server.client().generate(&request()).unwrap_err();
     assert!(matches!(&error, LlmError::BadAnswer { why, .. } if why == "it is blank"), "{error}");
+}
+
+#[test]
+fn what_came_to_nothing_is_paid_all_the_same() {
+    let refusal = json!({
+        "choices": [{"message": {"refusal": "I cannot"}}],
+        "usage": {"prompt_tokens": 7, "completion_tokens": 2},
+    });
+    let server = Server::new([good(""), Act::Say("200 OK", refusal.to_string()), no("too long")]);
+    let mut client = server.client();
+    assert!(matches!(client.generate(&request()), Err(LlmError::Refused { .. })));
+    assert_eq!(client.wasted(), (12, 5), "a blank answer and a refusal");
+    assert!(client.generate(&Request { schema: None, ..request() }).is_err());
+    assert_eq!(client.wasted(), (0, 0), "nothing was answered");
 }
 
 #[test]

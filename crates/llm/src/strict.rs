@@ -7,7 +7,8 @@
 use serde_json::{Map, Value, json};
 use std::collections::HashMap;
 
-/// The strict form of a schema of this crate. What occurs more than once stands under `$defs`.
+/// The strict form of a schema, of which the keywords that the language of designs and our questions have are kept: types,
+/// menus, alternatives, properties, and items with their bounds. What occurs more than once stands under `$defs`.
 pub fn strict(schema: &Value) -> Value {
     let whole = closed(schema);
     let mut counts = HashMap::new();
@@ -21,7 +22,7 @@ pub fn strict(schema: &Value) -> Value {
     root
 }
 
-/// Takes an answer under a strict schema back into the language: a null field is one that was left out.
+/// Takes an answer under the strict form back under the schema itself: a null field is one that was left out.
 pub fn without_nulls(value: Value) -> Value {
     match value {
         Value::Object(map) => {
@@ -31,6 +32,13 @@ pub fn without_nulls(value: Value) -> Value {
         Value::Array(items) => Value::Array(items.into_iter().map(without_nulls).collect()),
         other => other,
     }
+}
+
+/// As [`without_nulls`] for the text of an answer, which stays as it is where it has none, or is no JSON.
+pub(crate) fn text_without_nulls(text: &str) -> String {
+    let Ok(answer) = serde_json::from_str::<Value>(text) else { return text.to_owned() };
+    let bare = without_nulls(answer.clone());
+    if bare == answer { text.to_owned() } else { bare.to_string() }
 }
 
 /// An enum of one JSON type.
@@ -161,7 +169,7 @@ fn hoist(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::schema;
+    use capwright_blueprint::schema;
 
     #[derive(Default)]
     struct Seen {
@@ -241,5 +249,9 @@ mod tests {
         }
         let answer = json!({"a": 1, "b": null, "list": [{"c": null, "d": 2}]});
         assert_eq!(without_nulls(answer), json!({"a": 1, "list": [{"d": 2}]}));
+        assert_eq!(text_without_nulls("{\"b\": null, \"a\": [0.5, null]}"), "{\"a\":[0.5,null]}");
+        for untouched in ["{ \"a\": 1.0 }", "[null]", "{\"b\": null", ""] {
+            assert_eq!(text_without_nulls(untouched), untouched);
+        }
     }
 }
