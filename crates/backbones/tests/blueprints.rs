@@ -47,3 +47,22 @@ fn the_examples_say_what_the_checker_says() {
     }
     assert_eq!(document.len(), expected.len());
 }
+
+#[test]
+fn two_backbones_cut_alike_are_one_design_in_either_order() {
+    // At that cut of 224 pixels one has a grid of 13 by 13, the other of 14 by 14.
+    let verdict = |first: &str, second: &str| {
+        let design = format!(
+            r#"{{"encoder":{{"input":224,"source":{{"kind":"pretrained","backbone":"{first}","cut":"s16",
+            "beside":{{"backbone":"{second}","cut":"s16"}}}},"blocks":[]}},"bridge":{{"dim":64,"dropout_pct":0}},
+            "decoder":{{"family":"recurrent","cell":"gru","embed":64,"hidden":64,"layers":1,"image":"initial_state",
+            "attention":"dot","dropout_pct":0}},"recipe":{{"lr":0.001,"schedule":"cosine","weight_decay":0.01,
+            "label_smoothing":0.1,"clip":5.0,"batch":32}}}}"#
+        );
+        let checked = parse(&design, &Library::default(), TARGET).expect("it is admitted");
+        (checked.hash().to_owned(), checked.cost(), checked.design().bridge.tokens())
+    };
+    let told = verdict("squeezenet1_0", "resnet18");
+    assert_eq!(told, verdict("resnet18", "squeezenet1_0"));
+    assert_eq!(told.2, 13 * 13);
+}

@@ -2,8 +2,8 @@
 //!
 //! Nodes stand in evaluation order: a node's inputs always have smaller ids. Shapes leave out the batch
 //! dimension. Parameter names are the upstream ones (`features.0.0.weight`), so that pretrained weights load
-//! by name. A new op is one new variant of [`Op`] plus its arms in [`Op::shape`], [`Op::parameters`] and
-//! [`Op::macs`]; the compiler then lists every back end that misses it.
+//! by name. A new op is one new variant of [`Op`] plus its arms in [`Op::shape`], `Op::learned` (and `Op::kept`, if it
+//! keeps values that are not learned) and [`Op::macs`]; the compiler then lists every back end that misses it.
 
 pub use crate::op::{Activation, Conv, Op, Padding, Shape};
 use crate::param::values;

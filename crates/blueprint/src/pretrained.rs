@@ -58,9 +58,13 @@ pub(crate) fn pretrained(
     match source.tune {
         Tune::Frozen => {
             let mut frozen: Vec<Frozen> = std::iter::once(first).chain(second).collect();
-            // Two parts that are cut alike may be written in either order, and are one network.
-            if source.cuts.0 == 1 && frozen.iter().all(|part| part.cut == source.cut) {
+            // Two parts that are cut alike may be written in either order, and are one network, on the smaller of their grids.
+            if alike(&source) {
                 frozen.sort_by(|a, b| a.name.cmp(&b.name));
+                let side = frozen.iter().map(|part| part.graph.output_shape().h).min()?;
+                for part in &mut frozen {
+                    part.graph = pooled_to(&part.graph, side)?;
+                }
             }
             let mut map = frozen[0].graph.output_shape();
             map.c = frozen.iter().map(|part| part.graph.output_shape().c).sum();
@@ -134,7 +138,7 @@ fn too_small(name: &str, size: usize, diagnostics: &mut Vec<Diagnostic>) {
     diagnostics.push(Diagnostic::new(Code::MapTooSmall, "/encoder/input", message, hint));
 }
 
-/// The second backbone, pooled to the grid that the first has at its cut.
+/// The second backbone, pooled to the grid that the first has at its cut; of two that are cut alike to the smaller one.
 fn pooled(
     source: &Written<'_>,
     beside: &Beside,
@@ -163,14 +167,24 @@ fn pooled(
         return None;
     };
     let side = zoo.features(source.backbone, source.cut, size)?.output_shape().h;
-    let graph = if graph.output_shape().h == side { graph } else { Arc::new(pooled_to(&graph, side)?) };
+    let side = if alike(source) { side.min(graph.output_shape().h) } else { side };
+    let graph = pooled_to(&graph, side)?;
     Some(Frozen { name: beside.backbone.clone(), cut: beside.cut, cuts: 1, graph })
 }
 
-fn pooled_to(graph: &Graph, side: usize) -> Option<Graph> {
-    let mut all = graph.clone();
+/// Whether two backbones are cut alike.
+fn alike(source: &Written<'_>) -> bool {
+    source.cuts.0 == 1 && source.beside.is_some_and(|beside| beside.cut == source.cut)
+}
+
+/// The graph with its output on a grid of that side.
+fn pooled_to(graph: &Arc<Graph>, side: usize) -> Option<Arc<Graph>> {
+    if graph.output_shape().h == side {
+        return Some(graph.clone());
+    }
+    let mut all = Graph::clone(graph);
     all.add("beside", Op::AdaptiveAvgPool { side }, &[graph.output()]).ok()?;
-    Some(all)
+    Some(Arc::new(all))
 }
 
 /// The backbone in two: frozen up to the next finer cut, and what is trained.
