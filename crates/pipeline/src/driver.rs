@@ -54,6 +54,8 @@ pub struct Driver<'a> {
     pub threads: usize,
     /// Where training steps are computed.
     pub device: ComputeDevice,
+    /// Whether an earlier sitting opened the study: the time since then was a pause.
+    pub resumed: bool,
     /// Who watches.
     pub watch: &'a mut dyn FnMut(Progress),
     /// Set from outside to stop.
@@ -82,8 +84,8 @@ impl Driver<'_> {
     /// [`SearchError`]; the ledger then holds all that was acknowledged.
     pub fn run(&mut self) -> Result<Outcome, SearchError> {
         let mut state = self.recover()?;
-        while !self.over(&state) {
-            state.late |= state.clock.is_late(&state.study);
+        while state.study.finished.is_none() && !self.over(&state) {
+            state.late |= state.clock.is_late(&state.study, self.executor.capacity());
             if self.stop.load(Ordering::Relaxed) {
                 self.executor.stop();
                 return Err(SearchError::Interrupted);
@@ -122,7 +124,7 @@ impl Driver<'_> {
         let (lost, last_failure) = (BTreeMap::new(), String::new());
         let mut state =
             Running { study, waiting, lost, clock, late: false, pending, failures: 0, last_failure };
-        if recorded.len() > 1 && state.study.finished.is_none() {
+        if self.resumed && state.study.finished.is_none() {
             self.record(&mut state, &Event::StudyResumed)?;
         }
         Ok(state)
@@ -150,11 +152,11 @@ impl Driver<'_> {
 
     /// What goes on: at the end by all that is known, before by what the next trial sees.
     fn promotions(&self, state: &Running) -> Vec<(u64, u32)> {
-        let ending = self.asked_enough(state);
-        if ending {
-            return state.clock.promotions(&state.study, ending);
+        let (study, workers) = (&state.study, self.executor.capacity());
+        if self.asked_enough(state) {
+            return state.clock.promotions(study, study, true, workers);
         }
-        state.clock.promotions(&lag::visible(&state.study), ending)
+        state.clock.promotions(&lag::visible(study), study, false, workers)
     }
 
     fn finals_due(&self, state: &Running) -> Vec<FinalStep> {
@@ -308,7 +310,9 @@ impl Driver<'_> {
         state.last_failure = error.to_string();
         let reason = state.last_failure.clone();
         (self.watch)(Progress::ArchitectFailed { proposal, reason: &reason });
-        self.record(state, &Event::ArchitectFailed { proposal, author, reason })
+        let (prompt_tokens, completion_tokens) = self.architect.wasted();
+        let failed = Event::ArchitectFailed { proposal, author, reason, prompt_tokens, completion_tokens };
+        self.record(state, &failed)
     }
 
     fn record_proposal(&mut self, state: &mut Running, proposal: Proposal) -> Result<(), SearchError> {

@@ -85,6 +85,7 @@ impl Architect for Says {
 struct Case {
     home: tempfile::TempDir,
     store: MemoryStore,
+    begun: bool,
 }
 
 impl Case {
@@ -97,11 +98,12 @@ impl Case {
         let opened = Opened { contract, seed: 11, architect: "test".into(), versions: BTreeMap::new() };
         store.append(&Event::StudyOpened(Box::new(opened))).unwrap();
         std::fs::write(home.path().join("contract.toml"), CONTRACT).unwrap();
-        Self { home, store }
+        Self { home, store, begun: false }
     }
 
     fn run(&mut self, architect: &mut dyn Architect, executor: &mut Pretend) -> Result<Outcome, SearchError> {
         let (judge, folder, stop) = (judge(), StudyFolder::new(self.home.path()), executor.stop.clone());
+        let resumed = std::mem::replace(&mut self.begun, true);
         Driver {
             store: &mut self.store,
             architect,
@@ -113,6 +115,7 @@ impl Case {
             cache: self.home.path().join("cache"),
             threads: 1,
             device: ComputeDevice::Cpu,
+            resumed,
             watch: &mut |_| {},
             stop: &stop,
         }
@@ -199,6 +202,10 @@ fn a_search_begins_nothing_that_does_not_fit_into_its_hours() {
     let outcome = case.run(&mut random(), &mut Pretend::new(1)).unwrap();
     assert_eq!(outcome.study.cpu_seconds(), outcome.study.trials.len() as f64);
     assert!((1..7).contains(&outcome.study.trials.len()), "designs of a second each do not fit");
+    let mut patient = contract();
+    // All that a design could take does not fit twice; what it takes, as it ends after two of fifty epochs, does.
+    (patient.training.epochs, patient.search.cpu_hours) = (50, Some(60.0 / 3_600.0));
+    assert_eq!(Case::of(patient).run(&mut random(), &mut Pretend::new(1)).unwrap().study.trials.len(), 7);
     let mut long = contract();
     (long.search.hours, long.search.cpu_hours) = (Some(100.0), Some(100.0));
     assert_eq!(Case::of(long).run(&mut random(), &mut Pretend::new(1)).unwrap().study.trials.len(), 7);
@@ -223,6 +230,35 @@ fn an_interrupted_study_goes_on_where_it_stopped() {
     assert_eq!(broken.finished(), [1, 2, 3, 4, 5, 6, 7]);
     assert_eq!(broken.verdicts(), unbroken.verdicts());
     assert_eq!(outcome.best, expected.best);
+}
+
+#[test]
+fn a_study_that_is_over_asks_and_trains_nothing_more() {
+    let (mut recorded, mut case) = (Case::new(), Case::new());
+    recorded.run(&mut random(), &mut Pretend::new(1)).unwrap();
+    let mut events = recorded.events();
+    let first = events.iter().position(|event| matches!(event, Event::Proposed(_))).expect("a proposal");
+    events.truncate(first + 1);
+    // Then it fails until the study ends.
+    let given_up = case.run(&mut Replay::new(&events), &mut Pretend::new(1)).unwrap();
+    assert_eq!((given_up.study.trials.len(), given_up.study.finished), (1, Some(Some(1))));
+    let events = case.events();
+    // Whatever the architect could say by now.
+    let again = case.run(&mut random(), &mut Pretend::new(1)).unwrap();
+    assert_eq!((again.best, case.events()), (Some(1), events));
+}
+
+#[test]
+fn time_before_the_first_proposal_of_a_resumed_study_was_a_pause() {
+    let mut case = Case::new();
+    let mut executor = Pretend::new(1);
+    executor.stop.store(true, std::sync::atomic::Ordering::SeqCst);
+    for told in [1, 2] {
+        let stopped = case.run(&mut random(), &mut executor);
+        assert!(matches!(stopped, Err(SearchError::Interrupted)));
+        assert_eq!(case.events().len(), told, "the second sitting says that it goes on");
+    }
+    assert_eq!(case.events()[1], Event::StudyResumed);
 }
 
 #[test]

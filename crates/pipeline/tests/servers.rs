@@ -178,6 +178,7 @@ fn search(contract: &Contract, url: &str) -> (Vec<Event>, Result<Study, SearchEr
         cache: home.path().join("cache"),
         threads: 1,
         device: ComputeDevice::Cpu,
+        resumed: false,
         watch: &mut |_| {},
         stop: &stop,
     }

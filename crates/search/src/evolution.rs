@@ -178,7 +178,7 @@ struct Member {
 
 /// The youngest designs that are over; `None` before there are enough.
 fn population(study: &Study) -> Option<Vec<Member>> {
-    let board = Leaderboard::of(study);
+    let board = Leaderboard::for_choices(study);
     let ranks: BTreeMap<u64, usize> = board.rows.iter().map(|row| (row.trial, row.rank)).collect();
     let over = || {
         study.trials.iter().rev().filter(|(_, trial)| {

@@ -36,7 +36,7 @@ impl Hybrid {
         if let Some(arm) = openings.position(|designs| brief.proposal <= designs) {
             return arm;
         }
-        let credits = credits(brief.study);
+        let credits = credits(brief.study, brief.proposal);
         // Repairs stay with the author of the first draft.
         let first = Brief { attempt: 0, ..*brief };
         let mut rng = ChaCha8Rng::seed_from_u64(first.seed());
@@ -48,23 +48,21 @@ impl Hybrid {
     }
 }
 
-/// What each author has earned with the proposals of which the end is known.
-fn credits(study: &Study) -> BTreeMap<String, Credit> {
-    let board = Leaderboard::of(study);
+/// What each author has earned with the proposals before that one of which the end is known. Of the proposal itself nothing is: its repairs
+/// are written by what its first draft was.
+fn credits(study: &Study, proposal: u64) -> BTreeMap<String, Credit> {
+    let board = Leaderboard::for_choices(study);
     let ranked = board.rows.len() as f64;
     let ranks: BTreeMap<u64, f64> = board.rows.iter().map(|row| (row.trial, row.rank as f64)).collect();
     let trials: BTreeMap<u64, u64> = study.trials.iter().map(|(n, trial)| (trial.proposal, *n)).collect();
-    let last = study.proposals.keys().next_back();
     let mut credits: BTreeMap<String, Credit> = BTreeMap::new();
-    for (number, proposal) in &study.proposals {
+    for (number, proposal) in study.proposals.range(..proposal) {
         let share = match trials.get(number) {
             Some(trial) => match (&study.trials[trial].status, ranks.get(trial)) {
                 (TrialStatus::Admitted | TrialStatus::Running, _) => continue,
                 (_, Some(rank)) => (ranked - rank + 0.5) / ranked,
                 (_, None) => 0.0,
             },
-            // It may be repaired yet.
-            None if !proposal.settled && Some(number) == last => continue,
             None => 0.0,
         };
         let credit = credits.entry(proposal.author.clone()).or_default();
@@ -82,6 +80,11 @@ impl Architect for Hybrid {
 
     fn bound(&self) -> Option<String> {
         self.architects.iter().find_map(|architect| architect.bound())
+    }
+
+    fn wasted(&mut self) -> (usize, usize) {
+        let each = self.architects.iter_mut().map(|architect| architect.wasted());
+        each.fold((0, 0), |(read, written), (r, w)| (read + r, written + w))
     }
 
     fn author(&self, brief: &Brief) -> String {

@@ -176,7 +176,7 @@ impl<'a> Context<'a> {
 
 /// The best designs so far with their scores, as compact JSON: the best of all, then the best of other kinds of decoders.
 fn best(brief: &Brief) -> Vec<Best> {
-    let board = Leaderboard::of(brief.study);
+    let board = Leaderboard::for_choices(brief.study);
     let mut seen = Vec::new();
     let (mut first, mut more) = (Vec::new(), Vec::new());
     for (row, trial) in board.rows.iter().filter_map(|row| Some((row, brief.study.trials.get(&row.trial)?))) {

@@ -148,6 +148,20 @@ fn every_architect_conforms() {
 }
 
 #[test]
+fn a_repair_is_of_the_author_of_the_draft_whatever_became_of_the_proposal_before() {
+    for seed in 0..6 {
+        let contract = contract(seed);
+        let mut hybrid = Hybrid::new(vec![Box::new(Useless), random(&contract), llm(&contract)]);
+        let mut study = opened(&contract);
+        for proposal in 1..=20 {
+            let drafts = proposed(&mut study, &mut hybrid);
+            let authors: BTreeSet<String> = drafts.into_iter().map(|draft| draft.author).collect();
+            assert_eq!(authors.len(), 1, "seed {seed}, proposal {proposal}: {authors:?}");
+        }
+    }
+}
+
+#[test]
 fn children_fit_the_contract_are_new_and_name_their_parents() {
     let contract = contract(5);
     let (mut study, mut architect) = (opened(&contract), evolution(&contract));

@@ -48,7 +48,7 @@ impl Study {
         }
         let epochs = self.contract().training.epochs;
         let finalists: Vec<u64> =
-            Leaderboard::of_first_runs(self).rows.iter().take(count).map(|row| row.trial).collect();
+            Leaderboard::for_choices(self).rows.iter().take(count).map(|row| row.trial).collect();
         let waits = |trial: &&u64| matches!(&self.trials[trial].status, TrialStatus::Finished(result) if result.paused);
         let waiting = finalists.iter().filter(waits);
         let longer: Vec<_> = waiting.map(|trial| FinalStep::Longer { trial: *trial, epochs }).collect();

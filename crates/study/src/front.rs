@@ -1,6 +1,6 @@
 //! What no other trial is better than in everything.
 
-use crate::leaderboard::merit;
+use crate::rank::Told;
 use crate::{Leaderboard, Row, Study};
 use capwright_blueprint::Cost;
 use capwright_contract::Merit;
@@ -36,7 +36,7 @@ impl Study {
 
     /// A ranked trial by cost and score, as measured; its cost is infinite where that was not measured.
     pub fn point(&self, row: &Row, cost: Merit) -> (f64, f64) {
-        (merit(cost, row, self), row.score(self.contract().score()))
+        (Told::Measured.value(cost, row, self), row.score(self.contract().score()))
     }
 
     /// The front of score and cost as measured, the cheapest first, without designs that have learned next to nothing.
@@ -58,10 +58,7 @@ impl Study {
     /// Ranked trials that no other is better than in both the first and the second objective of the contract; none where there is no second.
     pub fn on_front(&self, board: &Leaderboard) -> BTreeSet<u64> {
         let [first, second, ..] = &self.contract().objectives[..] else { return BTreeSet::new() };
-        let value = |of: Merit, row: &Row| {
-            let cost = self.trials.get(&row.trial).and_then(|trial| self.cost_in(of, &trial.cost));
-            cost.unwrap_or_else(|| merit(of, row, self))
-        };
+        let value = |of: Merit, row: &Row| Told::Foreseen.value(of, row, self);
         let points: Vec<(f64, f64)> =
             board.rows.iter().map(|row| (value(second.merit, row), -value(first.merit, row))).collect();
         front(&points).into_iter().map(|at| board.rows[at].trial).collect()

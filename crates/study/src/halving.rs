@@ -57,7 +57,7 @@ impl Study {
             rungs.windows(2).flat_map(|pair| self.promoted_from(pair[0], pair[1])).collect();
         if all.is_empty() && ending {
             let likely = || self.reached(rungs[0]).first().map(|reached| reached.trial);
-            let best = Leaderboard::of(self).best().or_else(likely);
+            let best = Leaderboard::for_choices(self).best().or_else(likely);
             all.extend(best.and_then(|trial| Some((trial, self.next_rung(trial, &rungs)?))));
         }
         all

@@ -2,8 +2,9 @@
 //! has the same to the byte.
 
 use crate::finals::LEVEL;
+use crate::rank::{Told, ranked};
 use crate::{Scores, Study, Trial, TrialResult, TrialStatus, describe};
-use capwright_contract::{Merit, Score};
+use capwright_contract::Score;
 use serde::{Deserialize, Serialize};
 
 /// Trials by merit, and apart those that cannot be ranked. Scores are of the validation split.
@@ -75,7 +76,7 @@ impl Leaderboard {
     /// The leaderboard of a study. Once its finals are over, finalists come first, by the means of their runs: one run of many
     /// tends to be the luckiest, not the best.
     pub fn of(study: &Study) -> Self {
-        let mut board = Self::of_first_runs(study);
+        let mut board = Self::of_first_runs(study, Told::Measured);
         let Some(finals) = study.finals() else { return board };
         let (mut finalists, others): (Vec<Row>, Vec<Row>) = std::mem::take(&mut board.rows)
             .into_iter()
@@ -93,14 +94,19 @@ impl Leaderboard {
             let standing = finals.standings.iter().find(|s| s.finalist == row.trial);
             row.lead_p = standing.and_then(|standing| standing.p);
         }
-        board.rows = ranked(finalists, study);
+        board.rows = ranked(finalists, study, Told::Measured);
         board.rows.extend(others);
         board.number();
         board
     }
 
-    /// The leaderboard by the first run of each design.
-    pub fn of_first_runs(study: &Study) -> Self {
+    /// The leaderboard that decides what is tried and trained next: by the first run of each design, times and energy told by
+    /// multiply-accumulates. The same scores give the same choices, however fast the machine was and what ran beside them.
+    pub fn for_choices(study: &Study) -> Self {
+        Self::of_first_runs(study, Told::Foreseen)
+    }
+
+    fn of_first_runs(study: &Study, told: Told) -> Self {
         let mut board = Self::default();
         for (number, trial) in &study.trials {
             let apart = |reason: String| Unranked {
@@ -121,7 +127,7 @@ impl Leaderboard {
                 (None, _) => board.unfinished.push(apart("not started".to_owned())),
             }
         }
-        board.rows = ranked(std::mem::take(&mut board.rows), study);
+        board.rows = ranked(std::mem::take(&mut board.rows), study, told);
         board.number();
         board
     }
@@ -179,57 +185,6 @@ impl Leaderboard {
             }
         }
         text
-    }
-}
-
-fn ranked(mut rows: Vec<Row>, study: &Study) -> Vec<Row> {
-    rows.sort_by(|a, b| {
-        b.bleu[3]
-            .total_cmp(&a.bleu[3])
-            .then(a.params_trainable.cmp(&b.params_trainable))
-            .then(a.params_total.cmp(&b.params_total))
-            .then(a.trial.cmp(&b.trial))
-    });
-    by_objectives(rows, study)
-}
-
-/// Ranks by the contract's objectives: of the rows that are left, those near the best in the first merit go on to the
-/// second, and so on; who is left first is the next in rank. Rows that no objective tells apart keep their order.
-fn by_objectives(mut rows: Vec<Row>, study: &Study) -> Vec<Row> {
-    let objectives = &study.contract().objectives;
-    if objectives.is_empty() {
-        return rows;
-    }
-    let mut ranked = Vec::with_capacity(rows.len());
-    while !rows.is_empty() {
-        let mut left: Vec<usize> = (0..rows.len()).collect();
-        for objective in objectives {
-            // Low is better: scores are turned round.
-            let value = |at: usize| merit(objective.merit, &rows[at], study);
-            let best = left.iter().map(|at| value(*at)).fold(f64::INFINITY, f64::min);
-            left.retain(|at| value(*at) <= best + objective.within);
-        }
-        let next = left.first().copied().unwrap_or(0);
-        ranked.push(rows.remove(next));
-    }
-    ranked
-}
-
-/// A merit as a number of which less is better.
-pub(crate) fn merit(merit: Merit, row: &Row, study: &Study) -> f64 {
-    let measured = |value: fn(&TrialResult) -> Option<f64>| {
-        study.trials.get(&row.trial).and_then(Trial::result).and_then(value).unwrap_or(f64::INFINITY)
-    };
-    match merit {
-        Merit::Bleu4 => -row.bleu[3],
-        Merit::CiderD => -row.cider_d,
-        Merit::TrainingSeconds => study.seconds(row.trial),
-        Merit::CaptionMs => measured(|result| result.caption_ms),
-        Merit::CaptionJoules => measured(|result| result.caption_joules),
-        of_design => {
-            let trial = study.trials.get(&row.trial);
-            trial.and_then(|trial| study.cost_in(of_design, &trial.cost)).unwrap_or(f64::INFINITY)
-        }
     }
 }
 
@@ -349,7 +304,7 @@ mod tests {
     use super::*;
     use crate::Event;
     use crate::conformance::{admitted, draft, epoch, opened, result, samples};
-    use capwright_contract::Objective;
+    use capwright_contract::{Merit, Objective};
 
     /// A study whose trials finish with these BLEU-4 and trainable parameters.
     fn study(trials: &[(f64, u64)]) -> Study {
@@ -402,6 +357,24 @@ mod tests {
         };
         assert_eq!(front(&[bleu(0.0), small]), [2, 3, 4]);
         assert_eq!(front(&[bleu(0.0)]), [0u64; 0]);
+    }
+
+    #[test]
+    fn choices_do_not_depend_on_clocks() {
+        let objectives = [Merit::Bleu4, Merit::CaptionMs].map(|merit| Objective { merit, within: 0.02 });
+        let mut study = study_for(&[(0.20, 5), (0.21, 5)], &objectives);
+        study.trials.get_mut(&2).expect("a trial").cost.macs_image *= 2;
+        let mut time = |trial: u64, milliseconds: f64| {
+            let Some(TrialStatus::Finished(result)) = study.trials.get_mut(&trial).map(|t| &mut t.status)
+            else {
+                panic!("it is over")
+            };
+            result.caption_ms = Some(milliseconds);
+        };
+        time(1, 30.0);
+        time(2, 10.0);
+        assert_eq!(Leaderboard::of(&study).best(), Some(2));
+        assert_eq!(Leaderboard::for_choices(&study).best(), Some(1));
     }
 
     #[test]

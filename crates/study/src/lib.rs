@@ -17,6 +17,7 @@ mod leaderboard;
 mod ledger;
 mod memory;
 mod plan;
+mod rank;
 mod store;
 mod study;
 mod trial;

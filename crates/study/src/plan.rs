@@ -1,6 +1,6 @@
 //! What a study spent, what the next steps cost, and which of them fit into some time.
 
-use crate::{Epoch, Event, FinalStep, Recorded, Study, Trial, TrialResult, TrialStatus};
+use crate::{Epoch, Event, FinalStep, Recorded, Study, Trial, TrialStatus};
 use serde::{Deserialize, Serialize};
 
 /// Something that a study would do next.
@@ -50,54 +50,92 @@ pub fn worked(events: &[Recorded]) -> f64 {
 }
 
 impl Study {
-    /// Seconds that processors worked for all runs so far, as far as it is known.
+    /// Seconds that processors worked for all runs so far: as they were measured, and what was trained since, or by runs that came to
+    /// nothing, by what a second of the others took.
     pub fn cpu_seconds(&self) -> f64 {
-        self.results().filter_map(|result| result.cpu_seconds).sum()
+        let each = self.cpu_per_second();
+        let worked = |run: &Trial| {
+            let known = run.result().and_then(|result| Some((result.cpu_seconds?, result.epochs)));
+            let (measured, epochs) = known.unwrap_or_default();
+            measured + each * run.epochs.iter().skip(epochs as usize).map(seconds_of).sum::<f64>()
+        };
+        self.all_runs().map(worked).sum()
     }
 
     /// Seconds of processors for a wall second of a worker; 1 where nothing is known.
     pub fn cpu_per_second(&self) -> f64 {
-        let known = self.results().filter_map(|result| Some((result.cpu_seconds?, result.seconds)));
+        let results = self.all_runs().filter_map(Trial::result);
+        let known = results.filter_map(|result| Some((result.cpu_seconds?, result.seconds)));
         let (cpu, wall) = known.fold((0.0, 0.0), |(cpu, wall), (c, w)| (cpu + c, wall + w));
         if cpu > 0.0 && wall > 0.0 { cpu / wall } else { 1.0 }
     }
 
-    fn results(&self) -> impl Iterator<Item = &TrialResult> {
-        let again = self.repeats.values().map(|repeat| &repeat.run);
-        self.trials.values().chain(again).filter_map(Trial::result)
+    fn all_runs(&self) -> impl Iterator<Item = &Trial> {
+        self.trials.values().chain(self.repeats.values().map(|repeat| &repeat.run))
     }
 
-    /// Expected seconds of the workers for what they train now.
+    /// Expected seconds of one worker for what is under way or waits for a worker.
     pub fn seconds_under_way(&self) -> f64 {
-        let epochs = self.contract().training.epochs;
-        let running = self.trials.iter().filter(|(_, trial)| matches!(trial.status, TrialStatus::Running));
-        running.map(|(number, _)| self.seconds_to(*number, self.stop_after(*number).unwrap_or(epochs))).sum()
+        self.unfinished().into_iter().map(|number| self.seconds_to(number, self.until(number))).sum()
     }
 
-    /// Expected seconds to train a trial or a repetition up to so many epochs: by its own epochs, without any by those of all.
+    /// Epochs of teacher forcing that a run may train for now.
+    fn until(&self, number: u64) -> u32 {
+        self.stop_after(number).unwrap_or(self.contract().training.epochs)
+    }
+
+    /// Expected seconds to train a trial or a repetition up to so many epochs of teacher forcing, and through the self-critical ones
+    /// where these are all; nothing for one that has come to its end. One that has not begun takes as long as others did.
     pub fn seconds_to(&self, number: u64, epochs: u32) -> f64 {
         let Some(run) = self.run(number) else { return 0.0 };
-        let more = f64::from(epochs.saturating_sub(run.epochs.len() as u32));
-        let own = (!run.epochs.is_empty()).then(|| run.epoch_seconds() / run.epochs.len() as f64);
-        more * own.unwrap_or_else(|| self.seconds_per_epoch())
+        if matches!(&run.status, TrialStatus::Finished(result) if !result.paused) {
+            return 0.0;
+        }
+        let like_others = match self.repeats.get(&number) {
+            Some(repeat) => self.seconds_again(repeat.of),
+            None => self.seconds_per_design(),
+        };
+        if run.epochs.is_empty() && like_others > 0.0 {
+            return like_others;
+        }
+        let training = &self.contract().training;
+        let critical = if epochs >= training.epochs { training.self_critical } else { 0 };
+        let rewarded = run.epochs.iter().filter(|epoch| epoch.reward.is_some()).count() as u32;
+        // Self-critical epochs come last, and sooner where teacher forcing has ended for want of patience.
+        let taught = if rewarded > 0 { 0 } else { epochs.saturating_sub(run.epochs.len() as u32) };
+        f64::from(taught) * self.seconds_of_epoch(run, false)
+            + f64::from(critical.saturating_sub(rewarded)) * self.seconds_of_epoch(run, true)
+    }
+
+    /// Expected seconds of a run's next epoch, of self-critical training or not: by its own of that kind, else by its others and by how
+    /// the two kinds compare in all trials; by those of all where it has none.
+    fn seconds_of_epoch(&self, run: &Trial, critical: bool) -> f64 {
+        let of = |kind: bool| move |epoch: &&Epoch| epoch.reward.is_some() == kind;
+        let all = |kind| mean(self.trials.values().flat_map(|trial| &trial.epochs).filter(of(kind)));
+        let own = |kind| mean(run.epochs.iter().filter(of(kind)));
+        let dearer = || all(critical).zip(all(!critical)).map_or(1.0, |(this, other)| this / other);
+        own(critical)
+            .or_else(|| Some(own(!critical)? * dearer()))
+            .or_else(|| all(critical))
+            .unwrap_or_else(|| self.seconds_per_epoch())
     }
 
     /// Mean seconds of an epoch over all trials; 0 before there is one.
     pub fn seconds_per_epoch(&self) -> f64 {
-        let (epochs, seconds) = self.trials.values().fold((0, 0.0), |(epochs, seconds), trial| {
-            (epochs + trial.epochs.len(), seconds + trial.epoch_seconds())
-        });
-        if epochs == 0 { 0.0 } else { seconds / epochs as f64 }
+        mean(self.trials.values().flat_map(|trial| &trial.epochs)).unwrap_or_default()
     }
 
-    /// Expected seconds of one worker for a new design's first rung; features included, as they were needed so far.
+    /// Expected seconds of one worker for a new design's first rung, or all of its training without halving; features included, as
+    /// they were needed so far.
     pub fn seconds_per_design(&self) -> f64 {
         let first = self.first_rung();
+        let whole = first >= self.contract().training.epochs;
         let over: Vec<f64> = self
             .trials
             .values()
             .filter_map(|trial| {
-                let own: f64 = trial.epochs.iter().take(first as usize).map(seconds_of).sum();
+                let rung = if whole { usize::MAX } else { first as usize };
+                let own: f64 = trial.epochs.iter().take(rung).map(seconds_of).sum();
                 let result = trial.result()?;
                 Some(own + (result.seconds - trial.epoch_seconds()).max(0.0))
             })
@@ -105,10 +143,10 @@ impl Study {
         over.iter().sum::<f64>() / over.len().max(1) as f64
     }
 
-    /// Expected seconds of one worker to train a finalist once more.
+    /// Expected seconds of one worker to train a finalist once more: as long as its first run.
     fn seconds_again(&self, of: u64) -> f64 {
-        let Some(run) = self.run(of).filter(|run| !run.epochs.is_empty()) else { return 0.0 };
-        f64::from(self.contract().training.epochs) * run.epoch_seconds() / run.epochs.len() as f64
+        let so_far = self.run(of).map_or(0.0, Trial::epoch_seconds);
+        so_far + self.seconds_to(of, self.contract().training.epochs)
     }
 
     /// Expected seconds of one worker for a step of the finals.
@@ -123,9 +161,7 @@ impl Study {
     /// on, then new designs are asked for or, where there are enough, the best is trained to its end and the finals are held. A
     /// step that does not fit is left out.
     pub fn plan(&self, seconds: f64, workers: usize) -> Vec<Step> {
-        let epochs = self.contract().training.epochs;
-        let until = |number: &u64| self.stop_after(*number).unwrap_or(epochs);
-        let under_way = self.unfinished().into_iter().map(|number| self.train(number, until(&number)));
+        let under_way = self.unfinished().into_iter().map(|number| self.train(number, self.until(number)));
         let mut steps: Vec<Step> = under_way.collect();
         let wanted = u64::from(self.contract().search.trials).saturating_sub(self.trials.len() as u64);
         steps.extend(self.promotions(wanted == 0).into_iter().map(|(trial, to)| self.train(trial, to)));
@@ -157,6 +193,12 @@ fn seconds_of(epoch: &Epoch) -> f64 {
     epoch.train_seconds + epoch.score_seconds
 }
 
+/// Mean seconds of some epochs, if there are any.
+fn mean<'a>(epochs: impl Iterator<Item = &'a Epoch>) -> Option<f64> {
+    let (seconds, count) = epochs.fold((0.0, 0.0), |(sum, n), epoch| (sum + seconds_of(epoch), n + 1.0));
+    (count > 0.0).then(|| seconds / count)
+}
+
 impl Trial {
     /// Seconds of its epochs.
     pub fn epoch_seconds(&self) -> f64 {
@@ -170,6 +212,11 @@ mod tests {
     use crate::conformance::{admitted, draft, epoch, opened, result};
     use crate::{Opened, TrialResult};
 
+    /// An epoch of teacher forcing of so many seconds.
+    fn taught(number: u32, seconds: f64, score: f64) -> Epoch {
+        Epoch { train_seconds: seconds - 1.0, score_seconds: 1.0, reward: None, ..epoch(number, score) }
+    }
+
     /// A study of four designs of ten epochs, halved: each has one epoch of `seconds`, and two more to get ready.
     fn study(seconds: f64) -> Study {
         let Event::StudyOpened(opened) = opened() else { unreachable!() };
@@ -178,7 +225,7 @@ mod tests {
         let mut study =
             Study::fold([Event::StudyOpened(Box::new(Opened { contract, ..*opened }))]).expect("a study");
         for (trial, score) in (1..).zip([0.1, 0.4, 0.2, 0.3]) {
-            let epoch = Epoch { train_seconds: seconds - 1.0, score_seconds: 1.0, ..epoch(1, score) };
+            let epoch = taught(1, seconds, score);
             let scores = epoch.scores.clone();
             let ended = TrialResult { epochs: 1, paused: true, seconds: seconds + 2.0, ..result(scores) };
             for event in [
@@ -212,14 +259,58 @@ mod tests {
         study.apply(&Event::TrialPromoted { trial: 2, epochs: 3 }).expect("it follows");
         study.apply(&Event::TrialStarted { trial: 2 }).expect("it follows");
         assert_eq!(study.plan(1_000.0, 1), [Step::Train { trial: 2, from: 1, to: 3, seconds: 20.0 }]);
-        let epochs = (2..=3).map(|n| Epoch { train_seconds: 9.0, score_seconds: 1.0, ..epoch(n, 0.5) });
-        for epoch in epochs {
+        for epoch in (2..=3).map(|number| taught(number, 10.0, 0.5)) {
             study.apply(&Event::TrialEpoch { trial: 2, epoch }).expect("it follows");
         }
         let ended = TrialResult { epochs: 3, paused: true, seconds: 32.0, ..result(epoch(3, 0.5).scores) };
         study.apply(&Event::TrialFinished { trial: 2, result: Box::new(ended) }).expect("it follows");
         let last = Step::Train { trial: 2, from: 3, to: 10, seconds: 70.0 };
         assert_eq!(study.plan(1_000.0, 1), [last]);
+    }
+
+    #[test]
+    fn self_critical_epochs_are_counted_and_what_has_ended_costs_nothing_more() {
+        let mut study = study(10.0);
+        study.opened.contract.training.self_critical = 4;
+        assert!((study.seconds_to(1, 3) - 20.0).abs() < 1e-9);
+        assert!(
+            (study.seconds_to(1, 10) - 130.0).abs() < 1e-9,
+            "nine more, and four at the price of the others"
+        );
+        let critical = |number| Epoch { reward: Some(0.5), ..taught(number, 30.0, 0.5) };
+        let begun = study.trials.get_mut(&1).expect("a trial");
+        begun.status = TrialStatus::Running;
+        begun.epochs.push(critical(2));
+        assert!((study.seconds_to(1, 10) - 90.0).abs() < 1e-9, "teacher forcing was over after one epoch");
+        assert!(
+            (study.seconds_to(2, 10) - 210.0).abs() < 1e-9,
+            "a self-critical epoch takes three times as long"
+        );
+        let last = study.trials.get_mut(&1).expect("a trial");
+        let ended = TrialResult { epochs: 2, seconds: 42.0, ..result(epoch(2, 0.5).scores) };
+        last.status = TrialStatus::Finished(Box::new(ended));
+        assert_eq!(study.seconds_to(1, 10), 0.0, "it ended for want of patience");
+        assert!((study.seconds_again(1) - 40.0).abs() < 1e-9);
+    }
+
+    #[test]
+    fn the_work_of_runs_without_a_result_counts() {
+        let mut study = study(10.0);
+        let measured: f64 = 4.0 * 24.0;
+        for trial in study.trials.values_mut() {
+            if let TrialStatus::Finished(result) = &mut trial.status {
+                result.cpu_seconds = Some(24.0);
+            }
+        }
+        assert!((study.cpu_seconds() - measured).abs() < 1e-9 && (study.cpu_per_second() - 2.0).abs() < 1e-9);
+        study.apply(&Event::TrialPromoted { trial: 2, epochs: 3 }).expect("it follows");
+        assert!((study.seconds_under_way() - 20.0).abs() < 1e-9, "it waits for a worker");
+        study.apply(&Event::TrialStarted { trial: 2 }).expect("it follows");
+        study.apply(&Event::TrialEpoch { trial: 2, epoch: taught(2, 10.0, 0.5) }).expect("it follows");
+        assert!((study.cpu_seconds() - measured - 20.0).abs() < 1e-9);
+        assert!((study.seconds_under_way() - 10.0).abs() < 1e-9);
+        study.apply(&Event::TrialFailed { trial: 2, reason: "not finite".into() }).expect("it follows");
+        assert!((study.cpu_seconds() - 3.0 * 24.0 - 40.0).abs() < 1e-9, "two epochs of ten seconds");
     }
 
     #[test]
