@@ -13,10 +13,11 @@ use crate::formats::entry::Entry;
 use crate::formats::{self, Format, Located};
 use crate::image_file::MAX_FILE_BYTES;
 use crate::quarantine::Tally;
+use crate::splits::unknown_names;
 use crate::staging::Staging;
 use crate::visit::visit;
 use crate::write::{Output, Record};
-use crate::{DEFAULT_BAD_SHARE, DataError, Dataset, Problem, Quarantine, Split};
+use crate::{DEFAULT_BAD_SHARE, DataError, Dataset, Problem, Quarantine, Split, Splits};
 
 /// Most bytes of images that a conversion writes: 4 TiB.
 const MAX_TOTAL_BYTES: u64 = 4 << 40;
@@ -65,8 +66,8 @@ pub struct Converted {
 
 /// Reads the data set at `path`, a folder or a file, and writes it to the new folder `dir`.
 ///
-/// The folder appears complete or not at all. Images in no split stay in none. Captions lose white space around them, as when
-/// they are loaded.
+/// The folder appears complete or not at all. Images in no split stay in none; `splits.json` wins over splits that the format
+/// names. Captions lose white space around them, as when they are loaded.
 ///
 /// # Errors
 /// As [`Dataset::load_with`], but without the need of splits; [`DataError::NotWritable`], [`DataError::Inexpressible`] when the target
@@ -111,7 +112,8 @@ impl Job<'_> {
     /// Plain files are checked as a data set first, then copied.
     fn copy(&mut self, options: &ConvertOptions) -> Result<Quarantine, DataError> {
         let ConvertOptions { from: format, max_bad_share, decode, .. } = *options;
-        let load = LoadOptions { format, max_bad_share, decode, need_splits: false };
+        let load =
+            LoadOptions { format, max_bad_share, decode, need_splits: false, ..LoadOptions::default() };
         let (dataset, quarantine) = Dataset::load_with(self.path, &load)?;
         let mut split_of = vec![None; dataset.images().len()];
         for split in Split::ALL {
@@ -142,6 +144,8 @@ impl Job<'_> {
     /// Archives are read once, from their beginning to their end.
     fn unpack(&mut self, located: &Located, options: &ConvertOptions) -> Result<Quarantine, DataError> {
         let mut tally = Tally::new(self.path);
+        let splits = Splits::read(&located.dir)?;
+        let mut named = splits.as_ref().map(|splits| splits.by_name(&mut tally));
         let mut owners: HashMap<[u8; 32], (Split, String)> = HashMap::new();
         let to = self.output.images_folder();
         let problems = visit(
@@ -158,6 +162,9 @@ impl Job<'_> {
             |mut entry, seen| {
                 let usable = entry.is_usable();
                 tally.entry(&mut entry);
+                if let Some(named) = &mut named {
+                    entry.split = named.remove(entry.file_name.as_str());
+                }
                 let Some((sha256, bytes, written)) = seen.filter(|_| usable) else { return Ok(()) };
                 written?;
                 if let Some(second) = entry.split {
@@ -171,7 +178,8 @@ impl Job<'_> {
                 self.push(Record { id, file_name, captions, split }, &sha256, bytes)
             },
         )?;
-        problems.into_iter().for_each(|problem| tally.push(problem));
+        let unknown = named.map(unknown_names).unwrap_or_default();
+        problems.into_iter().chain(unknown).for_each(|problem| tally.push(problem));
         tally.verdict(options.max_bad_share)
     }
 

@@ -90,12 +90,20 @@ pub struct LoadOptions {
     pub decode: bool,
     /// Images must be in splits, and train and val must not be empty.
     pub need_splits: bool,
+    /// Leaves all images in no split, whatever splits there are and however wrong they are; not with `need_splits`.
+    pub ignore_splits: bool,
 }
 
 impl Default for LoadOptions {
     /// Strict, without decoding, splits needed.
     fn default() -> Self {
-        LoadOptions { format: None, max_bad_share: None, decode: false, need_splits: true }
+        LoadOptions {
+            format: None,
+            max_bad_share: None,
+            decode: false,
+            need_splits: true,
+            ignore_splits: false,
+        }
     }
 }
 
@@ -243,8 +251,12 @@ pub(crate) fn gather<T: Send>(
         Ok(())
     })?;
     problems.into_iter().for_each(|problem| tally.push(problem));
-    let file = Splits::read(&located.dir).map_err(|error| tally.push(error.into())).unwrap_or_default();
-    let names = file.or((!named.is_empty()).then_some(named));
+    let names = if options.ignore_splits {
+        None
+    } else {
+        let file = Splits::read(&located.dir).map_err(|error| tally.push(error.into())).unwrap_or_default();
+        file.or((!named.is_empty()).then_some(named))
+    };
     let mut splits = Default::default();
     if !tally.is_fatal() {
         match names {

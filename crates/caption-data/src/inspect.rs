@@ -3,13 +3,13 @@
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::path::{Path, PathBuf};
 
-use capwright_caption_metrics::tokenize;
 use serde::Serialize;
 
 use crate::dataset::{Fingerprint, Gathered, LoadOptions, gather};
 use crate::formats::{self, Format};
 use crate::quarantine::Tally;
 use crate::similar::{Look, groups};
+use crate::vocabulary::words_of;
 use crate::{DataError, ImageError, ImageLimits, ImageRecord, Problem, Quarantine, Split, decode};
 
 /// Smallest, middle and largest of some numbers; zeros when there are none.
@@ -40,7 +40,7 @@ pub struct Captions {
     pub count: usize,
     /// Captions of an image.
     pub per_image: Spread,
-    /// Words of a caption.
+    /// Words of a caption, those that a [`Vocabulary`](crate::Vocabulary) counts.
     pub words: Spread,
     /// Captions by their number of words.
     pub length_histogram: BTreeMap<u32, usize>,
@@ -131,7 +131,9 @@ impl Probe {
 pub fn inspect(path: impl AsRef<Path>, format: Option<Format>) -> Result<Inspection, DataError> {
     let path = path.as_ref();
     let located = formats::locate(path, format)?;
-    let options = LoadOptions { format, max_bad_share: Some(1.0), decode: true, need_splits: false };
+    let max_bad_share = Some(1.0);
+    let options =
+        LoadOptions { format, max_bad_share, decode: true, need_splits: false, ..LoadOptions::default() };
     let tally = Tally::with_overlap(path);
     let Gathered { images, splits, overlap, quarantine } =
         gather(tally, &located, &options, |entry, seen| {
@@ -186,9 +188,9 @@ fn captions(records: &[ImageRecord]) -> Captions {
     let mut words: HashMap<String, usize> = HashMap::new();
     let mut lengths = Vec::new();
     for caption in records.iter().flat_map(|r| &r.captions) {
-        let tokens = tokenize(caption);
-        lengths.push(tokens.len() as u32);
-        tokens.into_iter().for_each(|word| *words.entry(word).or_default() += 1);
+        let said = words_of(caption);
+        lengths.push(said.len() as u32);
+        said.into_iter().for_each(|word| *words.entry(word).or_default() += 1);
     }
     let mut length_histogram = BTreeMap::new();
     lengths.iter().for_each(|&length| *length_histogram.entry(length).or_default() += 1);
@@ -209,4 +211,20 @@ fn near_overlap(records: &[ImageRecord], groups: &[usize], splits: &[Option<Spli
         |members: &&Vec<usize>| members.iter().filter_map(|&at| splits[at]).collect::<HashSet<_>>().len() > 1;
     let names = |members: &Vec<usize>| members.iter().map(|&at| records[at].file_name.clone()).collect();
     members.values().filter(apart).map(names).take(Inspection::SHOWN).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Vocabulary;
+
+    #[test]
+    fn words_are_those_of_the_vocabulary() {
+        let texts = ["一只狗在跑", "一只猫。", "a dog"].map(str::to_owned);
+        let (file_name, path) = ("a.jpg".to_owned(), PathBuf::new());
+        let record = ImageRecord { id: 1, file_name, path, captions: texts.to_vec(), sha256: [0; 32] };
+        let found = captions(&[record]);
+        assert_eq!(found.words, Spread { min: 2, median: 3, max: 5 });
+        assert_eq!(found.vocabulary, Vocabulary::build(&texts, 1).len() - 4);
+    }
 }

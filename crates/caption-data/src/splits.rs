@@ -10,8 +10,9 @@ use sha2::{Digest, Sha256};
 use crate::error::read_limited;
 use crate::formats::read_json;
 use crate::image_file::MAX_FILE_BYTES;
+use crate::quarantine::Tally;
 use crate::similar::{Look, groups};
-use crate::{DataError, Dataset, ImageLimits, ImageRecord, Split, decode, staging};
+use crate::{DataError, Dataset, ImageLimits, ImageRecord, Problem, Split, decode, staging};
 
 /// The file of splits in the folder of a data set.
 const FILE: &str = "splits.json";
@@ -60,6 +61,25 @@ impl Splits {
         if path.symlink_metadata().is_err() { Ok(None) } else { read_json(&path).map(Some) }
     }
 
+    /// The split of each name; names that come twice are problems.
+    pub(crate) fn by_name(&self, tally: &mut Tally) -> HashMap<&str, Split> {
+        let mut by_name = HashMap::new();
+        let names = |split: Split| self.names(split).iter().map(move |name| (split, name));
+        for (split, name) in Split::ALL.into_iter().flat_map(names) {
+            match by_name.insert(name.as_str(), split) {
+                None => {}
+                Some(first) if first == split => {
+                    tally.push(Problem::TwiceInSplit { split, file_name: name.clone() });
+                }
+                Some(first) => {
+                    let (first_file, second_file) = (name.clone(), name.clone());
+                    tally.push(Problem::Overlap { first, first_file, second: split, second_file });
+                }
+            }
+        }
+        by_name
+    }
+
     pub(crate) fn push(&mut self, split: Split, name: String) {
         match split {
             Split::Train => self.train.push(name),
@@ -67,6 +87,17 @@ impl Splits {
             Split::Test => self.test.push(name),
         }
     }
+}
+
+/// Problems of the names of `splits.json` that no image has.
+pub(crate) fn unknown_names(left: HashMap<&str, Split>) -> Vec<Problem> {
+    let mut left: Vec<(Split, &str)> = left.into_iter().map(|(name, split)| (split, name)).collect();
+    left.sort_unstable();
+    let unknown = |(split, name): (Split, &str)| {
+        let (file, file_name) = (FILE.to_owned(), name.to_owned());
+        Problem::UnknownInSplit { file, split, file_name }
+    };
+    left.into_iter().map(unknown).collect()
 }
 
 /// Shares of the images that go to each split; they need not sum to 1.

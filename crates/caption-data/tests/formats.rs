@@ -5,7 +5,7 @@ mod common;
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use capwright_caption_data::{ConvertOptions, DataError, Dataset, Format, Problem, Split, convert};
+use capwright_caption_data::{ConvertOptions, DataError, Dataset, Format, Problem, Split, convert, inspect};
 use common::{Folder, jpeg, native, png};
 
 fn counts(dataset: &Dataset) -> [usize; 3] {
@@ -225,6 +225,37 @@ fn reads_shards() {
     assert_eq!(counts(&dataset), [2, 1, 0]);
     assert_eq!(captions(&dataset)["000.jpg"], ["from text"]);
     assert_eq!(captions(&dataset)["x/001.jpeg"], ["one", "two"]);
+}
+
+/// The problems of unpacking strictly into a folder beside.
+fn unpacking(folder: &Folder, packed: &Path) -> Vec<Problem> {
+    let strict = ConvertOptions { max_bad_share: None, ..ConvertOptions::to(Format::Folder) };
+    match convert(packed, folder.path("strict"), &strict) {
+        Err(DataError::Problems(problems)) => problems.list,
+        other => panic!("expected problems, got {other:?}"),
+    }
+}
+
+#[test]
+fn splits_beside_archives_win() {
+    for format in [Format::Webdataset, Format::Parquet] {
+        let folder = Folder::new();
+        let packed = folder.path("packed");
+        convert(native(&folder, "native"), &packed, &ConvertOptions::to(format)).unwrap();
+        folder.write("packed/splits.json", r#"{"train": ["e.png"], "val": ["a.jpg", "f.jpg"]}"#);
+        let done = convert(&packed, folder.path("out"), &ConvertOptions::to(Format::Folder)).unwrap();
+        assert_eq!(done.splits, [1, 2, 0], "{format}");
+        assert_eq!(done.fingerprint, inspect(&packed, None).unwrap().fingerprint, "{format}");
+        assert_eq!(done.fingerprint, Dataset::load(folder.path("out")).unwrap().fingerprint(), "{format}");
+
+        folder.write("packed/splits.json", r#"{"train": ["e.png"], "val": ["gone.jpg"]}"#);
+        let (file, file_name) = ("splits.json".to_owned(), "gone.jpg".to_owned());
+        let unknown = Problem::UnknownInSplit { file, split: Split::Val, file_name };
+        assert_eq!(unpacking(&folder, &packed), [unknown], "{format}");
+        folder.write("packed/splits.json", r#"{"train": ["e.png", "e.png"], "val": ["e.png", "a.jpg"]}"#);
+        let kinds: Vec<_> = unpacking(&folder, &packed).iter().map(Problem::kind).collect();
+        assert_eq!(kinds, ["twice_in_split", "overlap"], "{format}");
+    }
 }
 
 #[test]

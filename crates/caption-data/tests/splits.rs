@@ -107,6 +107,25 @@ fn splits_follow_content_and_seed_not_names() {
 }
 
 #[test]
+fn broken_splits_do_not_hinder_new_ones() {
+    let images: Vec<_> = (1..=10).map(|n| (format!("{n}.jpg"), jpeg(&picture(n), 90))).collect();
+    let (folder, _) = data_set(&images);
+    let options = LoadOptions { need_splits: false, ignore_splits: true, ..LoadOptions::default() };
+    for broken in [
+        r#"{"train": ["1.jpg", "2.jpg"], "val": ["1.jpg"]}"#,
+        r#"{"train": ["1.jpg"], "val": ["gone.jpg"]}"#,
+        r#"{"train": ["#,
+    ] {
+        folder.write("splits.json", broken);
+        assert!(Dataset::load(folder.root()).is_err());
+        let (dataset, _) = Dataset::load_with(folder.root(), &options).unwrap();
+        assert!(Split::ALL.into_iter().all(|split| !dataset.has(split)));
+        make_splits(&dataset, Ratios::default(), 1).unwrap().write(folder.root()).unwrap();
+        Dataset::load(folder.root()).unwrap();
+    }
+}
+
+#[test]
 fn splits_that_cannot_be_made_are_refused() {
     let (_folder, one) = data_set(&[("1.jpg".into(), jpeg(&picture(1), 90))]);
     let refused = |ratios| matches!(make_splits(&one, ratios, 1), Err(DataError::Splits(_)));

@@ -91,9 +91,10 @@ fn convert(args: &ConvertArgs) -> Result<(), Failure> {
 }
 
 fn split(args: &SplitArgs) -> Result<(), Failure> {
-    let options = LoadOptions { need_splits: false, ..LoadOptions::default() };
+    // Splits that are replaced may be broken.
+    let options = LoadOptions { need_splits: false, ignore_splits: args.replace, ..LoadOptions::default() };
     let (data, _) = Dataset::load_with(&args.dir, &options).map_err(Failure::input)?;
-    if Split::ALL.into_iter().any(|split| data.has(split)) && !args.replace {
+    if Split::ALL.into_iter().any(|split| data.has(split)) {
         let message = format!("{} has splits already", args.dir.display());
         return Err(Failure::input(message).help("keep them, or replace them with --replace"));
     }

@@ -57,6 +57,8 @@ fn splits_are_made_once_and_replaced_only_when_told() {
         run(home.path(), &["data", "split", "d", "--train", "0.5", "--val", "0.25", "--test", "0.25"], 0);
     assert!(said.contains("10 train, 5 val, 5 test"), "{said}");
     let first = std::fs::read(home.path().join("d/splits.json")).unwrap();
+    // Broken ones are replaced like others.
+    std::fs::write(home.path().join("d/splits.json"), r#"{"train": ["gone.png"], "val": []}"#).unwrap();
     run(
         home.path(),
         &["data", "split", "d", "--train", "0.5", "--val", "0.25", "--test", "0.25", "--replace"],

@@ -4,6 +4,7 @@ mod common;
 
 use std::path::PathBuf;
 
+use capwright_caption_metrics::Tokenizer;
 use capwright_report::{Image, Licence, Model, Problem, Report, ReportError, render, write};
 use proptest::prelude::*;
 
@@ -127,6 +128,15 @@ fn text_from_outside_is_never_markup() {
         assert!(!page.contains("<script") && !page.contains("]]>"), "{nasty}");
     }
     assert!(render(&report_of("&lt;b")).unwrap().contains("<h1><bdi>&amp;lt;b</bdi></h1>"));
+}
+
+#[test]
+fn the_tokenizer_is_told() {
+    let mut report = report_of("一只狗在跑");
+    assert!(render(&report).unwrap().contains("PTB tokenizer of the COCO evaluation;"));
+    report.options.score.tokenizer = Tokenizer::Characters;
+    let page = render(&report).unwrap();
+    assert!(page.contains("Han characters and kana as words, others by the PTB tokenizer;"));
 }
 
 #[test]

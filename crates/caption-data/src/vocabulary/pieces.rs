@@ -1,8 +1,8 @@
 //! Words cut into pieces by byte pair encoding, learned from counts of words (Sennrich et al. 2016, arXiv 1508.07909).
 //!
 //! A word is first its characters; then the pairs of neighbours that were joined in learning are joined again, in the order
-//! in which they were learned. A piece that does not end its word is written with `>` at its end, a mark that no word of a
-//! caption can hold, so that a piece that is a whole word looks like the word.
+//! in which they were learned. A piece that does not end its word is written with `>` at its end, so that a piece that is a
+//! whole word looks like the word; words that would be confused with that are not cut ([`is_markup`]).
 //!
 //! The crate `tokenizers` (0.23) is not used: where ends of words are marked, its trainer numbers characters in the order of a
 //! hash map that each process seeds anew, and equally frequent pairs are joined by number. Five runs over the same 600
@@ -70,6 +70,12 @@ impl Merges {
             pieces.splice(at..at + 2, [id]);
         }
     }
+}
+
+/// Whether a word is markup such as `<b>`, which cannot be cut: its `>` would be taken for the mark, or a piece of it for a
+/// special token. A lone `<` or `>` is a word like any other.
+pub(super) fn is_markup(word: &str) -> bool {
+    word.len() > 1 && word.contains(['<', GOES_ON])
 }
 
 /// A word as its characters, each but the last marked.
@@ -188,5 +194,91 @@ impl Table {
             self.count(word, true);
         }
         self.pairs.remove(&pair);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::is_markup;
+    use crate::Vocabulary;
+    use crate::vocabulary::words_of;
+
+    /// The example of the paper: low 5, lower 2, newest 6, widest 3.
+    fn lowest() -> Vocabulary {
+        let captions = ["low ".repeat(5), "lower ".repeat(2), "newest ".repeat(6), "widest ".repeat(3)];
+        Vocabulary::build_pieces(captions, 40)
+    }
+
+    #[test]
+    fn pieces_are_learned_as_in_the_paper() {
+        let vocabulary = lowest();
+        let learned: Vec<&str> = vocabulary.words().iter().map(String::as_str).collect();
+        // "es" and "est" come nine times, "lo" and then "low" before "ne" and its kind.
+        let order = ["est", "lo>", "low", "newest", "widest"].map(|p| learned.iter().position(|w| *w == p));
+        assert!(order.iter().all(Option::is_some) && order[0] < order[3], "{learned:?}");
+        assert_eq!(vocabulary.encode("newest low", 9).len(), 2);
+        // A word that was never seen, of pieces that were.
+        let ids = vocabulary.encode("lowest", 9);
+        assert!(ids.len() > 1 && !ids.contains(&Vocabulary::UNK), "{ids:?}");
+        assert_eq!(vocabulary.decode(&ids), "lowest");
+        assert_eq!(vocabulary.decode(&ids[..1]), vocabulary.word(ids[0]).unwrap().trim_end_matches('>'));
+        assert_eq!(vocabulary.encode("z", 9), [Vocabulary::UNK]);
+    }
+
+    #[test]
+    fn pieces_are_stored_and_shortened() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("vocabulary.json");
+        lowest().save(&path).unwrap();
+        assert_eq!(Vocabulary::load(&path).unwrap(), lowest());
+        let text = std::fs::read_to_string(&path).unwrap();
+        assert!(text.starts_with(r#"{"version":2,"words":["<pad>""#), "{text}");
+        let short = lowest().at_most(lowest().len() - 3);
+        assert_eq!(short.decode(&short.encode("newest lower", 99)), "newest lower");
+        for (broken, expected) in [
+            (text.replacen("[[", "[[1,2],[", 1), "merge 0 (1, 2)"),
+            (text.replacen(r#""version":2,"#, "", 1), "come together"),
+            (text.replacen(r#""version":2"#, r#""version":3"#, 1), "version 3"),
+        ] {
+            std::fs::write(&path, broken).unwrap();
+            let message = Vocabulary::load(&path).unwrap_err().to_string();
+            assert!(message.contains(expected), "{message}");
+        }
+    }
+
+    #[test]
+    fn markup_is_unknown_and_joins_no_words() {
+        let captions = ["a <person> and <b>a dog</b> 3 > 2"; 3];
+        let vocabulary = Vocabulary::build_pieces(captions, 60);
+        let ids = vocabulary.encode(captions[0], 99);
+        assert_eq!(ids.iter().filter(|&&id| id == Vocabulary::UNK).count(), 3);
+        assert_eq!(vocabulary.decode(&ids), "a and a dog 3 > 2");
+        // Attributes part a tag, and what is left may begin like a special token.
+        let learned = Vocabulary::build_pieces(["<eos.a x>"; 9], 60);
+        assert_eq!(learned.encode("<eos.a x>", 99), [Vocabulary::UNK; 2]);
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(200))]
+
+        #[test]
+        fn pieces_keep_every_word_but_markup(
+            words in prop::collection::vec(
+                "[a-f]{1,7}|n't|'s|[0-9]{1,3}|t-shirt|[狗猫海]{1,3}|<b>|<unk>|>>",
+                0..20,
+            ),
+            size in 40usize..90,
+        ) {
+            let caption = words.join(" ");
+            let vocabulary = Vocabulary::build_pieces([&caption], size);
+            prop_assert!(vocabulary.len() <= size);
+            let ids = vocabulary.encode(&caption, usize::MAX);
+            let (markup, kept): (Vec<_>, Vec<_>) =
+                words_of(&caption).into_iter().partition(|word| is_markup(word));
+            prop_assert_eq!(ids.iter().filter(|&&id| id == Vocabulary::UNK).count(), markup.len());
+            prop_assert_eq!(words_of(&vocabulary.decode(&ids)), kept);
+        }
     }
 }

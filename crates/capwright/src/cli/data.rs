@@ -166,7 +166,7 @@ pub struct SplitArgs {
     /// Seed.
     #[arg(long, default_value_t = 1)]
     pub seed: u64,
-    /// Replace splits that are there already.
+    /// Replace splits that are there already, also broken ones.
     #[arg(long)]
     pub replace: bool,
 }

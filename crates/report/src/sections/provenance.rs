@@ -1,5 +1,7 @@
 //! Where the figures come from.
 
+use capwright_caption_metrics::Tokenizer;
+
 use super::{end_table, table};
 use crate::analysis::Analysis;
 use crate::html::{Html, thousands};
@@ -17,8 +19,12 @@ pub(crate) fn provenance(html: &mut Html, analysis: &Analysis) {
     }
     let options = &analysis.report.options;
     let score = &options.score;
+    let words = match score.tokenizer {
+        Tokenizer::Ptb => "PTB tokenizer of the COCO evaluation",
+        Tokenizer::Characters => "Han characters and kana as words, others by the PTB tokenizer",
+    };
     let scoring = format!(
-        "PTB tokenizer of the COCO evaluation; {} bootstrap draws at {} %, {} swaps, seed {}",
+        "{words}; {} bootstrap draws at {} %, {} swaps, seed {}",
         thousands(score.resamples),
         (score.confidence * 1000.0).round() / 10.0,
         thousands(options.swaps),
