@@ -87,8 +87,8 @@ pub fn refine(args: &RefineArgs) -> Result<(), Failure> {
             .help("name a study's best/ folder, or another model of a search")
     })?;
     let (wishes, rest) = Wishes::read(&args.search.request);
-    let own = contract::read(args.search.contract.as_deref().unwrap_or(&args.model.join("contract.toml")))?;
-    let (mut contract, mut run) = (own.clone(), args.search.run.clone());
+    let own = contract::read(&args.model.join("contract.toml"))?;
+    let (mut contract, mut run) = (demands(&own, args.search.contract.as_deref())?, args.search.run.clone());
     contract.search = Search { trials: TRIALS, max_proposals: 5 * TRIALS, ..Search::default() };
     contract = contract.joined(&setup::understood(&rest)?).map_err(Failure::input)?;
     contract.request.clone_from(&args.search.request);
@@ -104,14 +104,34 @@ pub fn refine(args: &RefineArgs) -> Result<(), Failure> {
         card.validation.of(contract.score())
     );
     run.min_count = run.min_count.or(Some(own.data.min_count));
-    let names = contract.components.backbones.take().unwrap_or_default();
+    let names = setup::backbone_names(&args.search.backbone, &mut contract.components)?;
     let prepared = setup::prepare(contract, names, &run)?;
     keep(&args.model, &prepared.folder)?;
     let chosen = args.search.architect.clone().unwrap_or_else(|| "evolution".into());
-    let mut architect =
-        search::architect(&chosen, &prepared.contract, &prepared.folder, &args.search.llm, false)?;
+    let mut architect = search::architect(
+        &chosen,
+        &prepared.contract,
+        &prepared.folder,
+        &args.search.llm,
+        search::Model::Needed,
+    )?;
     let done = search::begin(prepared, &chosen, architect.as_mut(), &args.search.machine, stop)?;
     search::conclude(&done, args.search.machine.json)
+}
+
+/// What a file demands of the new model, or what was demanded of the model that there is. What the file is silent about, and the
+/// model's values depend on, stays as it was.
+fn demands(own: &Contract, file: Option<&Path>) -> Result<Contract, Failure> {
+    let Some(file) = file else { return Ok(own.clone()) };
+    let mut contract = contract::read(file)?;
+    let parts = &mut contract.components;
+    parts.backbones = parts.backbones.take().or_else(|| own.components.backbones.clone());
+    if parts.image_sizes.is_empty() {
+        parts.image_sizes.clone_from(&own.components.image_sizes);
+    }
+    contract.data.pieces = contract.data.pieces.or(own.data.pieces);
+    contract.data.max_vocab = contract.data.max_vocab.or(own.data.max_vocab);
+    Ok(contract)
 }
 
 /// Copies what the study begins with into its folder, where `resume` finds it whatever becomes of the model. Values are left

@@ -40,9 +40,9 @@ pub fn run(args: &SearchArgs, stop: Arc<AtomicBool>) -> Result<Done, Failure> {
         .architect
         .clone()
         .unwrap_or_else(|| if args.llm.is_named() { "llm".into() } else { "hybrid".into() });
-    let mut architect =
-        architect(&chosen, &prepared.contract, &prepared.folder, &args.llm, args.architect.is_none())
-            .inspect_err(|_| prepared.folder.forget())?;
+    let model = if args.architect.is_none() { Model::IfThere } else { Model::Needed };
+    let mut architect = architect(&chosen, &prepared.contract, &prepared.folder, &args.llm, model)
+        .inspect_err(|_| prepared.folder.forget())?;
     begin(prepared, &chosen, architect.as_mut(), &args.machine, stop)
 }
 
@@ -59,7 +59,7 @@ pub fn begin(
     let opened = setup::opened(&contract, chosen, architect);
     let opened = Event::StudyOpened(Box::new(opened));
     let mut store = SqliteStore::create(&folder.ledger(), &[opened]).map_err(Failure::input)?;
-    drive(folder, &mut store, architect, &contract, weights, machine, stop)
+    drive(folder, &mut store, architect, weights, machine, stop, false)
 }
 
 /// `capwright resume`.
@@ -85,8 +85,10 @@ pub fn go_on(args: &ResumeArgs, stop: Arc<AtomicBool>) -> Result<Done, Failure> 
             .help(format!("capwright weights fetch {missing}")));
     }
     let chosen = setup::chosen_architect(&state);
-    let mut architect = architect(&chosen, &contract, &folder, &args.llm, false)?;
-    drive(folder, &mut store, architect.as_mut(), &contract, weights, Machine::of(&args.machine)?, stop)
+    // With another architect than it began with the study would be another.
+    let model = if setup::had_model(&state) { Model::Needed } else { Model::Without };
+    let mut architect = architect(&chosen, &contract, &folder, &args.llm, model)?;
+    drive(folder, &mut store, architect.as_mut(), weights, Machine::of(&args.machine)?, stop, true)
 }
 
 /// What Ctrl-C is answered with.
@@ -108,13 +110,24 @@ pub fn stop_flag(said: &'static str) -> Arc<AtomicBool> {
     stop
 }
 
+/// Whether a hybrid architect has a language model.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Model {
+    /// It must.
+    Needed,
+    /// Where one can be had.
+    IfThere,
+    /// It has none.
+    Without,
+}
+
 /// The architect of that name.
 pub fn architect(
     chosen: &str,
     contract: &Contract,
     folder: &StudyFolder,
     llm: &LlmArgs,
-    fall_back: bool,
+    model: Model,
 ) -> Result<Box<dyn Architect>, Failure> {
     let space = Space::new(contract);
     let judge = Judge::new(Arc::new(Library::default()), contract.clone());
@@ -135,12 +148,14 @@ pub fn architect(
         "llm" => Ok(Box::new(language_model(contract, llm, space, judge)?)),
         "hybrid" => {
             let mut architects = vec![evolution(), random()];
-            match language_model(contract, llm, space.clone(), judge.clone()) {
-                Ok(model) => architects.insert(0, Box::new(model)),
-                Err(failure) if fall_back => {
-                    eprintln!("no language model: {failure}\ngoing on with evolution and random designs");
+            if model != Model::Without {
+                match language_model(contract, llm, space.clone(), judge.clone()) {
+                    Ok(model) => architects.insert(0, Box::new(model)),
+                    Err(failure) if model == Model::IfThere => {
+                        eprintln!("no language model: {failure}\ngoing on with evolution and random designs");
+                    }
+                    Err(failure) => return Err(failure),
                 }
-                Err(failure) => return Err(failure),
             }
             Ok(Box::new(Hybrid::new(architects)))
         }
@@ -219,24 +234,25 @@ impl Machine {
     }
 }
 
-/// Runs a study to its end.
+/// Runs a study to its end; `resumed` where an earlier sitting began it.
 fn drive(
     folder: StudyFolder,
     store: &mut SqliteStore,
     architect: &mut dyn Architect,
-    contract: &Contract,
     weights: BTreeMap<String, WeightsFile>,
     Machine { workers, threads, device }: Machine,
     stop: Arc<AtomicBool>,
+    resumed: bool,
 ) -> Result<Done, Failure> {
     let program = std::env::current_exe().map_err(Failure::input)?;
     if device != ComputeDevice::Cpu {
         eprintln!("training steps are computed by {device}");
     }
-    let judge = Judge::new(Arc::new(Library::default()), contract.clone());
     let mut executor = LocalProcesses::new(program, workers);
     let recorded = store.events().map_err(Failure::input)?;
     let so_far = Study::fold(recorded.iter().map(|r| &r.event)).map_err(Failure::input)?;
+    let contract = so_far.contract();
+    let judge = Judge::new(Arc::new(Library::default()), contract.clone());
     let done = so_far.trials.len() - so_far.unfinished().len();
     let start = match refine::values(&folder) {
         Some(path) => {
@@ -257,6 +273,7 @@ fn drive(
         cache: crate::zoo::cache()?.dir().join("features"),
         threads,
         device,
+        resumed,
         watch: &mut |news| watch.see(news),
         stop: &stop,
     }

@@ -196,7 +196,7 @@ fn families(flags: &[String]) -> Result<Vec<Family>, Failure> {
 }
 
 /// The backbones that flags, or else the contract, allow; where neither says, the usual ones and those that it requires.
-fn backbone_names(flags: &[String], parts: &mut Components) -> Result<Vec<String>, Failure> {
+pub fn backbone_names(flags: &[String], parts: &mut Components) -> Result<Vec<String>, Failure> {
     let said = parts.backbones.take();
     let usual = || {
         let required = parts.required.iter().filter(|part| find(part).is_some());
@@ -314,4 +314,9 @@ pub fn opened(contract: &Contract, chosen: &str, architect: &dyn Architect) -> O
 /// Which architect a study was started with.
 pub fn chosen_architect(study: &Study) -> String {
     study.opened.versions.get(CHOSEN).cloned().unwrap_or_else(|| "random".into())
+}
+
+/// Whether a study was started with a language model: a search goes on without one that cannot be had.
+pub fn had_model(study: &Study) -> bool {
+    study.opened.architect.contains("llm:")
 }

@@ -1,4 +1,4 @@
-//! `train`: designs that a person wrote, from file to leaderboard.
+//! `train`: designs that a person wrote, from file to leaderboard; and what `resume` goes on with.
 
 mod common;
 
@@ -88,4 +88,17 @@ fn pieces_are_learned_and_truth_is_scored() {
     };
     assert_eq!(score("right.json")["faithful"], 1.0);
     assert_eq!(score("h.json"), evaluated["facts"]);
+}
+
+#[test]
+fn a_search_that_found_no_language_model_is_resumed_without_one() {
+    let home = tempfile::tempdir().unwrap();
+    let home = home.path();
+    run(home, &["data", "make-scenes", "d", "--train", "16", "--val", "6", "--test", "6", "--size", "32"], 0);
+    let of = ["search", "a small captioner", "--data", "d", "--study", "s", "--min-count", "1"];
+    let small = ["--trials", "1", "--epochs", "1", "--image-size", "32", "--max-macs", "10000000"];
+    let (_, log) = run(home, &[&of[..], &small].concat(), 0);
+    assert!(log.contains("going on with evolution and random designs"), "{log}");
+    let (_, log) = run(home, &["resume", "s"], 0);
+    assert!(!log.contains("language model"), "{log}");
 }
