@@ -7,6 +7,7 @@ use crate::math::Dropout;
 use crate::model_folder::{self, DECODING, DESIGN, PREPROCESS, VOCABULARY, WEIGHTS};
 use crate::network::{Input, Network};
 use crate::score::score;
+use crate::sound;
 use crate::store;
 use crate::vision::Weights;
 use burn::tensor::Device;
@@ -63,6 +64,10 @@ impl Captioner {
         let folder = folder.as_ref();
         model_folder::verify(folder)?;
         let design: Design = store::read_json(&folder.join(DESIGN))?;
+        sound::check(&design).map_err(|reason| {
+            let reason = format!("it cannot be built: {reason}; copy the model folder again");
+            TrainError::format(folder.join(DESIGN), reason)
+        })?;
         let open = |i: usize| {
             let path = folder.join(model_folder::backbone(i));
             Ok(Weights::open(&path, &store::sha256(&path)?)?)

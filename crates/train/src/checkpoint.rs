@@ -1,12 +1,14 @@
 //! The state of a trial after an epoch, in one file that is replaced atomically.
 
 use crate::error::TrainError;
+use crate::extractor::own_graphs;
 use crate::learner::Learner;
 use crate::network::Network;
 use crate::optim::Steps;
 use crate::params::{Params, prefixed};
 use crate::store;
 use crate::trunk::Stats;
+use capwright_blueprint::Design;
 use capwright_study::{Epoch, SampleCaption, TrialSpec};
 use serde::{Deserialize, Serialize};
 use std::path::{Path, PathBuf};
@@ -52,26 +54,31 @@ fn path(out: &Path) -> PathBuf {
     out.join("checkpoint.safetensors")
 }
 
-/// All of the specification that decides the result; where files lie does not.
-fn key(spec: &TrialSpec) -> String {
+/// All of the specification that decides the result, and the digests of graphs of one's own, which it only names; where files lie
+/// does not.
+fn key(spec: &TrialSpec, own: &[String]) -> String {
     let weights: Vec<&str> = spec.weights.iter().map(|w| w.sha256.as_str()).collect();
     let parts = (&spec.blueprint, &spec.data_fingerprint, weights, spec.seed, spec.epochs, spec.decoding);
     let choice = (spec.self_critical, spec.select);
-    serde_json::to_string(&(parts, choice)).unwrap_or_default()
+    let text = match own {
+        [] => serde_json::to_string(&(parts, choice)),
+        own => serde_json::to_string(&(parts, choice, own)),
+    };
+    text.unwrap_or_default()
 }
 
 /// What an earlier run of this very specification has left, if there is something.
 ///
 /// # Errors
 /// A damaged file: it is reported and not silently trained over.
-fn progress(spec: &TrialSpec) -> Result<Option<Progress>, TrainError> {
+fn progress(spec: &TrialSpec, design: &Design) -> Result<Option<Progress>, TrainError> {
     let path = path(&spec.out);
     if !path.exists() {
         return Ok(None);
     }
     let progress: Progress =
         serde_json::from_str(&store::note(&path)?).map_err(|e| TrainError::format(&path, e))?;
-    if progress.key != key(spec) {
+    if progress.key != key(spec, &own_graphs(design)) {
         let reason = "it belongs to another trial; give this trial a folder of its own, or delete the file";
         return Err(TrainError::format(&path, reason));
     }
@@ -82,8 +89,8 @@ fn progress(spec: &TrialSpec) -> Result<Option<Progress>, TrainError> {
 ///
 /// # Errors
 /// As [`Checkpoint::resume`].
-pub(crate) fn history(spec: &TrialSpec) -> Result<Vec<Epoch>, TrainError> {
-    Ok(progress(spec)?.map(|progress| progress.history).unwrap_or_default())
+pub(crate) fn history(spec: &TrialSpec, design: &Design) -> Result<Vec<Epoch>, TrainError> {
+    Ok(progress(spec, design)?.map(|progress| progress.history).unwrap_or_default())
 }
 
 impl Checkpoint {
@@ -91,7 +98,7 @@ impl Checkpoint {
     pub fn new(spec: &TrialSpec, learner: Learner) -> Self {
         let best = learner.network.inner();
         let progress = Progress {
-            key: key(spec),
+            key: key(spec, &own_graphs(best.design())),
             steps: 0,
             encoder_steps: None,
             taught: None,
@@ -110,7 +117,7 @@ impl Checkpoint {
     /// # Errors
     /// A damaged file: it is reported and not silently trained over.
     pub fn resume(&mut self, spec: &TrialSpec) -> Result<(), TrainError> {
-        let Some(progress) = progress(spec)? else { return Ok(()) };
+        let Some(progress) = progress(spec, self.best.design())? else { return Ok(()) };
         let path = path(&spec.out);
         let learner = &mut self.learner;
         learner.network = read(&path, "", &learner.network)?;
@@ -153,4 +160,46 @@ fn read(path: &Path, prefix: &str, like: &Network) -> Result<Network, TrainError
     network.params = Params::load(path, prefix, &wanted, like.params.device())?;
     network.stats = Stats::from_values(&buffers, store::read(path, &prefixed(prefix, &buffers))?);
     Ok(network)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing;
+    use capwright_contract::{Decoding, Score};
+    use capwright_study::ComputeDevice;
+
+    fn spec() -> TrialSpec {
+        let checked = testing::checked();
+        TrialSpec {
+            trial: 1,
+            blueprint: checked.blueprint().clone(),
+            cost: checked.cost(),
+            data: "data".into(),
+            data_fingerprint: "ab".into(),
+            vocabulary: "vocabulary.json".into(),
+            weights: Vec::new(),
+            start: None,
+            cache: "cache".into(),
+            out: "out".into(),
+            seed: 7,
+            epochs: 3,
+            stop_after: None,
+            self_critical: 0,
+            patience: 0,
+            select: Score::default(),
+            decoding: Decoding::of(2, 5),
+            threads: 1,
+            device: ComputeDevice::Cpu,
+        }
+    }
+
+    #[test]
+    fn a_graph_of_one_s_own_is_a_part_of_the_key() {
+        let key = |own: &[&str]| key(&spec(), &own.iter().map(ToString::to_string).collect::<Vec<_>>());
+        assert!(key(&[]).ends_with(r#",[0,"bleu4"]]"#), "as it always was: {}", key(&[]));
+        assert_eq!(key(&["ab"]), key(&["ab"]));
+        assert_ne!(key(&["ab"]), key(&["ac"]));
+        assert_ne!(key(&["ab"]), key(&[]));
+    }
 }

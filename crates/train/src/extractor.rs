@@ -5,10 +5,11 @@ use crate::network::{Input, Network};
 use crate::vision::{FrozenNet, Weights};
 use burn::tensor::{Device, Tensor, TensorData};
 use capwright_backbones::{Backbone, find};
-use capwright_blueprint::{Design, Shape};
+use capwright_blueprint::{Design, Graph, Shape};
 use capwright_caption_data::Preprocess;
 use capwright_study::TrialSpec;
 use half::f16;
+use sha2::{Digest, Sha256};
 use std::collections::BTreeMap;
 
 /// Weights of backbones by their names in the zoo.
@@ -38,8 +39,29 @@ pub fn preprocess(design: &Design) -> Result<Vec<Preprocess>, TrainError> {
     Ok(vec![design.tuned.as_deref().map_or_else(|| Ok(Preprocess::imagenet(size)), of)?])
 }
 
-fn backbone(name: &str) -> Result<&'static Backbone, TrainError> {
+/// The backbone of that name.
+///
+/// # Errors
+/// [`TrainError::Spec`] where the zoo has none.
+pub fn backbone(name: &str) -> Result<&'static Backbone, TrainError> {
     find(name).ok_or_else(|| TrainError::Spec(format!("there is no backbone {name} in the zoo")))
+}
+
+/// What the zoo calls the weights of a backbone that came from a file.
+const OWN: &str = "own";
+
+/// sha256, in hex, of a graph with steps of a backbone, where that is one of one's own: its entry may be edited, while the name of
+/// any other says which graph it is.
+pub fn own_graph(backbone: &Backbone, graph: &Graph) -> Option<String> {
+    let text = || serde_json::to_vec(graph.nodes()).expect("nodes are plain data");
+    (backbone.tag == OWN).then(|| Sha256::digest(text()).iter().map(|b| format!("{b:02x}")).collect())
+}
+
+/// [`own_graph`] of each part of a design that has one, frozen or trained.
+pub fn own_graphs(design: &Design) -> Vec<String> {
+    let frozen = design.frozen.iter().map(|part| (part.name.as_str(), &*part.graph));
+    let tuned = design.tuned.iter().map(|name| (name.as_str(), &design.trunk));
+    frozen.chain(tuned).filter_map(|(name, graph)| own_graph(find(name)?, graph)).collect()
 }
 
 /// Opens the weights that a trial names, for each backbone of its design.
@@ -117,4 +139,29 @@ impl FeatureExtractor {
 /// scored.
 pub(crate) fn features(net: &FrozenNet, pixels: &[f32]) -> Vec<f32> {
     net.forward_image(pixels).into_iter().map(|x| f16::from_f32(x).to_f32()).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing;
+    use capwright_backbones::{Entry, Joining, zoo};
+
+    #[test]
+    fn only_a_backbone_of_one_s_own_is_known_by_its_graph() {
+        let known = find("mobilenet_v3_small").unwrap();
+        let built = |backbone: &Backbone| backbone.graph(known.default_size).unwrap().graph;
+        let graph = built(known);
+        assert!(zoo().iter().all(|backbone| own_graph(backbone, &graph).is_none()));
+        assert!(own_graphs(&testing::design_over_tokens()).is_empty());
+        let entry = Entry { name: "mine".into(), ..Entry::of(known).unwrap() };
+        let joining = Joining { entry, weights: "weights".into(), sha256: "ab".repeat(32) };
+        let mine = joining.backbone().unwrap();
+        let digest = |graph: &Graph| own_graph(&mine, graph).unwrap();
+        assert_eq!(digest(&graph), digest(&built(&mine)));
+        // The same tensors by name and shape.
+        let edited = graph.with_fixed_norms();
+        assert_eq!(edited.parameters(), graph.parameters());
+        assert_ne!(digest(&graph), digest(&edited));
+    }
 }

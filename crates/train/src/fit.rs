@@ -146,13 +146,8 @@ impl Lesson<'_> {
         sums: &mut Sums,
     ) -> Option<Step> {
         if let Some(critic) = self.critic {
-            let rewarded = network.self_critical_step(
-                input,
-                images,
-                critic,
-                (self.seed, at.epoch),
-                &mut teaching.dropout,
-            );
+            let draw = (self.seed, at.epoch);
+            let rewarded = network.self_critical_step(input, images, critic, draw, teaching);
             sums.rewards += rewarded.reward;
             sums.time.sampling += rewarded.sampling;
             return Some(rewarded.step);

@@ -124,29 +124,6 @@ impl Network {
         if problems.is_empty() { Ok(()) } else { Err(WeightsError::Mismatch { problems }) }
     }
 
-    /// Takes over what a file of another network has of the same name and shape, learned values and running statistics; gives the
-    /// share of the learned values that were taken.
-    ///
-    /// # Errors
-    /// A missing or damaged file, or one whose sha256 is another.
-    pub fn inherit(&mut self, path: &Path, sha256: &str) -> Result<f64, TrainError> {
-        let learned = self.design.trainable();
-        let wanted = [learned.clone(), self.design.trunk.buffers()].concat();
-        let mut taken = 0;
-        for (param, values) in wanted.iter().zip(store::read_fitting(path, sha256, &wanted)?) {
-            match values {
-                Some(values) if self.params.has(&param.name) => {
-                    taken += values.len();
-                    let id = self.params.id(&param.name);
-                    *self.params.values_mut(id) = values;
-                }
-                Some(values) => self.stats.set(&param.name, values),
-                None => {}
-            }
-        }
-        Ok(taken as f64 / (self.params.elements() as f64).max(1.0))
-    }
-
     /// A copy that records no gradients, for decoding and scoring.
     pub fn inner(&self) -> Self {
         Self { design: self.design.clone(), params: self.params.inner(), stats: self.stats.clone() }
@@ -289,34 +266,6 @@ mod tests {
     fn input(device: &Device) -> Input {
         let values: Vec<f32> = (0..2 * 3 * 32 * 32).map(|i| (i as f32 * 0.7).sin()).collect();
         Input::Map(Tensor::from_data(TensorData::new(values, [2, 3, 32, 32]), device))
-    }
-
-    #[test]
-    fn values_of_the_same_name_and_shape_are_inherited() {
-        let (folder, device) = (tempfile::tempdir().unwrap(), Device::flex());
-        let (path, design) = (folder.path().join("w.safetensors"), testing::design());
-        let first = Network::new(&design, 1, &device);
-        first.save(&path).unwrap();
-        let sha256 = store::sha256(&path).unwrap();
-        let mut second = Network::new(&design, 2, &device);
-        assert!(!first.params.tensors().eq(second.params.tensors()));
-        assert_eq!(second.inherit(&path, &sha256).unwrap(), 1.0);
-        assert!(first.params.tensors().eq(second.params.tensors()) && first.stats == second.stats);
-
-        // One tensor of another shape stays as it was drawn.
-        let mut fewer: Vec<_> = first.params.tensors().collect();
-        let (name, shape, values) = fewer.pop().unwrap();
-        store::write(
-            &path,
-            fewer.into_iter().chain([(name, &[values.len() + 1][..], &[values, &[0.0]].concat()[..])]),
-        )
-        .unwrap();
-        let mut third = Network::new(&design, 3, &device);
-        let share = third.inherit(&path, &store::sha256(&path).unwrap()).unwrap();
-        assert!(share < 1.0 && share > 0.5, "{share}");
-        assert_ne!(third.params.values(name), first.params.values(name), "{name} {shape:?}");
-        let error = third.inherit(&path, &sha256).unwrap_err();
-        assert!(error.to_string().contains("it has changed"), "{error}");
     }
 
     #[test]

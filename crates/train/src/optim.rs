@@ -12,12 +12,13 @@
 //! - Lion (Chen et al. 2023, arXiv 2302.06675), β = (0.9, 0.99):
 //!   `x ← x (1 - lr λ) - lr sign(β₁ m + (1 - β₁) g)`, `m ← β₂ m + (1 - β₂) g`.
 //!
-//! Biases, norms, embeddings and positions are not decayed. Parameters without a gradient stay as they are; t counts
-//! the steps of the encoder and those of the rest apart, since the encoder may be frozen at the start.
+//! Matrices and convolutions are decayed; biases, norms, scales, embeddings, places and tables of biases are not.
+//! Parameters without a gradient stay as they are; t counts the steps of the encoder and those of the rest apart, since
+//! the encoder may be frozen at the start.
 
 use crate::error::TrainError;
 use crate::math;
-use crate::params::{Grads, Params};
+use crate::params::{Grads, PLACES, Params};
 use capwright_blueprint::Param;
 use capwright_blueprint::language::{OptimizerKind, Recipe};
 use std::path::Path;
@@ -48,10 +49,12 @@ pub struct Steps {
     pub encoder: u64,
 }
 
-/// Whether weight decay applies: matrices and convolutions, but no table of embeddings.
-fn decayed(params: &Params, id: usize) -> bool {
-    let name = params.name(id);
-    params.rank(id) > 1 && !name.ends_with("embed.weight") && !name.ends_with("position.weight")
+/// Whether weight decay applies to a parameter of that name and rank: to matrices and convolutions, which are a layer's `weight`, but
+/// to no table of embeddings or places. What else has a rank is called by a name of its own: `class_token`, `pos_embedding`,
+/// `relative_position_bias_table`, `layer_scale`.
+fn decayed(name: &str, rank: usize) -> bool {
+    let (layer, leaf) = name.rsplit_once('.').unwrap_or(("", name));
+    rank > 1 && leaf.contains("weight") && layer != "decoder.embed" && !PLACES.contains(&layer)
 }
 
 /// Whether a parameter belongs to the trained part of the encoder.
@@ -98,7 +101,7 @@ impl Optimizer {
             true => (lr * self.encoder_rate, self.steps.encoder),
             false => (lr, self.steps.all),
         };
-        let decay = if decayed(params, id) { self.decay } else { 0.0 };
+        let decay = if decayed(params.name(id), params.rank(id)) { self.decay } else { 0.0 };
         let shrink = (1.0 - lr * decay) as f32;
         let power = |beta: f32| 1.0 - f64::from(beta).powf(step as f64);
         let (fix_m, fix_v) = (power(BETAS.0), power(BETAS.1).sqrt());
@@ -156,6 +159,8 @@ mod tests {
     use super::*;
     use crate::decoder::tests::formula;
     use burn::tensor::Device;
+    use capwright_backbones::find;
+    use capwright_blueprint::TUNED;
 
     const KINDS: [(&str, OptimizerKind); 4] = [
         ("adamw", OptimizerKind::Adamw),
@@ -192,6 +197,27 @@ mod tests {
         for (name, kind) in KINDS {
             five_steps(kind, &theirs[name]);
         }
+    }
+
+    #[test]
+    fn matrices_and_convolutions_are_decayed_and_no_table() {
+        let kept = |backbone: &str| -> Vec<String> {
+            let graph = find(backbone).unwrap().graph(224).unwrap().graph.renamed(TUNED);
+            let of_rank = graph.parameters().into_iter().filter(|p| p.shape.len() > 1);
+            of_rank.filter(|p| !decayed(&p.name, p.shape.len())).map(|p| p.name).collect()
+        };
+        let named = |leaf: &str| format!("{TUNED}{leaf}");
+        assert_eq!(kept("vit_b_32"), [named("class_token"), named("encoder.pos_embedding")]);
+        let tables = kept("swin_t");
+        assert!(tables.len() == 12 && tables.iter().all(|t| t.ends_with("bias_table")), "{tables:?}");
+        assert!(kept("mobilenet_v3_small").is_empty());
+        for table in PLACES.into_iter().chain(["decoder.embed"]) {
+            assert!(!decayed(&format!("{table}.weight"), 2), "{table}");
+        }
+        for matrix in ["bridge.resampler.q.weight", "decoder.rnn.0.weight_hh", "decoder.out.weight"] {
+            assert!(decayed(matrix, 2), "{matrix}");
+        }
+        assert!(!decayed("bridge.norm.weight", 1));
     }
 
     #[test]

@@ -48,7 +48,7 @@ pub struct Params {
 }
 
 /// What the temperature is called in a file; left out where it is 1.
-const TEMPERATURE: (&str, &[usize]) = ("decoder.temperature", &[1]);
+pub(crate) const TEMPERATURE: (&str, &[usize]) = ("decoder.temperature", &[1]);
 
 /// Gradients in the order of [`Params`]; `None` where nothing has flowed.
 pub struct Grads(pub(crate) Vec<Option<Vec<f32>>>);
@@ -88,11 +88,7 @@ impl Params {
         let (values, found) = store::read_and_find(path, &prefixed(prefix, wanted), &temperature)?;
         let mut params = Self::from_values(wanted, values, device);
         if let Some(values) = found {
-            params.temperature = values[0];
-            if !(values[0].is_finite() && values[0] > 0.0) {
-                let reason = format!("{}: {} is no temperature", temperature.name, values[0]);
-                return Err(TrainError::format(path, reason));
-            }
+            params.take_temperature(path, &values)?;
         }
         Ok(params)
     }
@@ -121,6 +117,17 @@ impl Params {
     /// Another temperature.
     pub(crate) fn set_temperature(&mut self, temperature: f32) {
         self.temperature = temperature;
+    }
+
+    /// The temperature that a file holds.
+    ///
+    /// # Errors
+    /// One that is not above 0.
+    pub(crate) fn take_temperature(&mut self, path: &Path, found: &[f32]) -> Result<(), TrainError> {
+        let sound = found.iter().find(|t| t.is_finite() && **t > 0.0);
+        let wrong = || TrainError::format(path, format!("{}: {found:?} is no temperature", TEMPERATURE.0));
+        self.temperature = *sound.ok_or_else(wrong)?;
+        Ok(())
     }
 
     /// Name, shape and values of each parameter, in order.

@@ -13,13 +13,13 @@
 //!   than what it says greedily, and the first thing learned is to be brief and general, which costs more than it brings.
 //!   A beam search that ranked hypotheses at 1 would not go by the probabilities that were trained.
 //! - The whole decoder samples, and the gradient passes through its dropout; that of the bridge is the same for both.
-//!   The encoder keeps its running statistics.
+//!   The encoder keeps its running statistics, and its values for as long as the recipe freezes it.
 
 use crate::decode::sample;
 use crate::decoder::{self, CaptionBatch};
 use crate::error::TrainError;
-use crate::math::Dropout;
 use crate::network::{Input, Network, Step};
+use crate::teaching::Teaching;
 use crate::trunk::Mode;
 use capwright_caption_data::Vocabulary;
 use capwright_caption_metrics::Cider;
@@ -88,16 +88,17 @@ fn ended(words: &[u32]) -> Vec<u32> {
 
 impl Network {
     /// Gradients of one batch; `images` are places among the critic's images, in the order of the input. What is drawn
-    /// for an image depends on seed, epoch and its place.
+    /// for an image depends on seed, epoch and its place. Of `teaching`, dropout and whether the encoder is frozen count here.
     pub fn self_critical_step(
         &mut self,
         input: Input,
         images: &[usize],
         critic: &Critic,
         (seed, epoch): (u64, u32),
-        dropout: &mut Dropout,
+        teaching: &mut Teaching,
     ) -> Rewarded {
-        let memory = self.recorded(input, Mode::Fixed, dropout);
+        let mode = if teaching.encoder_frozen { Mode::Inference } else { Mode::Fixed };
+        let memory = self.recorded(input, mode, &mut teaching.dropout);
         let host = memory.values();
         let (spec, params) = (&self.design().decoder, &self.params);
         let sampling = Sampling { seed, ..Sampling::default() };
@@ -112,7 +113,7 @@ impl Network {
             total += rewards;
         }
         let batch = CaptionBatch::sampled(&judged, critic.max_words);
-        let outcome = decoder::train(spec, params, host, &batch, 0.0, dropout);
+        let outcome = decoder::train(spec, params, host, &batch, 0.0, &mut teaching.dropout);
         let reward = total / (SAMPLES * images.len()).max(1) as f64;
         Rewarded { step: self.carried_back(memory, outcome), reward, sampling }
     }
@@ -123,6 +124,7 @@ mod tests {
     use super::*;
     use crate::decoder::Session;
     use crate::learner::Learner;
+    use crate::math::Dropout;
     use crate::params::Params;
     use crate::testing;
     use burn::tensor::{Device, Tensor, TensorData};
@@ -209,6 +211,24 @@ mod tests {
     }
 
     #[test]
+    fn a_frozen_encoder_has_no_gradients() {
+        let critic = Critic::new(&[vec![vec![4, 5, 6]]], 5).unwrap();
+        let mut network = Network::new(&testing::design(), 1, &Device::flex().autodiff());
+        for frozen in [true, false] {
+            let mut teaching = Teaching::plain(0.0, Dropout::off());
+            teaching.encoder_frozen = frozen;
+            let values: Vec<f32> = (0..3 * 32 * 32).map(|i| (i as f32 * 0.7).sin()).collect();
+            let data = TensorData::new(values, [1, 3, 32, 32]);
+            let input = Input::Map(Tensor::from_data(data, network.params.device()));
+            let grads = network.self_critical_step(input, &[0], &critic, (1, 1), &mut teaching).step.grads;
+            let names = network.params.tensors().map(|(name, ..)| name).enumerate();
+            for (id, name) in names.filter(|(_, name)| name.starts_with("encoder.")) {
+                assert_eq!(grads.get(id).is_none(), frozen, "{name}");
+            }
+        }
+    }
+
+    #[test]
     fn the_reward_rises() {
         let references = vec![vec![vec![4, 5, 6]], vec![vec![7, 8]]];
         let critic = Critic::new(&references, 5).unwrap();
@@ -221,9 +241,9 @@ mod tests {
         for epoch in 0..300 {
             let input =
                 Input::Map(Tensor::from_data(TensorData::new(values.clone(), [2, 3, 32, 32]), &device));
-            let mut dropout = Dropout::seeded(1, epoch);
+            let mut teaching = Teaching::plain(0.0, Dropout::seeded(1, epoch));
             let rewarded =
-                learner.network.self_critical_step(input, &[0, 1], &critic, (1, epoch), &mut dropout);
+                learner.network.self_critical_step(input, &[0, 1], &critic, (1, epoch), &mut teaching);
             learner.step(&rewarded.step.grads, 0.002);
             rewards.push(rewarded.reward);
         }

@@ -1,7 +1,7 @@
 //! Where a trial's images come from: cached features of the frozen backbone, or cached pixels.
 
 use crate::error::TrainError;
-use crate::extractor::{BackboneWeights, preprocess, weights_of};
+use crate::extractor::{BackboneWeights, backbone, own_graph, preprocess, weights_of};
 use crate::network::Input;
 use crate::vision::variants::augment;
 use crate::vision::{
@@ -61,6 +61,7 @@ impl Source {
             let spec = FeatureSpec {
                 weights_sha256: weights.sha256().to_string(),
                 backbone: frozen.name.clone(),
+                graph_sha256: own_graph(backbone(&frozen.name)?, &frozen.graph),
                 cut: frozen.cut,
                 cuts: frozen.cuts,
                 side: frozen.graph.output_shape().h,

@@ -8,7 +8,7 @@ use capwright_blueprint::language::{
     Positions, Recipe, RnnNorm,
 };
 use capwright_blueprint::{
-    ConvolutionSpec, DecoderSpec, Design, RecurrentSpec, Target, TopDownSpec, TransformerSpec,
+    Checked, ConvolutionSpec, DecoderSpec, Design, RecurrentSpec, Target, TopDownSpec, TransformerSpec,
 };
 
 /// Width and number of memory tokens.
@@ -138,6 +138,11 @@ pub fn recipe() -> Recipe {
 
 /// A small design from scratch with batch norms in its encoder.
 pub fn design() -> Design {
+    checked().design().clone()
+}
+
+/// The same with what it was made from.
+pub fn checked() -> Checked {
     let text = r#"{"encoder": {"input": 32, "source": {"kind": "scratch", "stem": 8,
             "stages": [{"kind": "conv", "out": 8, "repeat": 1}]}, "blocks": []},
         "bridge": {"dim": 64, "dropout_pct": 0},
@@ -157,10 +162,11 @@ pub fn design_over_tokens() -> Design {
             "image": "initial_state", "attention": "dot", "dropout_pct": 0},
         "recipe": {"lr": 0.001, "schedule": "constant", "weight_decay": 0.0, "label_smoothing": 0.0, "clip": 1.0,
             "batch": 8}}"#;
-    parsed(text)
+    parsed(text).design().clone()
 }
 
-fn parsed(text: &str) -> Design {
+/// The design of a blueprint.
+pub fn parsed(text: &str) -> Checked {
     let target = Target { vocab: 11, max_words: 5 };
-    capwright_blueprint::parse(text, &Library::default(), target).unwrap().design().clone()
+    capwright_blueprint::parse(text, &Library::default(), target).unwrap()
 }

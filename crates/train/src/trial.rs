@@ -69,7 +69,7 @@ pub fn run_trial(
     if finished.exists() {
         let result: TrialResult = store::read_json(&finished)?;
         if !result.paused || spec.stop_after.is_some_and(|stop| stop <= result.epochs) {
-            checkpoint::history(spec)?.into_iter().for_each(|epoch| emit(TrialEvent::Epoch(epoch)));
+            checkpoint::history(spec, design)?.into_iter().for_each(|epoch| emit(TrialEvent::Epoch(epoch)));
             return Ok(result);
         }
     }

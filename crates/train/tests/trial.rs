@@ -8,7 +8,7 @@ use capwright_blueprint::{Design, Graph, Zoo};
 use capwright_caption_data::{Dataset, Split};
 use capwright_contract::Score;
 use capwright_study::{TrialEvent, TrialResult, TrialSpec};
-use capwright_train::{Captioner, TrainError, run_trial};
+use capwright_train::{Captioner, TrainError, run_trial, store};
 use std::path::Path;
 
 /// No pretrained backbone.
@@ -218,6 +218,18 @@ fn a_model_folder_captions_as_it_was_scored_and_notices_changes() {
     assert_eq!(found.scores, result.scores);
     assert_eq!(captioner.caption(&[&images[1].path]).unwrap(), [found.captions[1].clone()]);
     assert!(matches!(captioner.caption(&[root.path().join("absent.png")]), Err(TrainError::Data(_))));
+
+    // A design that cannot be built is refused, whatever the manifest says of it.
+    let [path, manifest] = ["design.json", "manifest.json"].map(|name| folder.join(name));
+    let [whole, listed] = [&path, &manifest].map(|path| std::fs::read_to_string(path).unwrap());
+    let digest = || store::sha256(&path).unwrap();
+    let before = digest();
+    std::fs::write(&path, whole.replace("\"image_size\": 32", "\"image_size\": 4096")).unwrap();
+    std::fs::write(&manifest, listed.replace(&before, &digest())).unwrap();
+    let error = Captioner::load(&folder).err().unwrap().to_string();
+    assert!(error.contains("design.json") && error.contains("image_size is 4096"), "{error}");
+    std::fs::write(&path, whole).unwrap();
+    std::fs::write(&manifest, listed).unwrap();
 
     let vocabulary = folder.join("vocabulary.json");
     let text = std::fs::read_to_string(&vocabulary).unwrap();

@@ -62,7 +62,7 @@ pub(crate) fn never_said(first: bool) -> impl Iterator<Item = u32> {
 }
 
 /// The weight of the vocabulary layer: its own, or the embeddings where they are tied.
-pub(super) fn vocabulary_weight(params: &Params) -> &'static str {
+pub(crate) fn vocabulary_weight(params: &Params) -> &'static str {
     if params.has("decoder.out.weight") { "decoder.out.weight" } else { "decoder.embed.weight" }
 }
 

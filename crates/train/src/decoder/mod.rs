@@ -16,7 +16,7 @@ mod transformer_back;
 mod transformer_step;
 
 pub use batch::{CaptionBatch, Row, Target};
-pub(crate) use loss::{linear, weights_back};
+pub(crate) use loss::{linear, vocabulary_weight, weights_back};
 pub(crate) use places::sinusoid;
 pub use session::Session;
 

@@ -3,7 +3,7 @@
 use super::*;
 use crate::vision::{FrozenNet, Weights};
 use burn::tensor::Device;
-use capwright_blueprint::Activation;
+use capwright_blueprint::{Activation, Conv};
 use serde::Deserialize;
 
 #[derive(Deserialize)]
@@ -79,6 +79,26 @@ fn tokens_are_the_cells_of_the_map() {
         (0..12).map(|i| if i == 2 { 1.0 } else { 0.0 } + if i == 11 { 5.0 } else { 0.0 }).collect();
     pass.backward(&graph, &params, &d, &mut grads);
     assert_eq!(grads.get(0), Some(&[2.0, 60.0][..]));
+}
+
+/// Gates are maps of one cell: what an image gives alone is, to the last bit, what it gives among others.
+#[test]
+fn a_batch_gives_what_its_images_give_one_by_one() {
+    let input = Shape::new(40, 2, 2);
+    let mut graph = Graph::new(input);
+    let add = |graph: &mut Graph, name: &str, op, inputs: &[usize]| graph.add(name, op, inputs).unwrap();
+    let mean = add(&mut graph, "mean", Op::GlobalAvgPool, &[0]);
+    let down = add(&mut graph, "down", Op::Conv(Conv::pointwise(40, 24)), &[mean]);
+    let up = add(&mut graph, "up", Op::Conv(Conv::pointwise(24, 40)), &[down]);
+    add(&mut graph, "gated", Op::Mul, &[0, up]);
+    let params = Params::init(&graph.parameters(), 1, &Device::flex());
+    let run =
+        |x: &[f32]| forward(&graph, &params, &mut Stats::new(&graph), x, Mode::Inference).output(&graph);
+    let x = wave(3 * input.len(), 0.7, 1.0, 0.0);
+    let together = run(&x);
+    for (i, (alone, wanted)) in x.chunks(input.len()).zip(together.chunks(input.len())).enumerate() {
+        assert_eq!(run(alone), wanted, "image {i}");
+    }
 }
 
 fn norm() -> (Graph, Params) {

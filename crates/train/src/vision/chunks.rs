@@ -1,15 +1,15 @@
 //! A cache of equal-sized items on disk, filled by several processes at once.
 //!
-//! Items lie in chunk files of [`CHUNK`] items. A chunk is written to a temporary file, synced and renamed, under a
+//! Items lie in chunk files of [`CHUNK`] items. A chunk is written to a file beside it, synced and renamed, under a
 //! lock of its own; a process that finds a chunk locked works on the others and comes back. The system releases the
-//! lock of a process that dies, so its chunk is taken over. A chunk of the wrong length or with another header is
-//! computed again.
+//! lock of a process that dies, so its chunk is taken over, and what it had written is written over. A chunk of the
+//! wrong length or with another header is computed again.
 
 use super::eviction::{self, Held};
 use capwright_files::Locked;
 use memmap2::Mmap;
 use sha2::{Digest, Sha256};
-use std::fs::{File, TryLockError};
+use std::fs::{self, File, TryLockError};
 use std::io::{Read, Write};
 use std::ops::Range;
 use std::path::{Path, PathBuf};
@@ -167,16 +167,21 @@ impl ChunkStore {
         }
     }
 
+    /// Writes a chunk. Under its lock nobody else does, so that the file that becomes it always has the same name, and no process that
+    /// is killed leaves another one.
     fn write(&self, chunk: usize, bytes: &[u8]) -> Result<(), CacheError> {
-        let path = self.path(chunk);
+        let (path, part) = (self.path(chunk), self.dir.join(format!("{chunk:05}.part")));
         let expected = HEADER + self.range(chunk).len() * self.item_bytes;
         if bytes.len() != expected {
             return Err(CacheError::Network(format!("{} bytes instead of {expected}", bytes.len())));
         }
-        let mut file = tempfile::NamedTempFile::new_in(&self.dir).map_err(CacheError::io(&self.dir))?;
-        file.write_all(bytes).map_err(CacheError::io(&path))?;
-        file.as_file().sync_all().map_err(CacheError::io(&path))?;
-        file.persist(&path).map(drop).map_err(|e| CacheError::Io { path, source: e.error })
+        let fill = |mut file: File| file.write_all(bytes).and_then(|()| file.sync_all());
+        let written = File::create(&part).and_then(fill).and_then(|()| fs::rename(&part, &path));
+        if written.is_err() {
+            // Half a chunk only takes space, which may be what is wanting.
+            let _ = fs::remove_file(&part);
+        }
+        written.map_err(CacheError::io(&path))
     }
 
     fn map(&self, held: Held) -> Result<Chunks, CacheError> {
@@ -271,6 +276,36 @@ mod tests {
         let chunks = store.fill(work, &mut |_, _| {}).unwrap();
         assert_eq!(order.into_inner(), [1, 2, 0]);
         assert_eq!(chunks.item(3), item(3));
+    }
+
+    #[test]
+    fn what_a_killed_process_left_of_a_chunk_does_not_stay() {
+        let dir = tempfile::tempdir().unwrap();
+        let store = store(dir.path());
+        fs::create_dir_all(&store.dir).unwrap();
+        fs::write(store.dir.join("00001.part"), [9; 5000]).unwrap();
+        let (chunks, computed) = fill(&store);
+        assert_eq!(computed, [0, 1, 2]);
+        assert!((0..600).all(|i| chunks.item(i) == item(i)));
+        let names = fs::read_dir(&store.dir).unwrap().map(|file| file.unwrap().file_name());
+        let mut names: Vec<String> = names.map(|name| name.into_string().unwrap()).collect();
+        names.sort();
+        let kept = ["00000.bin", "00000.lock", "00001.bin", "00001.lock", "00002.bin", "00002.lock"];
+        assert_eq!(names, [&kept[..], &["in-use.lock"]].concat());
+    }
+
+    #[test]
+    fn a_chunk_that_cannot_get_its_name_leaves_nothing() {
+        let dir = tempfile::tempdir().unwrap();
+        let store = store(dir.path());
+        fs::create_dir_all(store.path(1)).unwrap();
+        let work = |range: Range<usize>, out: &mut Vec<u8>, _: &mut dyn FnMut(usize)| {
+            range.for_each(|i| out.extend(item(i)));
+            Ok(())
+        };
+        let error = store.fill(work, &mut |_, _| {}).unwrap_err();
+        assert!(error.to_string().contains("00001.bin"), "{error}");
+        assert!(!store.dir.join("00001.part").exists());
     }
 
     #[test]

@@ -28,6 +28,8 @@ pub struct FeatureSpec {
     pub weights_sha256: String,
     /// Name of the backbone in the zoo.
     pub backbone: String,
+    /// sha256 of the graph in hex, of a backbone of one's own: the name of any other says which graph it is.
+    pub graph_sha256: Option<String>,
     /// Where it is cut.
     pub cut: Cut,
     /// How many cuts stand side by side.
@@ -61,8 +63,9 @@ impl FeatureSpec {
         let (rule, backbone) = (format!("{:?} {:?}", p.framing, p.filter), self.backbone.as_bytes());
         let head =
             [VERSION, rule.as_bytes(), self.weights_sha256.as_bytes(), backbone, &cut[..], &size, &norm];
-        let variant = self.variant.key();
-        let parts = variant.iter().map(String::as_bytes).chain(head);
+        // Only where they say something: caches without them keep their keys.
+        let (graph, variant) = (&self.graph_sha256, self.variant.key());
+        let parts = graph.iter().chain(&variant).map(String::as_bytes).chain(head);
         chunks::key(parts.chain(images.iter().map(|i| &i.sha256[..])))
     }
 }
@@ -242,6 +245,7 @@ pub(crate) mod tests {
         FeatureSpec {
             weights_sha256: "ab".into(),
             backbone: "tap".into(),
+            graph_sha256: None,
             cut: Cut::S16,
             cuts: 1,
             side: 2,
@@ -332,6 +336,18 @@ pub(crate) mod tests {
         image.sha256 = [7; 32];
         let key: String = spec().key(&[image]).iter().map(|b| format!("{b:02x}")).collect();
         assert_eq!(key, "564aa36982b5efbe09c775bcc3efdc054f7f4185d9f3340aacbef3b06983745d");
+    }
+
+    /// The name and the weights of a backbone of one's own may stay where its graph is another.
+    #[test]
+    fn another_graph_of_one_s_own_has_another_key() {
+        let key = |graph: Option<&str>| {
+            let graph_sha256 = graph.map(str::to_owned);
+            FeatureSpec { graph_sha256, ..spec() }.key(&[])
+        };
+        assert_eq!(key(Some("ab")), key(Some("ab")));
+        assert_ne!(key(Some("ab")), key(Some("ac")));
+        assert_ne!(key(Some("ab")), key(None));
     }
 
     #[test]

@@ -4,7 +4,7 @@
 //! a frozen pass spends its time on memory traffic between small operations; here bias and non-linearity are one
 //! pass over a map that is still in the cache, and maps are reused.
 
-use crate::math::{View, dot, gelu, gemm_columns, sigmoid_all, silu_all};
+use crate::math::{View, gelu, gemm_columns, sigmoid_all, silu_all};
 use capwright_blueprint::{Activation, Conv, Shape};
 
 /// Values that the depthwise kernel handles at once.
@@ -71,13 +71,7 @@ pub(crate) fn pointwise(
     input: usize,
     cells: usize,
 ) {
-    if cells == 1 {
-        // A product lays out columns in panels, of which a single one would fill a small part.
-        let rows = out.iter_mut().zip(weight.chunks_exact(input)).zip(bias);
-        rows.for_each(|((out, row), b)| *out = dot(row, x) + b);
-        return act.into_iter().for_each(|act| curve(out, act));
-    }
-    let part = (CACHED / (input + bias.len())).next_multiple_of(LANES);
+    let part = (CACHED / (input + bias.len())).max(1).next_multiple_of(LANES);
     for first in (0..cells).step_by(part) {
         let last = cells.min(first + part);
         let columns = View::new(x, cells).columns(first, last);

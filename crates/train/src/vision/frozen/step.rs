@@ -1,6 +1,7 @@
 //! One step of a frozen pass: which kernel does it, and where its result lies.
 
 use super::{NodeId, Scratch, Step, Work};
+use crate::math::dot;
 use crate::trunk::over_channels;
 use crate::vision::kernels::{self, Layer};
 use crate::vision::moves;
@@ -35,7 +36,7 @@ impl Step {
             }
             Work::Linear { weight, bias, act } => {
                 let cells = self.from.h * self.from.w;
-                kernels::pointwise(&mut out, (weight, bias, *act), x, self.from.c, cells);
+                pointwise(&mut out, (weight, bias, *act), x, self.from.c, cells);
             }
             Work::LayerNorm { weight, bias, eps } => out = over_channels(x, weight, bias, *eps).0,
             Work::Attention { sight, table } => out = sight.forward(x, 1, table).0,
@@ -167,7 +168,20 @@ fn convolve(
         return kernels::depthwise(out, conv, layer, x, (from, to), scratch);
     }
     if conv.is_pointwise() && conv.groups == 1 {
-        return kernels::pointwise(out, layer, x, conv.input, to.h * to.w);
+        return pointwise(out, layer, x, conv.input, to.h * to.w);
     }
     kernels::dense(out, conv, layer, x, (from, to), scratch);
+}
+
+/// [`kernels::pointwise`]; of a single cell, as gates are, by scalar products: a product of matrices lays out columns in panels, of
+/// which one would fill a small part. Their sums have another order, so that the trunk, which sees an image alone as it sees several,
+/// must not take them.
+fn pointwise(out: &mut [f32], layer: Layer<'_>, x: &[f32], input: usize, cells: usize) {
+    if cells > 1 {
+        return kernels::pointwise(out, layer, x, input, cells);
+    }
+    let (weight, bias, act) = layer;
+    let rows = out.iter_mut().zip(weight.chunks_exact(input)).zip(bias);
+    rows.for_each(|((out, row), b)| *out = dot(row, x) + b);
+    act.into_iter().for_each(|act| kernels::curve(out, act));
 }
