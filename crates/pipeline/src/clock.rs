@@ -102,6 +102,6 @@ fn to_the_end(study: &Study) -> Option<(u64, f64)> {
     let best = Leaderboard::for_choices(study).best()?;
     let epochs = study.contract().training.epochs;
     let under_way = matches!(study.trials[&best].status, TrialStatus::Admitted | TrialStatus::Running);
-    let soon = if under_way { study.seconds_to(best, study.stop_after(best).unwrap_or(epochs)) } else { 0.0 };
+    let soon = if under_way { study.seconds_to(best, study.until(best)) } else { 0.0 };
     Some((best, study.seconds_to(best, epochs) - soon))
 }

@@ -80,7 +80,7 @@ impl Study {
     }
 
     /// Epochs of teacher forcing that a run may train for now.
-    fn until(&self, number: u64) -> u32 {
+    pub fn until(&self, number: u64) -> u32 {
         self.stop_after(number).unwrap_or(self.contract().training.epochs)
     }
 
@@ -91,12 +91,14 @@ impl Study {
         if matches!(&run.status, TrialStatus::Finished(result) if !result.paused) {
             return 0.0;
         }
-        let like_others = match self.repeats.get(&number) {
-            Some(repeat) => self.seconds_again(repeat.of),
-            None => self.seconds_per_design(),
-        };
-        if run.epochs.is_empty() && like_others > 0.0 {
-            return like_others;
+        if run.epochs.is_empty() {
+            let like_others = match self.repeats.get(&number) {
+                Some(repeat) => self.seconds_again(repeat.of),
+                None => self.seconds_per_design(),
+            };
+            if like_others > 0.0 {
+                return like_others;
+            }
         }
         let training = &self.contract().training;
         let critical = if epochs >= training.epochs { training.self_critical } else { 0 };
