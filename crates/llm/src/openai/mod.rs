@@ -3,9 +3,11 @@
 //! The schema is sent as `response_format`. A server that rejects it (HTTP 400 or 422) is asked again with the schema in OpenAI's strict
 //! form, then with `json_object`, then without, and the schema goes into the prompt; what worked is remembered. Servers
 //! silently ignore fields they do not know: [`OpenAi::probe`] finds out which of them bind the model, and callers validate
-//! every answer in any case.
+//! every answer in any case. Fields that it refuses are left out from then on, and thoughts get room where they leave none for
+//! the answer (`dialect`).
 
 mod answer;
+mod dialect;
 mod format;
 mod probe;
 #[cfg(test)]
@@ -18,6 +20,7 @@ use serde_json::json;
 use crate::thinking::estimate_tokens;
 use crate::{Completion, LlmError, Request, TextModel};
 use answer::{Answer, Usage};
+use dialect::Dialect;
 pub use format::AnswerFormat;
 pub use probe::Bound;
 
@@ -52,6 +55,7 @@ pub struct OpenAi {
     key: Option<String>,
     timeouts: Timeouts,
     format: Option<AnswerFormat>,
+    dialect: Dialect,
     /// What a probe found.
     probed: Option<Bound>,
     /// Tokens of requests that came to nothing.
@@ -105,6 +109,7 @@ impl OpenAi {
             key,
             timeouts,
             format: None,
+            dialect: Dialect::default(),
             probed: None,
             wasted: Usage::default(),
         })
@@ -177,9 +182,31 @@ impl OpenAi {
         }
     }
 
+    /// Asks in one way, in a dialect that follows what the server says to it.
+    fn ask_in(
+        &self,
+        dialect: &mut Dialect,
+        format: AnswerFormat,
+        request: &Request,
+        until: Instant,
+        spent: &mut Usage,
+    ) -> Result<Answer, LlmError> {
+        loop {
+            match self.ask_patiently(&self.call(request, format, dialect), until, spent) {
+                Err(LlmError::Http { status: 400 | 422, ref snippet, .. }) if dialect.learn(snippet) => {
+                    tracing::info!(host = self.host, snippet, "asking without what was refused");
+                }
+                Ok(ref answer) if dialect.make_room(answer) => {
+                    tracing::info!(host = self.host, "asking with room for more thoughts");
+                }
+                outcome => return outcome,
+            }
+        }
+    }
+
     /// Asks in one way after the other until the server takes one. Where it takes none, what it said of the first is told.
     fn ask_in_turn(
-        &self,
+        &mut self,
         request: &Request,
         until: Instant,
         spent: &mut Usage,
@@ -188,11 +215,15 @@ impl OpenAi {
             Some(_) => AnswerFormat::ways(self.format),
             None => vec![AnswerFormat::Plain],
         };
-        let mut refused = None;
+        let (mut refused, mut dialect) = (None, self.dialect.clone());
         for format in ways {
-            match self.ask_patiently(&self.call(request, format), until, spent) {
+            match self.ask_in(&mut dialect, format, request, until, spent) {
                 Err(error @ LlmError::Http { status: 400 | 422, .. }) => refused = refused.or(Some(error)),
-                outcome => return Ok((outcome?, format)),
+                outcome => {
+                    let answer = outcome?;
+                    self.dialect = dialect;
+                    return Ok((answer, format));
+                }
             }
         }
         Err(refused.unwrap_or_else(|| LlmError::BadRequest { why: "no answer format".into() }))
@@ -227,7 +258,7 @@ impl OpenAi {
         }
     }
 
-    fn call(&self, request: &Request, format: AnswerFormat) -> Call {
+    fn call(&self, request: &Request, format: AnswerFormat, dialect: &Dialect) -> Call {
         let mut system = request.system.clone();
         if let Some(schema) = &request.schema
             && format.in_prompt()
@@ -242,12 +273,9 @@ impl OpenAi {
         let mut body = json!({
             "model": self.model,
             "messages": messages,
-            "max_tokens": request.max_tokens,
-            "temperature": request.temperature,
-            "top_p": request.top_p,
-            "seed": request.seed,
             "stream": false,
         });
+        dialect.fill(request, &mut body);
         if let Some(schema) = &request.schema {
             format.ask_for(schema, &mut body);
         }

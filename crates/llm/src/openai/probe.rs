@@ -41,7 +41,7 @@ impl std::fmt::Display for Bound {
 
 impl OpenAi {
     /// Asks the server to follow a schema that its model would not follow by itself, in one way after the other; from then on it
-    /// is asked in the strictest way that did bind it. Up to four short requests, each within `deadline`.
+    /// is asked in the strictest way that did bind it. Four short requests at most where no field is refused, each within `deadline`.
     ///
     /// # Errors
     /// [`LlmError`] of a server that cannot be reached, or refuses for another reason than the way it is asked.
@@ -51,7 +51,7 @@ impl OpenAi {
         Ok(bound)
     }
 
-    fn tried(&self, deadline: Duration) -> Result<Bound, LlmError> {
+    fn tried(&mut self, deadline: Duration) -> Result<Bound, LlmError> {
         let word = json!({ "type": "string", "enum": [WORD] });
         // `again` may be left out, as much may in designs: without such a field, strict servers take what they refuse later.
         let request = Request {
@@ -65,7 +65,7 @@ impl OpenAi {
             deadline,
             ..Request::new("", "Name a fruit.")
         };
-        let mut free = AnswerFormat::Plain;
+        let (mut free, mut dialect) = (AnswerFormat::Plain, self.dialect.clone());
         for format in [
             AnswerFormat::JsonSchema,
             AnswerFormat::StrictSchema,
@@ -77,14 +77,15 @@ impl OpenAi {
                 AnswerFormat::JsonObject => Some(json!({})),
                 _ => request.schema.clone(),
             };
-            let call = self.call(&Request { schema: told, ..request.clone() }, format);
+            let request = Request { schema: told, ..request.clone() };
             let until = request.until(Instant::now());
-            let answer = match self.ask_patiently(&call, until, &mut Usage::default()) {
+            let answer = match self.ask_in(&mut dialect, format, &request, until, &mut Usage::default()) {
                 Ok(answer) => answer,
                 Err(LlmError::Http { status: 400 | 422, .. } | LlmError::BadAnswer { .. }) => continue,
                 Err(LlmError::Timeout { at, .. }) => return Err(LlmError::Timeout { after: deadline, at }),
                 Err(error) => return Err(error),
             };
+            self.dialect = dialect.clone();
             let said: Option<Value> = serde_json::from_str(&format.restored(answer.text.trim())).ok();
             if format == AnswerFormat::JsonObject {
                 free = if said.is_some_and(|said| said.is_object()) { format } else { AnswerFormat::Plain };

@@ -9,6 +9,8 @@ use serde_json::Value;
 use super::*;
 use crate::Finish;
 
+mod fields;
+
 /// What a server does with one connection.
 enum Act {
     /// Status line and headers after it, then a body with its length.

@@ -1,0 +1,107 @@
+//! Which fields of a request a server takes, learned from what it refuses.
+
+use serde_json::{Value, json};
+
+use super::answer::Answer;
+use crate::{Finish, Request};
+
+/// Fields that say how words are drawn. A model that takes none draws them in its own way.
+const SAMPLING: [&str; 3] = ["temperature", "top_p", "seed"];
+/// Tokens for thoughts beside those of the answer, as they turn out to be needed.
+const ROOM: [usize; 3] = [0, 4096, 16_384];
+
+/// How one server's model is spoken to.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(super) struct Dialect {
+    /// Whether the limit is called `max_completion_tokens`, as OpenAI's reasoning models want it.
+    completion: bool,
+    /// Of [`SAMPLING`], those that it does not take: reasoning models no temperature, Mistral's servers no `seed`.
+    refused: Vec<&'static str>,
+    /// Place in [`ROOM`].
+    room: usize,
+}
+
+impl Dialect {
+    /// Puts the limit and the way of sampling into the body of a request.
+    pub(super) fn fill(&self, request: &Request, body: &mut Value) {
+        let limit = if self.completion { "max_completion_tokens" } else { "max_tokens" };
+        body[limit] = json!(request.max_tokens + ROOM[self.room]);
+        let values = [json!(request.temperature), json!(request.top_p), json!(request.seed)];
+        for (field, value) in SAMPLING.into_iter().zip(values) {
+            if !self.refused.contains(&field) {
+                body[field] = value;
+            }
+        }
+    }
+
+    /// Changes what a complaint names; false where that is nothing, or was changed before.
+    pub(super) fn learn(&mut self, complaint: &str) -> bool {
+        let before = self.clone();
+        let words = complaint.split(|c: char| !(c.is_ascii_alphanumeric() || c == '_'));
+        let named = |field| words.clone().any(|word| word == field);
+        self.completion |= named("max_completion_tokens");
+        let fresh = SAMPLING.into_iter().filter(|field| named(field) && !before.refused.contains(field));
+        self.refused.extend(fresh);
+        *self != before
+    }
+
+    /// Makes room for thoughts where an answer was cut off that had some, or nothing else; false where there is as much as can be.
+    pub(super) fn make_room(&mut self, answer: &Answer) -> bool {
+        let thought = answer.text.is_empty() || answer.usage.thinking > 0;
+        let more = answer.finish == Finish::Length && thought && self.room + 1 < ROOM.len();
+        self.room += usize::from(more);
+        more
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::answer::Usage;
+    use super::*;
+
+    fn filled(dialect: &Dialect) -> Value {
+        let mut body = json!({});
+        dialect.fill(&Request { max_tokens: 100, temperature: 0.5, ..Request::new("", "") }, &mut body);
+        body
+    }
+
+    #[test]
+    fn complaints_change_what_they_name_once() {
+        let mut dialect = Dialect::default();
+        assert_eq!(
+            filled(&dialect),
+            json!({"max_tokens": 100, "temperature": 0.5, "top_p": 0.95f32, "seed": 0})
+        );
+        for other in ["no such model", "max_tokens is too large", "temperatures, seeded", ""] {
+            assert!(!dialect.learn(other), "{other}");
+        }
+        assert!(
+            dialect
+                .learn("'max_tokens' is not supported with this model. Use 'max_completion_tokens' instead.")
+        );
+        assert!(dialect.learn("Unsupported value: 'temperature' does not support 0.5 with this model."));
+        assert!(dialect.learn(r#"{"detail":[{"type":"extra_forbidden","loc":["body","seed"]}]}"#));
+        assert!(!dialect.learn("max_completion_tokens, temperature, seed"));
+        assert_eq!(filled(&dialect), json!({"max_completion_tokens": 100, "top_p": 0.95f32}));
+    }
+
+    #[test]
+    fn thoughts_that_leave_no_room_get_some_until_there_is_no_more() {
+        let answer = |text: &str, thinking, finish| Answer {
+            text: text.into(),
+            usage: Usage { thinking, ..Usage::default() },
+            finish,
+        };
+        let mut dialect = Dialect::default();
+        for enough in
+            [answer("{}", 9, Finish::Stop), answer("", 9, Finish::Stop), answer("{", 0, Finish::Length)]
+        {
+            assert!(!dialect.make_room(&enough), "{enough:?}");
+        }
+        assert!(dialect.make_room(&answer("{", 9, Finish::Length)));
+        assert_eq!(filled(&dialect)["max_tokens"], 4196);
+        assert!(dialect.make_room(&answer("", 0, Finish::Length)));
+        assert_eq!(filled(&dialect)["max_tokens"], 16_484);
+        assert!(!dialect.make_room(&answer("", 0, Finish::Length)));
+    }
+}
