@@ -211,7 +211,7 @@ lexicon! {
     Topic(self::Topic::Field("scheduled_sampling_pct")) => "scheduled sampling" "计划采样";
     Topic(self::Topic::Field("accumulate")) => "gradient accumulation" "accumulation steps" "梯度累积";
     Topic(self::Topic::Field("batch")) => "batch size" "batch" "批大小" "批量" "批次大小";
-    Topic(self::Topic::ImageSize) => "image size" "images of" "input size" "resolution" "input resolution" "图像大小" "图片大小" "输入尺寸" "分辨率" "输入分辨率";
+    Topic(self::Topic::ImageSize) => "image size" "image sizes" "images of" "input size" "input sizes" "resolution" "input resolution" "图像大小" "图片大小" "输入尺寸" "分辨率" "输入分辨率";
     Topic(self::Topic::Beam) => "beam" "beam width" "beam size" "beam search" "束宽" "束搜索" "beam 宽度";
     Topic(self::Topic::Epochs) => "epoch" "epochs" "training epochs" "轮" "训练轮数" "轮训练" "个 epoch";
     Topic(self::Topic::Trials) => "trial" "trials" "candidate" "candidates" "designs" "个候选" "个设计" "次试验" "个模型";

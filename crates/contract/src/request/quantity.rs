@@ -14,6 +14,8 @@ pub(super) struct Bound {
     pub number: Number,
     /// The other end of "between … and …".
     pub upto: Option<Number>,
+    /// Other numbers of a list.
+    pub more: Vec<Number>,
     /// The unit in the target's own: `number · up / down`.
     pub up: u64,
     pub down: u64,
@@ -42,9 +44,12 @@ fn bound(
     at: usize,
     ask: &mut dyn FnMut(&str) -> Option<Clause>,
 ) -> Option<Bound> {
-    let mut phrase = Phrase { from: at, to: at + 1, ..Phrase::default() };
-    right(s, at, &mut phrase);
-    left(s, at, &mut phrase);
+    let mut phrase = sizes(s, at).unwrap_or_else(|| {
+        let mut phrase = Phrase { from: at, to: at + 1, ..Phrase::default() };
+        right(s, at, &mut phrase);
+        left(s, at, &mut phrase);
+        phrase
+    });
     let negative = s.is_negative(at);
     let number = Number::read(s.word(at));
     let place = s.take(phrase.from, phrase.to);
@@ -81,7 +86,34 @@ fn bound(
         Target::Clause(_) => Limit::Upper,
         _ => Limit::Exact,
     });
-    Some(Bound { target, limit, number, upto: phrase.upto, up, down, place, doubt })
+    Some(Bound { target, limit, number, upto: phrase.upto, more: phrase.more, up, down, place, doubt })
+}
+
+/// A list of image sizes, as in "images of 96, 128 or 160 pixels": as many of its numbers as are about nothing else.
+fn sizes(s: &Sentence<'_>, at: usize) -> Option<Phrase> {
+    let pixels = |i: usize| i + usize::from(matches!(s.sense(i), Some(Sense::Unit(Dimension::Pixels, 1))));
+    let (mut more, mut ends) = (Vec::new(), vec![at + 1]);
+    let mut end = at + 1;
+    loop {
+        let joint = pixels(end);
+        let next = (joint..s.len()).find(|i| s.sense(*i) != Some(Sense::List)).unwrap_or(s.len());
+        if next == joint || s.kind(next) != Kind::Number || s.sense(next).is_some() {
+            break;
+        }
+        more.push(Number::read(s.word(next)).ok()?);
+        end = next + 1;
+        ends.push(end);
+    }
+    (1..=more.len()).rev().find_map(|count| {
+        let mut phrase = Phrase { from: at, more: more[..count].to_vec(), ..Phrase::default() };
+        phrase.to = attributes(s, ends[count], &mut phrase);
+        left(s, at, &mut phrase);
+        let units = matches!(phrase.unit, None | Some((Dimension::Pixels, 1)));
+        let sizes = target(&phrase).is_ok_and(|read| read.0 == Target::ImageSize);
+        let next = s.sense(phrase.to);
+        let ends = phrase.to > ends[count] || next == Some(Sense::List) || s.kind(phrase.to) == Kind::Sign;
+        (units && sizes && phrase.limit.is_none() && ends && s.word(phrase.to) != "+").then_some(phrase)
+    })
 }
 
 /// The target of a phrase; one that is not plain is asked for.

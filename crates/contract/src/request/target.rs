@@ -26,6 +26,8 @@ pub(super) struct Phrase {
     pub unit: Option<(Dimension, u64)>,
     pub topics: Vec<Topic>,
     pub upto: Option<Number>,
+    /// Numbers that the same is said of.
+    pub more: Vec<Number>,
     pub stranger: Option<String>,
     pub short_scale: bool,
 }

@@ -123,6 +123,12 @@ fn image_sizes_of_all_phrases_hold_together() {
     for (text, expected) in [
         ("images of 224 pixels", vec![224]),
         ("image size between 96 and 160", vec![96, 128, 160]),
+        ("images of 96 or 128 pixels", vec![96, 128]),
+        ("images of 96, 128, or 160 pixels", vec![96, 128, 160]),
+        ("image sizes 96/192", vec![96, 192]),
+        ("96 px or 128 px", vec![96, 128]),
+        ("图像大小 96 或 128", vec![96, 128]),
+        ("image size 96 or 224, image size at most 160", vec![96]),
         ("image size at least 96, image size at most 160", vec![96, 128, 160]),
         ("image size at most 160, image size at least 96", vec![96, 128, 160]),
     ] {
@@ -133,10 +139,28 @@ fn image_sizes_of_all_phrases_hold_together() {
     for (text, part_of_why) in [
         ("image size at least 192, image size at most 96", "at once"),
         ("image size between 100 and 120", "no such image size"),
+        ("image size 96 or 100", "no such image size"),
     ] {
         let read = parse_request(text);
         assert_eq!(read.errors.len(), 1, "{text}: {read:?}");
         assert!(read.errors[0].why.contains(part_of_why), "{text}: {read:?}");
+    }
+}
+
+#[test]
+fn a_list_of_image_sizes_ends_where_a_number_is_about_something_else() {
+    for text in [
+        "image size 96, 128 and 3 layers",
+        "image size 96, 128, 20 ms",
+        "image size 96 or 128, 5 M parameters",
+        "image size 96 or 128 and 12 epochs",
+        "2 layers, image size 96 or 128",
+        "beam 5, images of 96 or 128 pixels",
+    ] {
+        let read = parse_request(text);
+        assert!(read.errors.is_empty() && read.ignored.is_empty(), "{text}: {read:?}");
+        assert_eq!(read.contract.components.image_sizes, [96, 128], "{text}");
+        assert_eq!(read.understood.len() + read.ambiguous.len(), 2, "{text}: {read:?}");
     }
 }
 

@@ -193,18 +193,22 @@ fn range(bound: &Bound, field: &'static str, contract: &mut Contract) -> Outcome
 /// The sizes that a phrase allows, of those that the phrases before it leave.
 fn image_sizes(bound: &Bound, contract: &mut Contract) -> Outcome {
     let whole = |number: Number| number.whole(bound.up, bound.down, false);
-    let (side, upto) = match (whole(bound.number), bound.upto.map(whole).transpose()) {
-        (Ok(side), Ok(upto)) => (side, upto.unwrap_or(side)),
-        (Err(why), _) | (_, Err(why)) => return Outcome::Refused(why.to_string()),
+    let more: Result<Vec<u64>, _> = bound.more.iter().map(|number| whole(*number)).collect();
+    let (side, upto, more) = match (whole(bound.number), bound.upto.map(whole).transpose(), more) {
+        (Ok(side), Ok(upto), Ok(more)) => (side, upto.unwrap_or(side), more),
+        (Err(why), ..) | (_, Err(why), _) | (.., Err(why)) => return Outcome::Refused(why.to_string()),
     };
     let fits = |size: u32| match bound.limit {
         Limit::Upper => u64::from(size) <= side,
         Limit::Lower => u64::from(size) >= side,
-        Limit::Exact | Limit::Near => (side..=upto).contains(&u64::from(size)),
+        Limit::Exact | Limit::Near => {
+            (side..=upto).contains(&u64::from(size)) || more.contains(&u64::from(size))
+        }
     };
     let said: Vec<u32> = ImageSize::CHOICES.iter().copied().filter(|size| fits(*size)).collect();
     let list = |sizes: &[u32]| sizes.iter().map(u32::to_string).collect::<Vec<_>>().join(", ");
-    if said.is_empty() {
+    let strange = more.iter().any(|size| !said.iter().any(|said| u64::from(*said) == *size));
+    if said.is_empty() || strange {
         return Outcome::Refused(format!(
             "the language has no such image size; it has {}",
             list(ImageSize::CHOICES)
