@@ -17,7 +17,7 @@ use crate::splits::unknown_names;
 use crate::staging::Staging;
 use crate::visit::visit;
 use crate::write::{Output, Record};
-use crate::{DEFAULT_BAD_SHARE, DataError, Dataset, Problem, Quarantine, Split, Splits};
+use crate::{DEFAULT_BAD_SHARE, DataError, Dataset, ImageRecord, Problem, Quarantine, Split, Splits};
 
 /// Most bytes of images that a conversion writes: 4 TiB.
 const MAX_TOTAL_BYTES: u64 = 4 << 40;
@@ -115,30 +115,26 @@ impl Job<'_> {
         let load =
             LoadOptions { format, max_bad_share, decode, need_splits: false, ..LoadOptions::default() };
         let (dataset, quarantine) = Dataset::load_with(self.path, &load)?;
+        let mut tally = Tally::resume(quarantine);
         let mut split_of = vec![None; dataset.images().len()];
         for split in Split::ALL {
             dataset.split(split).iter().for_each(|&at| split_of[at] = Some(split));
         }
         for (chunk, splits) in dataset.images().chunks(CHUNK).zip(split_of.chunks(CHUNK)) {
             let output = &self.output;
-            let copied: Vec<Vec<u8>> = chunk
-                .par_iter()
-                .map(|image| {
-                    let bytes = read_limited(&image.path, MAX_FILE_BYTES)?;
-                    if <[u8; 32]>::from(Sha256::digest(&bytes)) != image.sha256 {
-                        let changed = std::io::Error::other("it changed while it was read");
-                        return Err(DataError::read(&image.path, changed));
-                    }
-                    output.put_image(&image.file_name, &bytes)?;
-                    Ok(bytes)
-                })
-                .collect::<Result<_, DataError>>()?;
-            for ((image, &split), bytes) in chunk.iter().zip(splits).zip(copied) {
+            let copied: Vec<Result<Vec<u8>, Problem>> =
+                chunk.par_iter().map(|image| copy_image(output, image)).collect::<Result<_, DataError>>()?;
+            for ((image, &split), copied) in chunk.iter().zip(splits).zip(copied) {
                 let (file_name, captions) = (image.file_name.clone(), image.captions.clone());
-                self.push(Record { id: image.id, file_name, captions, split }, &image.sha256, bytes)?;
+                match copied {
+                    Ok(bytes) => {
+                        self.push(Record { id: image.id, file_name, captions, split }, &image.sha256, bytes)?;
+                    }
+                    Err(problem) => tally.fault(&file_name, problem),
+                }
             }
         }
-        Ok(quarantine)
+        tally.verdict(max_bad_share)
     }
 
     /// Archives are read once, from their beginning to their end.
@@ -156,6 +152,10 @@ impl Job<'_> {
                 let written = match &to {
                     Some(folder) if entry.is_usable() => folder.put(&entry.file_name, &seen.bytes),
                     _ => Ok(()),
+                };
+                let written = match refused_name(entry.id, &entry.file_name, written) {
+                    Ok(Some(problem)) => return Err(problem),
+                    other => other.map(drop),
                 };
                 Ok((<[u8; 32]>::from(Sha256::digest(&seen.bytes)), seen.bytes, written))
             },
@@ -196,5 +196,56 @@ impl Job<'_> {
             self.fingerprint.add(sha256, split, &record.captions);
         }
         self.output.push(record, bytes)
+    }
+}
+
+/// Copies a file that was checked; what is wrong with its name is the image's own problem.
+fn copy_image(output: &Output, image: &ImageRecord) -> Result<Result<Vec<u8>, Problem>, DataError> {
+    let bytes = read_limited(&image.path, MAX_FILE_BYTES)?;
+    if <[u8; 32]>::from(Sha256::digest(&bytes)) != image.sha256 {
+        let changed = std::io::Error::other("it changed while it was read");
+        return Err(DataError::read(&image.path, changed));
+    }
+    let written = output.put_image(&image.file_name, &bytes);
+    Ok(refused_name(image.id, &image.file_name, written)?.map_or(Ok(bytes), Err))
+}
+
+/// Parts a name that the disk does not take, the problem of one image, from what ends a conversion.
+fn refused_name(
+    id: u64,
+    file_name: &str,
+    written: Result<(), DataError>,
+) -> Result<Option<Problem>, DataError> {
+    use std::io::ErrorKind::{AlreadyExists, InvalidFilename, IsADirectory, NotADirectory};
+    match written {
+        Ok(()) => Ok(None),
+        Err(DataError::Write { source, .. })
+            if matches!(source.kind(), AlreadyExists | InvalidFilename | IsADirectory | NotADirectory) =>
+        {
+            let (file_name, reason) = (file_name.to_owned(), source.to_string());
+            Ok(Some(Problem::UnwritableName { id, file_name, reason }))
+        }
+        Err(other) => Err(other),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_that_the_disk_does_not_take_is_a_problem_of_its_image() {
+        let dir = tempfile::tempdir().unwrap();
+        let output = Output::new(Format::Folder, dir.path()).unwrap();
+        let put = |name: &str| refused_name(1, name, output.put_image(name, b"bytes"));
+        assert!(matches!(put("x.png"), Ok(None)));
+        // A folder where a file is, a file where a folder is, and a path that is too long.
+        assert!(matches!(put("y.png/z.png"), Ok(None)));
+        let long = vec!["n".repeat(200); 30].join("/");
+        for name in ["x.png/z.png", "x.png/y/z.png", "y.png", &long] {
+            assert!(matches!(put(name), Ok(Some(Problem::UnwritableName { .. }))), "{name}");
+        }
+        let full = DataError::write(dir.path(), std::io::ErrorKind::StorageFull.into());
+        assert!(refused_name(1, "w.png", Err(full)).is_err());
     }
 }

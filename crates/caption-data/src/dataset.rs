@@ -153,7 +153,8 @@ impl Dataset {
         options: &LoadOptions,
     ) -> Result<(Dataset, Quarantine), DataError> {
         let path = path.as_ref();
-        let located = formats::locate(path, options.format)?;
+        let mut located = formats::locate(path, options.format)?;
+        located.ignore_splits = options.ignore_splits;
         if located.format.is_packed() {
             return Err(DataError::Packed { path: path.to_owned(), format: located.format });
         }

@@ -114,15 +114,36 @@ pub enum Problem {
         /// The limit.
         limit: usize,
     },
-    /// A file name leads out of the folder of images.
+    /// A file name leads out of the folder of images, or is another spelling of a name.
     #[error(
-        "image {id}: the file name {file_name:?} does not stay inside the folder of images: use a plain relative name"
+        "image {id}: {file_name:?} is no plain relative name inside the folder of images: its parts are neither empty nor \".\" nor \"..\" and have at most 255 bytes"
     )]
     UnsafeFileName {
         /// Id of the image.
         id: u64,
         /// Its file name.
         file_name: String,
+    },
+    /// A file name is not taken where the image is written to.
+    #[error("image {id}: no file can be written under the name {file_name:?} ({reason})")]
+    UnwritableName {
+        /// Id of the image.
+        id: u64,
+        /// Its file name.
+        file_name: String,
+        /// What the system says.
+        reason: String,
+    },
+    /// The image file is a link to a place outside the folder of images.
+    #[error(
+        "image {id}: {} is a link that leads outside the folder of images: copy the file there",
+        path.display()
+    )]
+    LinkOutside {
+        /// Id of the image.
+        id: u64,
+        /// The link.
+        path: PathBuf,
     },
     /// The image file is absent.
     #[error("image {id}: {} is missing", path.display())]
@@ -220,6 +241,8 @@ impl Problem {
             Problem::NoCaptions { .. } => "no_captions",
             Problem::TooManyCaptions { .. } => "too_many_captions",
             Problem::UnsafeFileName { .. } => "unsafe_file_name",
+            Problem::UnwritableName { .. } => "unwritable_name",
+            Problem::LinkOutside { .. } => "link_outside",
             Problem::MissingImage { .. } => "missing_image",
             Problem::UnreadableImage { .. } => "unreadable_image",
             Problem::EntryTooLarge { .. } => "entry_too_large",

@@ -92,6 +92,11 @@ impl Tally {
         Tally { quarantine, ..Tally::default() }
     }
 
+    /// Goes on with what was left out already.
+    pub fn resume(quarantine: Quarantine) -> Self {
+        Tally { quarantine, ..Tally::default() }
+    }
+
     /// Collects overlaps of splits apart, for [`take_overlap`](Self::take_overlap).
     pub fn with_overlap(path: &Path) -> Self {
         Tally { overlap: Some(Vec::new()), ..Tally::new(path) }
@@ -108,6 +113,12 @@ impl Tally {
         for problem in entry.faults.drain(..) {
             self.quarantine.items.push(Quarantined { file_name: Some(entry.file_name.clone()), problem });
         }
+    }
+
+    /// Takes a problem of an image that is counted already.
+    pub fn fault(&mut self, file_name: &str, problem: Problem) {
+        self.quarantine.bad += 1;
+        self.quarantine.items.push(Quarantined { file_name: Some(file_name.to_owned()), problem });
     }
 
     /// Takes a problem that belongs to no image.

@@ -159,7 +159,7 @@ impl Roots {
             let path = root.join(name);
             match path.canonicalize() {
                 Ok(real) if !real.starts_with(canonical_root) => {
-                    return Err(Problem::UnsafeFileName { id, file_name: entry.file_name.clone() });
+                    return Err(Problem::LinkOutside { id, path });
                 }
                 Ok(real) => return read_image(id, &path, real),
                 Err(error) if error.kind() == std::io::ErrorKind::NotFound => _ = first.get_or_insert(path),

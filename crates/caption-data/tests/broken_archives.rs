@@ -4,9 +4,14 @@
 mod common;
 
 use std::path::Path;
+use std::sync::Arc;
 
 use capwright_caption_data::{ConvertOptions, DataError, Format, Problem, convert, inspect};
 use common::{Folder, jpeg};
+use parquet::data_type::{ByteArray, ByteArrayType, Int32Type};
+use parquet::file::properties::WriterProperties;
+use parquet::file::writer::{SerializedColumnWriter, SerializedFileWriter};
+use parquet::schema::parser::parse_message_type;
 
 /// Entries that a careful library would not write.
 struct Tar(Vec<u8>);
@@ -96,6 +101,33 @@ fn shards_that_attack() {
 }
 
 #[test]
+fn held_out_images_of_shards_are_not_taken_for_others() {
+    for (split, kind) in [("\"testdev\"", "unknown_split_name"), ("2", "bad_row"), ("[\"test\"]", "bad_row")]
+    {
+        let text = format!("{{\"caption\": \"x\", \"split\": {split}}}");
+        let tar = Tar::new().file("b.jpg", &jpeg(2)).file("b.json", text.as_bytes());
+        assert_eq!(unpacking_kinds("train.tar", &tar.end()), [kind], "{split}");
+    }
+}
+
+#[test]
+fn names_of_one_file_are_bad_items() {
+    let named = |name: &str| format!("{{\"file_name\": \"{name}\", \"caption\": \"x\"}}");
+    let folder = Folder::new();
+    let mut tar = Tar::new();
+    for (number, name) in (2..).zip(["x/0.png", "x//0.png", "x/./0.png", &"n".repeat(300), "ok.jpg/y.png"]) {
+        tar = tar.file(&format!("{number}.jpg"), &jpeg(number));
+        tar = tar.file(&format!("{number}.json"), named(name).as_bytes());
+    }
+    folder.write("in/train.tar", tar.end());
+    let lenient = ConvertOptions { max_bad_share: Some(1.0), ..ConvertOptions::to(Format::Folder) };
+    let done = convert(folder.path("in"), folder.path("out"), &lenient).unwrap();
+    // Which of a file and a folder of the same name comes first is for chance.
+    assert_eq!((done.images, done.quarantine.bad), (2, 4));
+    assert_eq!(Vec::from_iter(done.quarantine.counts()), [("unsafe_file_name", 3), ("unwritable_name", 1)]);
+}
+
+#[test]
 fn shards_that_are_none() {
     let whole = Tar::new().file("b.jpg", &jpeg(2)).file("b.txt", b"x").end();
     for part in [100, 700, 1100, whole.len() / 2 + 13] {
@@ -136,4 +168,59 @@ fn parquet_that_is_none() {
             Err(other) => panic!("byte {at}: {other}"),
         }
     }
+}
+
+/// A Parquet file of one row: binary columns with these values, then a column that `last` writes.
+fn parquet_of(fields: &str, values: &[&[u8]], last: impl FnOnce(&mut SerializedColumnWriter<'_>)) -> Vec<u8> {
+    let schema = parse_message_type(&format!("message schema {{ {fields} }}")).unwrap();
+    let properties = WriterProperties::builder().build();
+    let mut writer = SerializedFileWriter::new(Vec::new(), Arc::new(schema), Arc::new(properties)).unwrap();
+    let mut group = writer.next_row_group().unwrap();
+    for value in values {
+        let mut column = group.next_column().unwrap().unwrap();
+        column.typed::<ByteArrayType>().write_batch(&[ByteArray::from(value.to_vec())], None, None).unwrap();
+        column.close().unwrap();
+    }
+    let mut column = group.next_column().unwrap().unwrap();
+    last(&mut column);
+    column.close().unwrap();
+    group.close().unwrap();
+    writer.into_inner().unwrap()
+}
+
+#[test]
+fn held_out_rows_of_parquet_are_not_taken_for_others() {
+    let image = jpeg(1);
+    let split = |kind: &str, last: &dyn Fn(&mut SerializedColumnWriter<'_>)| {
+        let fields =
+            format!("required binary image; required binary caption (STRING); required {kind} split;");
+        unpacking_kinds("train.parquet", &parquet_of(&fields, &[&image, b"x"], last))
+    };
+    let text = |bytes: &'static [u8]| {
+        move |column: &mut SerializedColumnWriter<'_>| {
+            let value = [ByteArray::from(bytes.to_vec())];
+            column.typed::<ByteArrayType>().write_batch(&value, None, None).unwrap();
+        }
+    };
+    let number = |column: &mut SerializedColumnWriter<'_>| {
+        column.typed::<Int32Type>().write_batch(&[2], None, None).unwrap();
+    };
+    assert_eq!(split("binary", &text(b"holdout")), ["unknown_split_name"]);
+    assert_eq!(split("binary", &text(b"\xff")), ["bad_row"]);
+    assert_eq!(split("int32", &number), ["malformed"]);
+}
+
+#[test]
+fn lists_without_end_are_not_read() {
+    // Few bytes, for levels that are the same are packed.
+    let levels = 5 << 20;
+    let mut repeated = vec![1; levels];
+    repeated[0] = 0;
+    let fields = "required binary image; required group caption (LIST) { repeated group list { optional binary element (STRING); } }";
+    let bytes = parquet_of(fields, &[&jpeg(1)], |column| {
+        let none: [ByteArray; 0] = [];
+        column.typed::<ByteArrayType>().write_batch(&none, Some(&vec![1; levels]), Some(&repeated)).unwrap();
+    });
+    assert!(bytes.len() < levels / 100, "{}", bytes.len());
+    assert_eq!(unpacking_kinds("train.parquet", &bytes), ["malformed"]);
 }

@@ -157,7 +157,9 @@ fn links_out_of_the_folder_are_refused() {
     folder.write("secret.png", "outside");
     std::fs::remove_file(folder.path("images/a.png")).unwrap();
     std::os::unix::fs::symlink("../secret.png", folder.path("images/a.png")).unwrap();
-    assert!(matches!(folder.problems()[..], [Problem::UnsafeFileName { id: 1, .. }]));
+    assert!(matches!(folder.problems()[..], [Problem::LinkOutside { id: 1, .. }]));
+    let message = folder.message();
+    assert!(message.contains("a.png is a link that leads outside the folder of images"), "{message}");
 }
 
 #[test]

@@ -126,6 +126,42 @@ fn broken_splits_do_not_hinder_new_ones() {
 }
 
 #[test]
+fn broken_splits_of_a_format_do_not_hinder_new_ones() {
+    let options = LoadOptions { need_splits: false, ignore_splits: true, ..LoadOptions::default() };
+    let karpathy = |split: &str| {
+        format!("{{\"filename\": \"1.jpg\", \"split\": {split}, \"sentences\": [{{\"raw\": \"x\"}}]}}")
+    };
+    let line = |split: &str| format!("{{\"image\": \"1.jpg\", \"caption\": \"x\", \"split\": {split}}}\n");
+    let dataset = |split: &str| format!("{{\"images\": [{}]}}", karpathy(split));
+    let tokens =
+        [("a.token", "1.jpg#0\tx\n".to_owned()), ("a.trainImages.txt", "1.jpg\ngone.jpg\n".to_owned())];
+    for files in [
+        vec![("captions.csv", "image,caption,split\n1.jpg,x,holdout\n".to_owned())],
+        vec![("captions.csv", "image,caption,split\n1.jpg,x,train\n1.jpg,y,test\n".to_owned())],
+        vec![
+            ("train.csv", "image,caption\n1.jpg,x\n".to_owned()),
+            ("val.csv", "image,caption\n1.jpg,y\n".to_owned()),
+        ],
+        vec![("captions.jsonl", line("\"holdout\""))],
+        vec![("captions.jsonl", line("2"))],
+        vec![("dataset.json", dataset("\"holdout\""))],
+        vec![("dataset.json", dataset("[1]"))],
+        tokens.to_vec(),
+    ] {
+        let folder = Folder::new();
+        folder.write("images/1.jpg", common::jpeg(1));
+        for (name, text) in &files {
+            folder.write(name, text);
+        }
+        assert!(Dataset::load_with(folder.root(), &LoadOptions { ignore_splits: false, ..options }).is_err());
+        let (dataset, _) =
+            Dataset::load_with(folder.root(), &options).unwrap_or_else(|error| panic!("{files:?}: {error}"));
+        assert_eq!(dataset.images().len(), 1, "{files:?}");
+        assert!(Split::ALL.into_iter().all(|split| !dataset.has(split)));
+    }
+}
+
+#[test]
 fn splits_that_cannot_be_made_are_refused() {
     let (_folder, one) = data_set(&[("1.jpg".into(), jpeg(&picture(1), 90))]);
     let refused = |ratios| matches!(make_splits(&one, ratios, 1), Err(DataError::Splits(_)));

@@ -72,7 +72,8 @@ fn join(file: CaptionsFile, name: &str, problems: &mut Vec<Problem>) -> Vec<Entr
     let mut by_id = HashMap::with_capacity(file.images.len());
     for ImageEntry { id, file_name } in file.images {
         let mut entry = Entry::new(id, file_name);
-        if by_id.insert(id, entries.len()).is_some() {
+        // The first keeps its captions; a repeated entry is the bad one.
+        if *by_id.entry(id).or_insert(entries.len()) != entries.len() {
             entry.faults.push(Problem::DuplicateImageId(id));
         }
         entries.push(entry);
@@ -91,4 +92,21 @@ fn join(file: CaptionsFile, name: &str, problems: &mut Vec<Problem>) -> Vec<Entr
     }
     entries.iter_mut().for_each(Entry::finish);
     entries
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_repeated_image_leaves_the_first_its_captions() {
+        let image = |id, name: &str| ImageEntry { id, file_name: name.into() };
+        let annotations = vec![Annotation { id: Some(1), image_id: 7, caption: "a dog".into() }];
+        let file = CaptionsFile { images: vec![image(7, "a.jpg"), image(7, "b.jpg")], annotations };
+        let mut problems = Vec::new();
+        let entries = join(file, "captions.json", &mut problems);
+        assert_eq!(entries[0].captions, ["a dog"]);
+        assert!(entries[0].faults.is_empty() && problems.is_empty());
+        assert_eq!(entries[1].faults, [Problem::DuplicateImageId(7)]);
+    }
 }

@@ -2,12 +2,19 @@
 
 use std::path::{Component, Path, PathBuf};
 
+use serde_json::Value;
+
 use crate::{Problem, Split};
 
 /// Most characters of a caption (the longest of COCO val2017 has about 250).
 pub(crate) const MAX_CAPTION_CHARS: usize = 2000;
 /// Most captions of an image.
 pub(crate) const MAX_CAPTIONS: usize = 1000;
+/// Most bytes of a part of a file name, which is what file systems take.
+const MAX_NAME_BYTES: usize = 255;
+
+/// What is wrong with a split that is a number or a list.
+pub(crate) const NO_TEXT: &str = "the split is no text";
 
 /// An image and its captions.
 #[derive(Debug, Default)]
@@ -71,7 +78,17 @@ impl Entry {
         }
     }
 
-    /// The problem of a name that does not stay inside the folder.
+    /// Sets the split by a field of JSON; one that is absent or blank says nothing.
+    pub(crate) fn set_split_field(&mut self, field: Option<&Value>, place: impl FnOnce() -> String) {
+        match field {
+            None | Some(Value::Null) => {}
+            Some(Value::String(name)) if name.trim().is_empty() => {}
+            Some(Value::String(name)) => self.set_split(name, place),
+            Some(_) => self.faults.push(Problem::BadRow { place: place(), message: NO_TEXT.into() }),
+        }
+    }
+
+    /// The problem of a name that is no plain one inside the folder.
     pub(crate) fn check_name(&self) -> Option<Problem> {
         let safe = |name: &str| is_plain_name(name);
         let unsafe_name = !safe(&self.file_name) || !self.other_name.as_deref().is_none_or(safe);
@@ -89,12 +106,14 @@ pub(crate) struct Listing {
     pub problems: Vec<Problem>,
 }
 
-/// True for a relative name of plain parts.
+/// True for a relative name of plain parts, so that no two such names are one file.
 ///
 /// A backslash separates folders on Windows only: refused everywhere, so that a data set means the same everywhere.
 pub(crate) fn is_plain_name(name: &str) -> bool {
     let plain = Path::new(name).components().all(|c| matches!(c, Component::Normal(_)));
-    !name.is_empty() && plain && !name.contains(|c: char| c == '\\' || c.is_control())
+    // Components pass over empty parts and dots in the middle.
+    let part = |part: &str| !matches!(part, "" | "." | "..") && part.len() <= MAX_NAME_BYTES;
+    plain && name.split('/').all(part) && !name.contains(|c: char| c == '\\' || c.is_control())
 }
 
 /// The split that data sets give this name; `restval` of Karpathy's splits is training data.
@@ -134,6 +153,32 @@ mod tests {
         ] {
             assert_eq!(split_of_file(Path::new(name)), split, "{name}");
         }
+    }
+
+    #[test]
+    fn names_have_one_spelling() {
+        for name in ["0.png", "x/0.png", "x/...png", "a b/ü#0.jpg", &"n".repeat(255)] {
+            assert!(is_plain_name(name), "{name}");
+        }
+        let long = format!("x/{}", "n".repeat(256));
+        for name in ["", "x//0.png", "x/./0.png", "x/../0.png", "./0.png", "/0.png", "x/", "a\\b", &long] {
+            assert!(!is_plain_name(name), "{name}");
+        }
+    }
+
+    #[test]
+    fn splits_that_are_unknown_or_no_text_are_faults() {
+        let read = |field: Value| {
+            let mut entry = Entry { split: Some(Split::Train), ..Entry::new(1, "a.jpg") };
+            entry.set_split_field(Some(&field), || "here".into());
+            (entry.split, entry.faults.iter().map(Problem::kind).collect::<Vec<_>>())
+        };
+        assert_eq!(read("dev".into()), (Some(Split::Val), vec![]));
+        assert_eq!(read(" ".into()), (Some(Split::Train), vec![]));
+        assert_eq!(read(Value::Null), (Some(Split::Train), vec![]));
+        assert_eq!(read("holdout".into()).1, ["unknown_split_name"]);
+        assert_eq!(read(2.into()).1, ["bad_row"]);
+        assert_eq!(read(vec!["test"].into()).1, ["bad_row"]);
     }
 
     #[test]

@@ -3,6 +3,7 @@
 //! Source: Karpathy and Fei-Fei, "Deep Visual-Semantic Alignments" (2015), <https://cs.stanford.edu/people/karpathy/deepimagesent/>.
 
 use serde::Deserialize;
+use serde_json::Value;
 
 use super::entry::{Entry, Listing, short};
 use super::{Located, image_folders, read_json};
@@ -16,7 +17,7 @@ struct File {
 struct Image {
     filename: String,
     filepath: Option<String>,
-    split: Option<String>,
+    split: Option<Value>,
     cocoid: Option<u64>,
     imgid: Option<u64>,
     sentences: Vec<Sentence>,
@@ -36,7 +37,10 @@ pub(super) fn read(located: &Located) -> Listing {
         let name = short(path);
         match read_json::<File>(path) {
             Ok(file) => {
-                listing.entries.extend(file.images.into_iter().enumerate().map(|(at, i)| entry(at, i, &name)))
+                listing.entries.extend(file.images.into_iter().enumerate().map(|(at, mut image)| {
+                    image.split = image.split.filter(|_| !located.ignore_splits);
+                    entry(at, image, &name)
+                }));
             }
             Err(error) => listing.problems.push(error.into()),
         }
@@ -46,7 +50,8 @@ pub(super) fn read(located: &Located) -> Listing {
 
 fn entry(at: usize, image: Image, file: &str) -> Entry {
     let id = image.cocoid.or(image.imgid).unwrap_or(at as u64 + 1);
-    let mut entry = match image.filepath.filter(|p| !p.is_empty()) {
+    let folder = image.filepath.as_deref().map(|p| p.trim_end_matches('/')).filter(|p| !p.is_empty());
+    let mut entry = match folder {
         Some(folder) => {
             let mut entry = Entry::new(id, format!("{folder}/{}", image.filename));
             entry.other_name = Some(image.filename);
@@ -55,9 +60,7 @@ fn entry(at: usize, image: Image, file: &str) -> Entry {
         None => Entry::new(id, image.filename),
     };
     let place = || format!("{file}: image {}", at + 1);
-    if let Some(split) = &image.split {
-        entry.set_split(split, place);
-    }
+    entry.set_split_field(image.split.as_ref(), place);
     for (number, sentence) in image.sentences.into_iter().enumerate() {
         let text = sentence.raw.unwrap_or_else(|| sentence.tokens.join(" "));
         entry.push_caption(text, || format!("{}, sentence {}", place(), number + 1));

@@ -7,6 +7,7 @@ pub(crate) mod coco;
 pub(crate) mod entry;
 mod karpathy;
 pub(crate) mod parquet;
+mod quotes;
 mod table;
 mod token;
 pub(crate) mod webdataset;
@@ -181,6 +182,8 @@ pub(crate) struct Located {
     pub dir: PathBuf,
     /// Files with captions, sorted.
     pub files: Vec<PathBuf>,
+    /// Leaves the splits that the format names unread, and with them what is wrong with those.
+    pub ignore_splits: bool,
 }
 
 /// Finds the data set at `path`, a folder or a file; `format` rules out all others.
@@ -212,7 +215,7 @@ fn locate_folder(dir: &Path, format: Option<Format>) -> Result<Located, DataErro
         0 => Err(DataError::UnknownFormat { path: dir.to_owned(), found: shown(dir) }),
         1 => {
             let (format, files) = found.remove(0);
-            Ok(Located { format, dir: dir.to_owned(), files })
+            Ok(Located { format, dir: dir.to_owned(), files, ignore_splits: false })
         }
         _ => {
             let list: Vec<String> =
@@ -230,10 +233,19 @@ fn locate_file(path: &Path, format: Option<Format>) -> Result<Located, DataError
     };
     let unknown = || DataError::UnknownFormat { path: path.to_owned(), found: "this file".into() };
     let format = format.ok_or_else(unknown)?;
-    let folder = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let folder = folder_of(path);
     let inner = folder.ends_with("annotations") || folder.ends_with("data");
-    let dir = if inner { folder.parent().unwrap_or(folder) } else { folder };
-    Ok(Located { format, dir: dir.to_owned(), files: vec![path.to_owned()] })
+    // A folder of that name may as well be the data set itself.
+    let whole = format == Format::Folder
+        || folder.join("splits.json").is_file()
+        || IMAGE_FOLDERS.iter().any(|name| folder.join(name).is_dir());
+    let dir = if inner && !whole { folder_of(folder) } else { folder };
+    Ok(Located { format, dir: dir.to_owned(), files: vec![path.to_owned()], ignore_splits: false })
+}
+
+/// The folder that a path is in, also where the path does not name it.
+fn folder_of(path: &Path) -> &Path {
+    path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."))
 }
 
 /// Recognises a file by its beginning.
@@ -320,4 +332,31 @@ pub(crate) fn read_text(path: &Path) -> Result<String, DataError> {
         let message = "this is not UTF-8: save the file as UTF-8".into();
         DataError::Json { path: path.to_owned(), line, column, message }
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_folder_called_data_may_be_the_data_set() {
+        let outer = tempfile::tempdir().unwrap();
+        let data = outer.path().join("data");
+        std::fs::create_dir(&data).unwrap();
+        let dir_of = |format| locate_file(&data.join("captions"), Some(format)).unwrap().dir;
+        assert_eq!(dir_of(Format::Jsonl), outer.path());
+        assert_eq!(dir_of(Format::Folder), data, "the plain folder has its captions at the top");
+        std::fs::write(data.join("splits.json"), "{}").unwrap();
+        assert_eq!(dir_of(Format::Jsonl), data);
+        std::fs::remove_file(data.join("splits.json")).unwrap();
+        std::fs::create_dir(data.join("images")).unwrap();
+        assert_eq!(dir_of(Format::Jsonl), data);
+    }
+
+    #[test]
+    fn the_folder_of_a_relative_path_has_a_name() {
+        for (path, folder) in [("x.csv", "."), ("data", "."), ("data/x.csv", "data"), ("/x.csv", "/")] {
+            assert_eq!(folder_of(Path::new(path)), Path::new(folder), "{path}");
+        }
+    }
 }

@@ -5,9 +5,12 @@
 
 use std::fs::File;
 use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
-use parquet::basic::Type as Physical;
-use parquet::column::reader::{ColumnReader, ColumnReaderImpl};
+use parquet::basic::{LogicalType, Type as Physical};
+use parquet::column::page::{Page, PageMetadata, PageReader};
+use parquet::column::reader::ColumnReaderImpl;
 use parquet::data_type::{ByteArray, ByteArrayType};
 use parquet::errors::ParquetError;
 use parquet::file::reader::{FileReader, SerializedFileReader};
@@ -22,6 +25,8 @@ use crate::{DataError, Problem};
 const ROWS: usize = 16;
 /// Most bytes of a column in a row group, unpacked (row groups of Hugging Face have about 500 MB).
 pub(crate) const MAX_COLUMN_BYTES: i64 = 8 << 30;
+/// Most values of lists and dictionaries in the pages that are opened for [`ROWS`] rows: a page of few bytes may announce billions.
+const MAX_VALUES: usize = 4 << 20;
 /// Names of the column of images, and of a column with file names.
 const IMAGE: [&str; 2] = ["image", "img"];
 const NAMES: [&str; 3] = ["file_name", "filename", "image_path"];
@@ -82,7 +87,7 @@ impl Leaves {
         let captions = CAPTIONS.iter().find_map(|name| {
             find(&|p| p[0] == *name && p.last() == Some(&"raw")).or_else(|| find(&|p| p[0] == *name))
         });
-        let split = find(&|p| p == ["split"]);
+        let split = split_leaf(schema)?;
         match (image, captions) {
             (Some(image), Some(captions)) if schema.column(captions).max_rep_level() <= 1 => {
                 Ok(Leaves { image, name, captions, split })
@@ -93,6 +98,24 @@ impl Leaves {
                 CAPTIONS.join(", "),
                 schema.root_schema().get_fields().iter().map(|f| f.name()).collect::<Vec<_>>().join(", ")
             ))),
+        }
+    }
+}
+
+/// The column `split`. One that holds no texts is refused: left unread, images held out would come to the others.
+fn split_leaf(schema: &SchemaDescriptor) -> Result<Option<usize>, ParquetError> {
+    let Some(at) = schema.columns().iter().position(|c| c.path().parts()[0] == "split") else {
+        return Ok(None);
+    };
+    let column = schema.column(at);
+    let plain = column.path().parts().len() == 1 && column.max_rep_level() == 0;
+    match column.physical_type() {
+        Physical::BYTE_ARRAY if plain => Ok(Some(at)),
+        // A column of nothing but nulls has no type.
+        _ if matches!(column.logical_type_ref(), Some(LogicalType::Unknown)) => Ok(None),
+        _ => {
+            let message = "the column split holds no texts: give it train, val and test, or rename it";
+            Err(ParquetError::General(message.into()))
         }
     }
 }
@@ -112,7 +135,9 @@ fn rows(path: &Path, id: &mut u64, take: TakeRow) -> Result<(), ParquetError> {
                 return Err(ParquetError::General(format!("a column of {bytes} bytes is too large")));
             }
         }
-        let open = |at: usize| Leaf::open(&schema, at, group.get_column_reader(at)?);
+        let open = |at: usize| -> Result<Leaf, ParquetError> {
+            Ok(Leaf::open(&schema, at, group.get_column_page_reader(at)?))
+        };
         let (mut images, mut captions) = (open(leaves.image)?, open(leaves.captions)?);
         let mut names = leaves.name.map(open).transpose()?;
         let mut splits = leaves.split.map(open).transpose()?;
@@ -157,20 +182,21 @@ impl Row<'_> {
         let name = name.as_ref().and_then(text).filter(|name| !name.is_empty());
         let mut entry = Entry::new(id, name.unwrap_or_else(|| format!("{id:08}.{extension}")));
         entry.split = split_of_file(path);
-        if let Some(split) = split.as_ref().and_then(text).filter(|s| !s.is_empty()) {
-            entry.set_split(&split, place);
+        let bad = |message: &str| Problem::BadRow { place: place(), message: message.into() };
+        match split.as_ref().map(text) {
+            Some(Some(split)) if !split.trim().is_empty() => entry.set_split(&split, place),
+            Some(None) => entry.faults.push(bad("its split is not UTF-8")),
+            _ => {}
         }
         for caption in self.captions {
             match text(caption) {
                 Some(caption) => entry.push_caption(caption, place),
-                None => {
-                    entry.faults.push(Problem::BadRow { place: place(), message: "it is not UTF-8".into() })
-                }
+                None => entry.faults.push(bad("it is not UTF-8")),
             }
         }
         entry.finish();
         if bytes.is_empty() {
-            entry.faults.push(Problem::BadRow { place: place(), message: "it has no image".into() });
+            entry.faults.push(bad("it has no image"));
         }
         if bytes.len() as u64 > MAX_FILE_BYTES {
             entry.faults.push(Problem::EntryTooLarge { place: place(), limit: MAX_FILE_BYTES });
@@ -185,21 +211,23 @@ struct Leaf {
     reader: ColumnReaderImpl<ByteArrayType>,
     defined: i16,
     repeated: bool,
+    /// Values that the current read may still meet in pages that it opens.
+    budget: Arc<AtomicUsize>,
 }
 
 impl Leaf {
-    fn open(schema: &SchemaDescriptor, at: usize, reader: ColumnReader) -> Result<Leaf, ParquetError> {
+    /// Reads a column of bytes.
+    fn open(schema: &SchemaDescriptor, at: usize, pages: Box<dyn PageReader>) -> Leaf {
         let column = schema.column(at);
-        match reader {
-            ColumnReader::ByteArrayColumnReader(reader) => {
-                Ok(Leaf { reader, defined: column.max_def_level(), repeated: column.max_rep_level() > 0 })
-            }
-            _ => Err(ParquetError::General(format!("{} holds no bytes", column.path()))),
-        }
+        let (defined, repeated) = (column.max_def_level(), column.max_rep_level() > 0);
+        let budget = Arc::new(AtomicUsize::new(0));
+        let pages = Pages { inner: pages, repeated, budget: Arc::clone(&budget) };
+        Leaf { reader: ColumnReaderImpl::new(column, Box::new(pages)), defined, repeated, budget }
     }
 
     /// The values of the next [`ROWS`] rows, fewer at the end.
     fn next(&mut self) -> Result<Vec<Vec<ByteArray>>, ParquetError> {
+        self.budget.store(MAX_VALUES, Ordering::Relaxed);
         let (mut defined, mut repeated, mut values) = (Vec::new(), Vec::new(), Vec::new());
         let (records, count, levels) =
             self.reader.read_records(ROWS, Some(&mut defined), Some(&mut repeated), &mut values)?;
@@ -219,5 +247,45 @@ impl Leaf {
             }
         }
         Ok(rows)
+    }
+}
+
+/// Pages of a column. All values of a row are in memory together, and all of a dictionary, so these are counted.
+struct Pages {
+    inner: Box<dyn PageReader>,
+    repeated: bool,
+    budget: Arc<AtomicUsize>,
+}
+
+impl PageReader for Pages {
+    fn get_next_page(&mut self) -> Result<Option<Page>, ParquetError> {
+        let page = self.inner.get_next_page()?;
+        if let Some(page) = page.as_ref().filter(|page| self.repeated || page.is_dictionary_page()) {
+            let left = self.budget.load(Ordering::Relaxed).checked_sub(page.num_values() as usize);
+            let left =
+                left.ok_or_else(|| ParquetError::General("a list or dictionary has too many values".into()))?;
+            self.budget.store(left, Ordering::Relaxed);
+        }
+        Ok(page)
+    }
+
+    fn peek_next_page(&mut self) -> Result<Option<PageMetadata>, ParquetError> {
+        self.inner.peek_next_page()
+    }
+
+    fn skip_next_page(&mut self) -> Result<(), ParquetError> {
+        self.inner.skip_next_page()
+    }
+
+    fn at_record_boundary(&mut self) -> Result<bool, ParquetError> {
+        self.inner.at_record_boundary()
+    }
+}
+
+impl Iterator for Pages {
+    type Item = Result<Page, ParquetError>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        self.get_next_page().transpose()
     }
 }

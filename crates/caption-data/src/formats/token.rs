@@ -3,11 +3,11 @@
 //! Source: Hodosh, Young and Hockenmaier (2013), `Flickr8k.token.txt` with `Flickr_8k.trainImages.txt`, `.devImages.txt` and
 //! `.testImages.txt`; Young et al. (2014), `results_20130124.token`.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::path::Path;
 
 use super::entry::{Entry, Listing, short};
-use super::{Located, image_folders, read_text};
+use super::{Located, folder_of, image_folders, read_text};
 use crate::{DataError, Problem, Split};
 
 /// Ends of the names of the files that list the images of a split.
@@ -18,7 +18,7 @@ const LISTS: [(&str, Split); 4] = [
     ("testImages.txt", Split::Test),
 ];
 
-/// Reads the token files, and the lists of splits beside them.
+/// Reads the token files, and the lists of splits in the folder and beside them.
 pub(super) fn read(located: &Located) -> Listing {
     let mut listing = Listing { roots: image_folders(&located.dir), ..Listing::default() };
     let mut places = HashMap::new();
@@ -29,8 +29,12 @@ pub(super) fn read(located: &Located) -> Listing {
         }
     }
     listing.entries.iter_mut().for_each(Entry::finish);
-    if let Err(error) = add_splits(&located.dir, &places, &mut listing) {
-        listing.problems.push(error.into());
+    let beside = located.files.iter().map(|file| folder_of(file));
+    let folders: BTreeSet<&Path> = beside.chain([located.dir.as_path()]).collect();
+    for folder in folders.into_iter().filter(|_| !located.ignore_splits) {
+        if let Err(error) = add_splits(folder, &places, &mut listing) {
+            listing.problems.push(error.into());
+        }
     }
     listing
 }
@@ -77,4 +81,31 @@ fn add_splits(dir: &Path, places: &HashMap<String, usize>, listing: &mut Listing
         }
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::formats::Format;
+
+    #[test]
+    fn lists_beside_the_tokens_are_read_unless_ignored() {
+        let outer = tempfile::tempdir().unwrap();
+        let data = outer.path().join("data");
+        std::fs::create_dir(&data).unwrap();
+        let tokens = data.join("a.token");
+        std::fs::write(&tokens, "1.jpg#0\ta dog\n2.jpg#0\ta cat\n").unwrap();
+        std::fs::write(data.join("a.trainImages.txt"), "1.jpg\n").unwrap();
+        std::fs::write(outer.path().join("a.testImages.txt"), "2.jpg\ngone.jpg\n").unwrap();
+        let (dir, files) = (outer.path().to_owned(), vec![tokens]);
+        let mut located = Located { format: Format::Tokens, dir, files, ignore_splits: false };
+        let splits = |listing: &Listing| listing.entries.iter().map(|e| e.split).collect::<Vec<_>>();
+        let listing = read(&located);
+        assert_eq!(splits(&listing), [Some(Split::Train), Some(Split::Test)]);
+        assert!(matches!(listing.problems[..], [Problem::UnknownInSplit { .. }]));
+        located.ignore_splits = true;
+        let listing = read(&located);
+        assert_eq!(splits(&listing), [None, None]);
+        assert!(listing.problems.is_empty());
+    }
 }

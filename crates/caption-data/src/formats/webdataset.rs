@@ -9,7 +9,7 @@ use std::path::Path;
 
 use serde_json::{Map, Value};
 
-use super::entry::{Entry, short, split_named, split_of_file};
+use super::entry::{Entry, short, split_of_file};
 use super::table::{CAPTION_COLUMNS, captions_of, first};
 use crate::image_file::MAX_FILE_BYTES;
 use crate::{DataError, Problem};
@@ -160,9 +160,7 @@ fn finish(
     let mut entry = Entry::new(json.get("id").and_then(Value::as_u64).unwrap_or(*id), name);
     entry.faults = sample.faults;
     entry.split = split_of_file(path);
-    if let Some(split) = json.get("split").and_then(Value::as_str) {
-        entry.split = split_named(split).or(entry.split);
-    }
+    entry.set_split_field(json.get("split"), place);
     let captions = first(&json, &CAPTION_COLUMNS).and_then(captions_of);
     for caption in captions.or(sample.text.map(|text| vec![text])).unwrap_or_default() {
         entry.push_caption(caption, place);
