@@ -188,6 +188,11 @@ impl Backbone {
         built.map_err(|error| refuse(error.to_string()))
     }
 
+    /// Whether it is one's own: its entry may be edited, while any other's name says which graph it has.
+    pub fn is_own(&self) -> bool {
+        self.own.is_some()
+    }
+
     /// Which sides it takes, in words.
     fn sides(&self) -> String {
         match (self.min_size, self.max_size, self.step) {

@@ -28,9 +28,6 @@ pub const MAX_ENTRY: usize = 4 << 20;
 /// Learned values, at most.
 const MAX_VALUES: u64 = 1_000_000_000;
 
-/// Values of one map for one image, at most.
-const MAX_MAP: usize = 1 << 26;
-
 /// Nodes of a graph, at most.
 const MAX_NODES: usize = 10_000;
 
@@ -95,6 +92,25 @@ pub struct Step {
     pub inputs: Vec<String>,
 }
 
+/// What is wrong with the graph of an entry, for images of one side.
+#[derive(Default)]
+struct Faults {
+    /// Steps and cuts that cannot be.
+    wrong: Vec<ShapeError>,
+    /// Steps that take too much memory.
+    large: Vec<ShapeError>,
+}
+
+impl Faults {
+    fn all(self) -> impl Iterator<Item = ShapeError> {
+        self.wrong.into_iter().chain(self.large)
+    }
+}
+
+fn fault(step: &str, reason: impl Into<String>) -> ShapeError {
+    ShapeError { node: step.to_owned(), reason: reason.into() }
+}
+
 /// What is wrong with an entry: everything, a line each.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{}", .0.join("\n"))]
@@ -142,9 +158,11 @@ impl Entry {
         let entry: Self = serde_json::from_str(text).map_err(|error| one(error.to_string()))?;
         let mut problems = entry.facts();
         if (1..=MAX_SIZE).contains(&entry.size) {
-            let (built, wrong) = entry.lower(entry.size);
-            problems.extend(wrong.iter().map(ToString::to_string));
+            let (built, faults) = entry.lower(entry.size);
+            let larger = entry.too_large(&faults);
+            problems.extend(faults.all().map(|error| error.to_string()));
             problems.extend(entry.wrong_cuts(&built));
+            problems.extend(larger);
         }
         if problems.is_empty() { Ok(entry) } else { Err(EntryError(problems)) }
     }
@@ -177,39 +195,24 @@ impl Entry {
     }
 
     /// The graph for images of that side, and all that is wrong with its steps and cuts. What reads a step that is wrong is left out.
-    fn lower(&self, size: usize) -> (BackboneGraph, Vec<ShapeError>) {
+    fn lower(&self, size: usize) -> (BackboneGraph, Faults) {
         let mut graph = Graph::new(Shape::new(3, size, size));
         let mut ids: HashMap<&str, Option<NodeId>> = HashMap::from([("input", Some(0))]);
-        let mut problems = Vec::new();
-        let mut wrong = |node: &str, reason: String| problems.push(ShapeError { node: node.into(), reason });
+        let mut faults = Faults::default();
         for step in self.graph.iter().take(MAX_NODES) {
-            let unknown: Vec<&String> =
-                step.inputs.iter().filter(|name| !ids.contains_key(name.as_str())).collect();
-            unknown
-                .iter()
-                .for_each(|name| wrong(&step.name, format!("no step before it is called {name:?}")));
+            let unknown = step.inputs.iter().filter(|name| !ids.contains_key(name.as_str()));
+            let unknown =
+                unknown.map(|name| fault(&step.name, format!("no step before it is called {name:?}")));
+            faults.wrong.extend(unknown);
             let inputs: Option<Vec<NodeId>> =
                 step.inputs.iter().map(|name| ids.get(name.as_str()).copied().flatten()).collect();
-            let added = inputs.and_then(|inputs| {
-                let shapes: Vec<Shape> = inputs.iter().map(|id| graph.shape(*id)).collect();
-                let fits = step.op.sound(&shapes).and_then(|()| step.op.shape(&shapes));
-                let learned = || {
-                    let values = step.op.parameters("").iter().map(Param::len).fold(0, usize::saturating_add);
-                    values as u64
-                };
-                let fits = fits.and_then(|shape| match shape.len() {
-                    _ if learned() > MAX_VALUES => Err(format!("more than {MAX_VALUES} learned values")),
-                    1..=MAX_MAP => graph.add(&step.name, step.op, &inputs).map_err(|error| error.reason),
-                    _ => Err(format!("a map of {shape} is none, or too large")),
-                });
-                fits.map_err(|reason| wrong(&step.name, reason)).ok()
-            });
+            let added = inputs.and_then(|inputs| step.join(&mut graph, &inputs, &mut faults));
             if step.name.is_empty() || ids.insert(&step.name, added).is_some() {
-                wrong(&step.name, "is the name of no step, or of two".into());
+                faults.wrong.push(fault(&step.name, "is the name of no step, or of two"));
             }
         }
         if graph.totals().parameters > MAX_VALUES {
-            wrong("graph", format!("more than {MAX_VALUES} learned values"));
+            faults.wrong.push(fault("graph", format!("more than {MAX_VALUES} learned values")));
         }
         let mut cuts = BTreeMap::new();
         for (cut, name) in &self.cuts {
@@ -217,16 +220,29 @@ impl Entry {
                 Some(Some(id)) if *id > 0 => drop(cuts.insert(*cut, *id)),
                 // Why it is not there has been said.
                 Some(None) => {}
-                _ => wrong(name, "is no step that can be cut at".into()),
+                _ => faults.wrong.push(fault(name, "is no step that can be cut at")),
             }
         }
-        (BackboneGraph { graph, cuts }, problems)
+        (BackboneGraph { graph, cuts }, faults)
     }
 
     /// The graph, or the first thing that is wrong with it.
     pub(crate) fn build(&self, size: usize) -> Built {
-        let (built, problems) = self.lower(size);
-        problems.into_iter().next().map_or(Ok(built), Err)
+        let (built, faults) = self.lower(size);
+        faults.all().next().map_or(Ok(built), Err)
+    }
+
+    /// Steps that take too much memory for the largest images, and not yet for those that it was trained on. Whether shapes fit is asked
+    /// for the sides of designs.
+    fn too_large(&self, known: &Faults) -> Vec<String> {
+        let Sizes { most, step, .. } = self.sizes;
+        let largest = most - most.checked_rem(step).unwrap_or(0);
+        if !(1..=MAX_SIZE).contains(&largest) {
+            return Vec::new();
+        }
+        let new = |error: &ShapeError| !known.large.iter().any(|other| other.node == error.node);
+        let large = self.lower(largest).1.large.into_iter().filter(new);
+        large.map(|error| format!("{error} for images of {largest} pixels; lower sizes.most")).collect()
     }
 
     /// Cuts whose maps do not have the stride that they are named after; a cell may be lost where nothing is padded.
@@ -239,6 +255,32 @@ impl Entry {
                 .then(|| format!("cuts: a map of {shape} for {} pixels has no stride of {stride}", self.size))
         };
         built.cuts.iter().filter_map(wrong).collect()
+    }
+}
+
+impl Step {
+    /// Adds the step to a graph, unless something is wrong with it.
+    fn join(&self, graph: &mut Graph, inputs: &[NodeId], faults: &mut Faults) -> Option<NodeId> {
+        let shapes: Vec<Shape> = inputs.iter().map(|id| graph.shape(*id)).collect();
+        let learned = || self.op.parameters("").iter().map(Param::len).fold(0, usize::saturating_add) as u64;
+        let fits = self.op.sound(&shapes).and_then(|()| self.op.shape(&shapes));
+        let fits = fits.and_then(|shape| match learned() {
+            0..=MAX_VALUES => Ok(shape),
+            _ => Err(format!("more than {MAX_VALUES} learned values")),
+        });
+        match fits.map(|shape| self.op.affordable(shapes[0], shape)) {
+            Ok(Ok(())) => {
+                graph.add(&self.name, self.op, inputs).map_err(|error| faults.wrong.push(error)).ok()
+            }
+            Ok(Err(reason)) => {
+                faults.large.push(fault(&self.name, reason));
+                None
+            }
+            Err(reason) => {
+                faults.wrong.push(fault(&self.name, reason));
+                None
+            }
+        }
     }
 }
 

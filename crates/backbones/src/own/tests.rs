@@ -58,7 +58,10 @@ fn what_is_wrong_is_told() {
     );
     assert_eq!(problems("/name", json!("resnet18")), ["name: the zoo has its own resnet18"]);
     assert_eq!(problems("/graph/1/inputs", json!(["stam"]))[0], "pool: no step before it is called \"stam\"");
-    assert_eq!(problems("/graph/0/op/Conv/stride", json!(0))[0], "stem: counts must lie between 1 and 65536");
+    assert_eq!(
+        problems("/graph/0/op/Conv/stride", json!(0)),
+        ["stem: kernels and strides must lie between 1 and 1024"]
+    );
     assert_eq!(
         problems("/graph/0/op/Conv/groups", json!(2)),
         ["stem: groups must divide the channels that come in and go out"]
@@ -75,6 +78,29 @@ fn what_is_wrong_is_told() {
     entry["graph"][1]["name"] = json!("stem");
     assert!(Entry::read(&entry.to_string()).unwrap_err().0.len() >= 4);
     assert!(Entry::read("{\"name\": 1}").is_err() && Entry::read(&" ".repeat(MAX_ENTRY + 1)).is_err());
+}
+
+/// A small file cannot ask for more memory than there is.
+#[test]
+fn steps_that_take_too_much_memory_are_refused() {
+    let with = |op: Op, size: usize, most: usize| {
+        let mut entry = tiny();
+        (entry["size"], entry["resize"], entry["sizes"]["most"]) = (json!(size), json!(size), json!(most));
+        let step = json!({"name": "more", "op": op, "inputs": ["input"]});
+        entry["graph"].as_array_mut().unwrap().push(step);
+        Entry::read(&entry.to_string()).map(drop).map_err(|error| error.0)
+    };
+    let depthwise = Op::Conv(Conv { stride: 65_536, groups: 3, ..Conv::same(3, 3, 1) });
+    let told = "more: kernels and strides must lie between 1 and 1024";
+    assert_eq!(with(depthwise, 64, 128), Err(vec![told.to_owned()]));
+
+    let attending = |size, most| with(Op::Attend { heads: 1 }, size, most);
+    let needs = "more: needs 1099511627776 values beside its maps, and may have 1073741824";
+    assert_eq!(attending(64, 160), Ok(()));
+    assert_eq!(attending(1024, 1024), Err(vec![needs.to_owned()]));
+    let lower = format!("{needs} for images of 1024 pixels; lower sizes.most");
+    assert_eq!(attending(64, 1024), Err(vec![lower.clone()]));
+    assert_eq!(attending(64, 1030).unwrap_err().last(), Some(&lower), "beside what else is wrong");
 }
 
 /// Numbers that overflow, divide by nothing or ask for too much are refused, wherever they stand.
