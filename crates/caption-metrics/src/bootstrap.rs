@@ -3,10 +3,13 @@
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
+/// Most draws of a bootstrap, all of which it keeps in memory. Ends of intervals hardly move after some thousands.
+pub const MAX_DRAWS: usize = 1_000_000;
+
 /// The two-sided percentile interval of `statistic` at `confidence` (such as 0.95), over `resamples` draws of `n` items
 /// with replacement. The statistic is given the drawn indices. The same seed gives the same interval.
 ///
-/// `None` where there is nothing to draw, or the confidence does not lie between 0 and 1.
+/// `None` where there is nothing to draw or more than [`MAX_DRAWS`], or the confidence does not lie between 0 and 1.
 pub fn bootstrap(
     n: usize,
     resamples: usize,
@@ -14,7 +17,7 @@ pub fn bootstrap(
     seed: u64,
     mut statistic: impl FnMut(&[usize]) -> f64,
 ) -> Option<(f64, f64)> {
-    if n == 0 || resamples == 0 || !(confidence > 0.0 && confidence < 1.0) {
+    if n == 0 || !(1..=MAX_DRAWS).contains(&resamples) || !(confidence > 0.0 && confidence < 1.0) {
         return None;
     }
     let mut rng = ChaCha8Rng::seed_from_u64(seed);
@@ -63,5 +66,6 @@ mod tests {
         assert!((low + high - 1.0).abs() < 0.02);
         assert_eq!(bootstrap(400, 2_000, 0.95, 1, mean), Some((low, high)));
         assert_eq!(bootstrap(0, 10, 0.95, 1, mean), None);
+        assert_eq!(bootstrap(400, usize::MAX, 0.95, 1, mean), None);
     }
 }

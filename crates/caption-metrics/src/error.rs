@@ -2,6 +2,8 @@
 
 use thiserror::Error;
 
+use crate::bootstrap::MAX_DRAWS;
+
 /// Why no score can be computed. Each metric of a corpus has the same demands, so they share this type.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 #[non_exhaustive]
@@ -38,6 +40,12 @@ pub enum MetricError {
         left: usize,
         /// Images of the second model.
         right: usize,
+    },
+    /// More draws than a bootstrap keeps in memory.
+    #[error("{draws} draws: intervals come from at most {MAX_DRAWS}, and hardly change after some thousands")]
+    TooManyDraws {
+        /// Draws that were asked for.
+        draws: usize,
     },
     /// Document frequencies that were read back do not describe n-grams.
     #[error(

@@ -12,6 +12,9 @@
 //! | METEOR | [`Meteor`] | METEOR 1.5 with the same stages and word lists; as shipped, exact and stem only |
 //! | LEMUR's "BLEU" | [`lemur_bleu`](lemur_bleu()) | nn-dataset, for comparison with its figures |
 //!
+//! In [`score`] and [`score_captions`] a token with a space inside (`1 1/2`) is one word for ROUGE-L and two for BLEU and CIDEr, as
+//! pycocoevalcap has it.
+//!
 //! Beside them: [`tokenize`], words as the COCO evaluation sees them, equal to its PTB tokenizer; [`Tokenizer`], the choice between
 //! these and the characters of Chinese; [`CollapseReport`], does a model say (nearly)
 //! the same for every image; [`Diversity`], distinct n-grams, vocabulary, novelty, lengths, repetition;
@@ -38,7 +41,7 @@ mod tokenize;
 mod words;
 
 pub use bleu::{Bleu, BleuStats, bleu, bleu_of_captions, bleu4_by_image};
-pub use bootstrap::{bootstrap, percentile};
+pub use bootstrap::{MAX_DRAWS, bootstrap, percentile};
 pub use cider::{Cider, CiderScore};
 pub use collapse::CollapseReport;
 pub use diversity::Diversity;

@@ -10,7 +10,7 @@ use rand_chacha::ChaCha8Rng;
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
-use crate::bootstrap::percentile;
+use crate::bootstrap::{MAX_DRAWS, percentile};
 use crate::error::MetricError;
 
 /// The most images for which a paired test goes through all swaps: 2^14 of them.
@@ -41,8 +41,8 @@ pub struct PairedTest {
 /// Percentile bootstrap intervals (Efron 1979) of several metrics at once.
 ///
 /// `rows` has one row for each image; `metrics` turns the sum of as many rows into metrics. As
-/// [`bootstrap`](crate::bootstrap), for sums: `None` where there is nothing to draw, or the confidence does not lie
-/// between 0 and 1.
+/// [`bootstrap`](crate::bootstrap), for sums: `None` where there is nothing to draw or more than
+/// [`MAX_DRAWS`](crate::MAX_DRAWS), or the confidence does not lie between 0 and 1.
 pub fn bootstrap_sums<const K: usize, const M: usize>(
     rows: &[[f64; K]],
     resamples: usize,
@@ -50,7 +50,7 @@ pub fn bootstrap_sums<const K: usize, const M: usize>(
     seed: u64,
     metrics: impl Fn(&[f64; K]) -> [f64; M] + Sync,
 ) -> Option<[Interval; M]> {
-    if rows.is_empty() || resamples == 0 || !(confidence > 0.0 && confidence < 1.0) {
+    if rows.is_empty() || !(1..=MAX_DRAWS).contains(&resamples) || !(confidence > 0.0 && confidence < 1.0) {
         return None;
     }
     let resample = |draw: usize| {
@@ -172,6 +172,7 @@ mod tests {
         assert!((high - low - 0.098).abs() < 0.012 && (low + high - 1.0).abs() < 0.02, "{low} {high}");
         assert_eq!(bootstrap_sums(&rows(&flips), 2_000, 0.95, 1, mean), Some([Interval { low, high }]));
         assert_eq!(bootstrap_sums(&[], 10, 0.95, 1, mean), None);
+        assert_eq!(bootstrap_sums(&rows(&flips), usize::MAX, 0.95, 1, mean), None);
         assert_eq!(bootstrap_sums(&rows(&flips), 10, 1.0, 1, mean), None);
     }
 

@@ -1,9 +1,13 @@
 //! All metrics of a set of captions in one go.
 
+use std::slice::from_ref;
+
 use rayon::prelude::*;
+use rustc_hash::FxHashMap;
 use serde::Serialize;
 
 use crate::bleu::BleuStats;
+use crate::bootstrap::MAX_DRAWS;
 use crate::cider::{Cider, CiderScore};
 use crate::error::{MetricError, check_corpus};
 use crate::figures::{Figures, METRICS};
@@ -85,8 +89,12 @@ pub struct Scores {
 /// assert!(interval.low <= scores.corpus.rouge_l && scores.corpus.rouge_l <= interval.high);
 /// ```
 ///
+/// A word with a space inside, as CoreNLP writes `1 1/2` with U+00A0, is one word for ROUGE-L. For all else its parts are words, as for
+/// BLEU and CIDEr upstream.
+///
 /// # Errors
-/// [`MetricError`] when the sides differ in length, are empty, or an image has no reference.
+/// [`MetricError`] when the sides differ in length, are empty, or an image has no reference; for more than
+/// [`MAX_DRAWS`] draws.
 pub fn score<W, S, R>(hyps: &[S], refs: &[R], options: &ScoreOptions) -> Result<Scores, MetricError>
 where
     W: AsRef<str>,
@@ -94,15 +102,23 @@ where
     R: AsRef<[S]>,
 {
     check_corpus(hyps.len(), refs)?;
+    if options.resamples > MAX_DRAWS {
+        return Err(MetricError::TooManyDraws { draws: options.resamples });
+    }
     let mut words = Interner::default();
-    let hyps: Vec<Vec<u32>> = hyps.iter().map(|h| words.ids(h.as_ref())).collect();
-    let refs: Vec<Vec<Vec<u32>>> =
+    let mut hyps: Vec<Vec<u32>> = hyps.iter().map(|h| words.ids(h.as_ref())).collect();
+    let mut refs: Vec<Vec<Vec<u32>>> =
         refs.iter().map(|r| r.as_ref().iter().map(|s| words.ids(s.as_ref())).collect()).collect();
+    let rouge: Vec<f64> = hyps.par_iter().zip(&refs).map(|(hyp, refs)| rouge_l(hyp, refs)).collect();
+    part(hyps.iter_mut().chain(refs.iter_mut().flatten()), &words.parts());
     let meteor = Meteor::new(&options.meteor, &words);
     // Document frequencies need one pass over everything; the other metrics go image by image meanwhile.
     let (cider, images) = rayon::join(
         || Cider::new(&refs),
-        || hyps.par_iter().zip(&refs).map(|(hyp, refs)| local_stats(hyp, refs, &meteor)).collect::<Vec<_>>(),
+        || {
+            let images = hyps.par_iter().zip(&refs).zip(rouge);
+            images.map(|((hyp, refs), rouge)| local_stats(hyp, refs, rouge, &meteor)).collect::<Vec<_>>()
+        },
     );
     let (cider, mut images) = (cider?, images);
     images
@@ -122,18 +138,29 @@ where
     S: AsRef<str> + Sync,
     R: AsRef<[S]> + Sync,
 {
-    let words = |s: &S| options.tokenizer.words(s.as_ref());
-    let hyps: Vec<Vec<String>> = hyps.par_iter().map(words).collect();
+    let tokens = |s: &S| options.tokenizer.tokens(s.as_ref());
+    let hyps: Vec<Vec<String>> = hyps.par_iter().map(tokens).collect();
     let refs: Vec<Vec<Vec<String>>> =
-        refs.par_iter().map(|r| r.as_ref().iter().map(words).collect()).collect();
+        refs.par_iter().map(|r| r.as_ref().iter().map(tokens).collect()).collect();
     score(&hyps, &refs, options)
 }
 
+/// Puts the parts of words in their place.
+fn part<'a>(sentences: impl Iterator<Item = &'a mut Vec<u32>>, parts: &FxHashMap<u32, Vec<u32>>) {
+    if parts.is_empty() {
+        return;
+    }
+    for sentence in sentences {
+        let parted = sentence.iter().flat_map(|word| parts.get(word).map_or(from_ref(word), Vec::as_slice));
+        *sentence = parted.copied().collect();
+    }
+}
+
 /// Everything but CIDEr.
-fn local_stats(hyp: &[u32], refs: &[Vec<u32>], meteor: &Meteor) -> ImageStats {
+fn local_stats(hyp: &[u32], refs: &[Vec<u32>], rouge_l: f64, meteor: &Meteor) -> ImageStats {
     ImageStats {
         bleu: BleuStats::new(hyp, refs),
-        rouge_l: rouge_l(hyp, refs),
+        rouge_l,
         cider: CiderScore::default(),
         meteor: meteor.stats(hyp, refs),
         lemur_bleu: lemur_bleu(hyp, refs),
@@ -240,6 +267,27 @@ mod tests {
         assert!((corpus.meteor - total.score()).abs() < 1e-15);
         let third = scores.images[2].figures(corpus.meteor_name);
         assert!((third.bleu2 - (-0.5f64).exp()).abs() < 1e-8 && third.bleu3 < 0.01);
+    }
+
+    /// Upstream's tokenizer writes `1 1/2` with U+00A0, at which its BLEU and CIDEr part words and its ROUGE-L does not.
+    #[test]
+    fn words_with_spaces_inside_are_whole_for_rouge_alone() {
+        let options = ScoreOptions { resamples: 0, ..ScoreOptions::default() };
+        let scored = |hyp: &str, reference: &str| {
+            score_captions(&[hyp], &[vec![reference]], &options).unwrap().images[0]
+        };
+        let image = scored("1 1/2 dogs run", "1 dogs run");
+        assert!((image.rouge_l - 2.0 / 3.0).abs() < 1e-12, "{image:?}");
+        assert_eq!((image.bleu.matches[0], image.bleu.guesses[0]), (3, 4));
+        let image = scored("1 1/2 dogs", "1\u{a0}1/2 dogs");
+        assert_eq!((image.rouge_l, image.bleu.matches[2]), (1.0, 1));
+    }
+
+    #[test]
+    fn more_draws_than_fit_are_refused() {
+        let (hyps, refs) = sample();
+        let options = ScoreOptions { resamples: usize::MAX, ..ScoreOptions::default() };
+        assert_eq!(score(&hyps, &refs, &options), Err(MetricError::TooManyDraws { draws: usize::MAX }));
     }
 
     #[test]

@@ -2,6 +2,8 @@
 
 use rustc_hash::FxHashMap;
 
+use crate::tokenize::is_split;
+
 /// Gives each distinct word a number, from 0 upwards in the order of their first appearance.
 ///
 /// What needs speed here takes words as `u32`: a trainer hands in its own token ids; callers with strings get numbers
@@ -34,6 +36,18 @@ impl Interner {
         self.ids.insert(word.into(), id);
         self.words.push(word.into());
         id
+    }
+
+    /// What words with spaces inside consist of, by their numbers.
+    pub(crate) fn parts(&mut self) -> FxHashMap<u32, Vec<u32>> {
+        let spaced = (0..).zip(&self.words).filter(|(_, word)| word.contains(is_split));
+        let spaced: Vec<(u32, Box<str>)> = spaced.map(|(id, word)| (id, word.clone())).collect();
+        let mut parts = FxHashMap::default();
+        for (id, word) in spaced {
+            let of_word = word.split(is_split).filter(|part| !part.is_empty());
+            parts.insert(id, of_word.map(|part| self.id(part)).collect());
+        }
+        parts
     }
 
     /// The word with this number.

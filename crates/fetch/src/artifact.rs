@@ -75,6 +75,13 @@ pub enum Source {
     Local(PathBuf),
 }
 
+impl Source {
+    /// Whether it is on this machine, so that nothing needs to be downloaded.
+    pub fn is_local(&self) -> bool {
+        matches!(self, Self::Local(_))
+    }
+}
+
 impl fmt::Display for Source {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {

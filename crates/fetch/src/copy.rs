@@ -10,6 +10,7 @@ use sha2::{Digest, Sha256};
 const BUFFER: usize = 128 * 1024;
 
 /// Why a copy ended early.
+#[derive(Debug)]
 pub(crate) enum CopyError {
     /// The source failed.
     Read(io::Error),
@@ -19,6 +20,17 @@ pub(crate) enum CopyError {
     TooLong,
     /// Whoever watches wants no more.
     Stopped,
+}
+
+impl CopyError {
+    /// In words, where at most so many bytes were allowed.
+    pub(crate) fn in_words(&self, max_bytes: u64) -> String {
+        match self {
+            Self::Read(error) | Self::Write(error) => error.to_string(),
+            Self::TooLong => format!("larger than the {max_bytes} bytes allowed for it"),
+            Self::Stopped => "stopped".to_owned(),
+        }
+    }
 }
 
 /// The digest of what was copied so far, in one piece or several.
@@ -72,26 +84,20 @@ impl Hashed {
 /// Returns the number of bytes and their sha256 in lower-case hexadecimal.
 ///
 /// # Errors
-/// Those of reading and writing, and one of kind `FileTooLarge` once more than `max_bytes` arrive.
+/// Those of reading and writing, and [`CopyError::TooLong`] once more than `max_bytes` arrive.
 pub(crate) fn copy_hashing(
     reader: impl Read,
     writer: impl Write,
     max_bytes: u64,
     mut progress: impl FnMut(u64),
-) -> io::Result<(u64, String)> {
+) -> Result<(u64, String), CopyError> {
     let mut hashed = Hashed::default();
     let told = |bytes| {
         progress(bytes);
         ControlFlow::Continue(())
     };
-    match hashed.copy(reader, writer, max_bytes, told) {
-        Ok(()) | Err(CopyError::Stopped) => Ok((hashed.bytes(), hashed.sha256())),
-        Err(CopyError::Read(error) | CopyError::Write(error)) => Err(error),
-        Err(CopyError::TooLong) => {
-            let text = format!("larger than the {max_bytes} bytes allowed for it");
-            Err(io::Error::new(io::ErrorKind::FileTooLarge, text))
-        }
-    }
+    hashed.copy(reader, writer, max_bytes, told)?;
+    Ok((hashed.bytes(), hashed.sha256()))
 }
 
 /// The sha256 of a file's content, in lower-case hexadecimal.
@@ -99,7 +105,11 @@ pub(crate) fn copy_hashing(
 /// # Errors
 /// Those of opening and reading the file.
 pub fn sha256_of(path: &Path) -> io::Result<String> {
-    copy_hashing(File::open(path)?, io::sink(), u64::MAX, |_| ()).map(|(_, sha)| sha)
+    match copy_hashing(File::open(path)?, io::sink(), u64::MAX, |_| ()) {
+        Ok((_, sha)) => Ok(sha),
+        Err(CopyError::Read(error) | CopyError::Write(error)) => Err(error),
+        Err(error) => Err(io::Error::other(error.in_words(u64::MAX))),
+    }
 }
 
 fn hex(bytes: &[u8]) -> String {
@@ -128,7 +138,7 @@ mod tests {
         let endless = io::repeat(7);
         let mut out = Vec::new();
         let error = copy_hashing(endless, &mut out, 1000, |_| ()).unwrap_err();
-        assert_eq!(error.kind(), io::ErrorKind::FileTooLarge);
+        assert!(matches!(error, CopyError::TooLong), "{error:?}");
         assert!(out.len() <= 1000);
     }
 }

@@ -23,7 +23,7 @@ pub enum FetchError {
         /// What is wrong with the description.
         why: String,
     },
-    /// The file is not in the cache, and nothing may be downloaded.
+    /// The file is neither in the cache nor elsewhere on this machine, and nothing may be downloaded.
     #[error(
         "`{file_name}` is not in the cache and CAPWRIGHT_OFFLINE is set. Unset it to download the file, \
          or put a copy with sha256 {sha256} at {path}"
@@ -48,8 +48,11 @@ pub enum FetchError {
         /// What each source answered, in the order they were tried.
         attempts: Vec<Attempt>,
     },
-    /// The cache folder itself cannot be used.
-    #[error("the cache cannot use {path}: {source}. Set CAPWRIGHT_CACHE to a folder that can be written")]
+    /// The cache folder itself cannot be used: no source is to blame.
+    #[error(
+        "the cache cannot use {path}: {source}. Set CAPWRIGHT_CACHE to a folder that can be written, on a disk \
+         with room"
+    )]
     Cache {
         /// The file or folder in question.
         path: PathBuf,

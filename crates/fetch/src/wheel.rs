@@ -5,10 +5,12 @@
 
 use std::ffi::OsString;
 use std::fs::File;
-use std::io::{self, Read, Seek, SeekFrom};
+use std::io::{Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
+
+use crate::copy::CopyError;
 
 /// Wheels above this size are not opened.
 const MAX_WHEEL_BYTES: u64 = 2 << 30;
@@ -122,13 +124,13 @@ fn only_wheel(folder: &Path) -> Result<PathBuf, String> {
     }
 }
 
-/// Opens the member of a wheel and hands its reader and size to `take`.
+/// Opens the member of a wheel and hands its reader and size to `take`. What is no fault of the wheel is given on.
 pub(crate) fn with_member<T>(
     wheel: &Path,
     member: &str,
     max_bytes: u64,
-    take: impl FnOnce(&mut dyn Read, u64) -> io::Result<T>,
-) -> Result<T, String> {
+    take: impl FnOnce(&mut dyn Read, u64) -> Result<T, CopyError>,
+) -> Result<Result<T, CopyError>, String> {
     let file = File::open(wheel).map_err(|e| e.to_string())?;
     let bytes = file.metadata().map_err(|e| e.to_string())?.len();
     if bytes > MAX_WHEEL_BYTES {
@@ -141,5 +143,8 @@ pub(crate) fn with_member<T>(
     if size > max_bytes {
         return Err(format!("`{member}` has {size} bytes, more than the {max_bytes} allowed for it"));
     }
-    take(&mut entry, size).map_err(|e| format!("`{member}` cannot be unpacked: {e}"))
+    match take(&mut entry, size) {
+        Err(CopyError::Read(e)) => Err(format!("`{member}` cannot be unpacked: {e}")),
+        taken => Ok(taken),
+    }
 }

@@ -6,9 +6,10 @@
 
 use std::ffi::OsStr;
 use std::fs::{self, File, TryLockError};
-use std::io::{self, Write};
+use std::io::{self, Read, Write};
 use std::path::Path;
 
+use sha2::{Digest, Sha256};
 use tempfile::NamedTempFile;
 
 /// What the names of temporary files begin with.
@@ -75,6 +76,21 @@ pub fn sync_folder(folder: &Path) {
 /// The folder of a file; of a bare name, the current one.
 pub fn folder_of(path: &Path) -> &Path {
     path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."))
+}
+
+/// sha256 of a file's content in hex, a part at a time: a file may be larger than memory.
+///
+/// # Errors
+/// Those of the file system.
+pub fn sha256_file(path: &Path) -> io::Result<String> {
+    let (mut file, mut hasher, mut buffer) = (File::open(path)?, Sha256::new(), vec![0; 1 << 16]);
+    loop {
+        match file.read(&mut buffer)? {
+            0 => break,
+            n => hasher.update(&buffer[..n]),
+        }
+    }
+    Ok(hasher.finalize().iter().map(|byte| format!("{byte:02x}")).collect())
 }
 
 /// A file under an exclusive advisory lock, given up when this is dropped or the process ends in any way.
@@ -168,6 +184,17 @@ mod tests {
         drop(first);
         Locked::take(open()).unwrap();
         drop(of_the_child);
+    }
+
+    /// The digest of a million times `a` is one of FIPS 180's examples; the content is of many parts.
+    #[test]
+    fn content_is_named_by_its_sha256() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("a.txt");
+        fs::write(&path, vec![b'a'; 1_000_000]).unwrap();
+        let known = "cdc76e5c9914fb9281a1c7e284d73e67f1809a48a497200e046d39ccc7112cd0";
+        assert_eq!(sha256_file(&path).unwrap(), known);
+        assert!(sha256_file(&dir.path().join("none")).is_err());
     }
 
     #[test]

@@ -2,7 +2,9 @@
 
 use std::cmp::Ordering;
 
-use capwright_caption_metrics::{CollapseReport, Diversity, Figures, MetricError, PairedTest, Scores, score};
+use capwright_caption_metrics::{
+    CollapseReport, Diversity, Figures, MetricError, PairedTest, Scores, score_captions,
+};
 
 use crate::gender::Gender;
 use crate::{Model, Report, offensive};
@@ -81,8 +83,9 @@ impl<'a> Analysed<'a> {
         let words: Vec<Vec<String>> =
             model.captions.iter().map(|c| report.options.score.tokenizer.words(c)).collect();
         let flagged = |at: &usize| offensive::word(&words[*at]).is_some();
+        let texts: Vec<&[String]> = report.images.iter().map(|image| image.references.as_slice()).collect();
         Ok(Analysed {
-            scores: score(&words, references, &report.options.score)?,
+            scores: score_captions(&model.captions, &texts, &report.options.score)?,
             test: None,
             collapse: CollapseReport::new(&model.captions),
             diversity: Diversity::new(&slices(&words), &flat(references), &slices(training)),

@@ -1,7 +1,7 @@
 //! The page of a study.
 
 use capwright_report::render_study;
-use capwright_study::conformance::samples;
+use capwright_study::conformance::{admitted, draft, epoch, opened, result, samples};
 use capwright_study::{Event, LedgerError};
 
 #[test]
@@ -37,4 +37,15 @@ fn a_study_that_has_only_begun_has_a_page_too() {
     assert!(page.contains("0 designs") && page.contains("Nothing: every text"), "{page}");
     assert!(!page.contains("NaN"), "{page}");
     assert_eq!(render_study(&[]), Err(LedgerError::Empty));
+}
+
+#[test]
+fn a_trial_that_runs_has_not_ended() {
+    let text = draft(1, 0, admitted(1, "resnet18"));
+    let mut events = vec![opened(), Event::Proposed(Box::new(text)), Event::TrialStarted { trial: 1 }];
+    let page = render_study(&events).expect("a page");
+    assert!(page.contains("no trial has failed so far") && !page.contains("every trial ended"), "{page}");
+    let result = Box::new(result(epoch(1, 0.1).scores));
+    events.push(Event::TrialFinished { trial: 1, result });
+    assert!(render_study(&events).expect("a page").contains("every trial ended"));
 }

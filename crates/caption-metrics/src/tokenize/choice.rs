@@ -5,7 +5,7 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
-use super::{segment, stands_alone, tokenize};
+use super::{segment, stands_alone, tokenize, tokens};
 
 /// What makes words of captions. Figures are comparable only between captions that went through the same.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
@@ -42,6 +42,14 @@ impl Tokenizer {
         match self {
             Tokenizer::Ptb => tokenize(caption),
             Tokenizer::Characters => tokenize(&segment(caption)),
+        }
+    }
+
+    /// [`words`](Self::words), but a token with spaces inside stays whole.
+    pub(crate) fn tokens(self, caption: &str) -> Vec<String> {
+        match self {
+            Tokenizer::Ptb => tokens(caption),
+            Tokenizer::Characters => tokens(&segment(caption)),
         }
     }
 

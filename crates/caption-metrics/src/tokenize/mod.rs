@@ -36,6 +36,8 @@ mod words;
 pub use characters::{segment, stands_alone};
 pub use choice::Tokenizer;
 use lexer::Memory;
+use spelling::Spaces;
+pub(crate) use spelling::is_split;
 use text::{END, Text};
 
 /// Lower-cased words of a caption without punctuation, as pycocoevalcap 1.2 has them.
@@ -50,8 +52,9 @@ use text::{END, Text};
 /// - a line break inside the caption is a space. There, a carriage return shifts all later captions by one;
 /// - tags of more than 1024 bytes are taken apart, and a tag never goes on into the next caption.
 ///
-/// Spaces inside a token (`1 1/2`, `(412) 555-1234`) part it, as BLEU and CIDEr do when they split the sentence. Never
-/// fails: text without words gives an empty list. The time is linear in the length of the caption.
+/// Spaces inside a token (`1 1/2`, `(412) 555-1234`) part it, as BLEU and CIDEr do when they split the sentence; ROUGE-L does not, and
+/// [`score_captions`](crate::score_captions) heeds that. Never fails: text without words gives an empty list. The time is linear in the
+/// length of the caption.
 pub fn tokenize(caption: &str) -> Vec<String> {
     let mut words = Vec::new();
     tokenize_each(caption, |word| words.push(word.to_owned()));
@@ -59,7 +62,18 @@ pub fn tokenize(caption: &str) -> Vec<String> {
 }
 
 /// Sends each word of [`tokenize`] to `emit`, without making a list.
-pub fn tokenize_each(caption: &str, mut emit: impl FnMut(&str)) {
+pub fn tokenize_each(caption: &str, emit: impl FnMut(&str)) {
+    each(caption, Spaces::Part, emit);
+}
+
+/// [`tokenize`] with tokens left whole that have spaces inside, which are written as CoreNLP writes them (U+00A0).
+pub(crate) fn tokens(caption: &str) -> Vec<String> {
+    let mut tokens = Vec::new();
+    each(caption, Spaces::Keep, |token| tokens.push(token.to_owned()));
+    tokens
+}
+
+fn each(caption: &str, spaces: Spaces, mut emit: impl FnMut(&str)) {
     let text = Text { s: caption };
     let mut memory = Memory::default();
     let mut scratch = String::new();
@@ -71,7 +85,7 @@ pub fn tokenize_each(caption: &str, mut emit: impl FnMut(&str)) {
             spelling::send_ascii(&caption[i..end], &mut scratch, &mut emit);
             i = end;
         } else if let Some(found) = lexer::longest(text, i, &mut memory) {
-            spelling::send(&caption[i..found.end], found.kind, &mut scratch, &mut emit);
+            spelling::send(&caption[i..found.end], found.kind, spaces, &mut scratch, &mut emit);
             i = found.end;
         } else {
             i += text.at(i).len_utf8();
@@ -133,6 +147,15 @@ mod tests {
         assert_eq!(joined("a black-and-white t-shirt"), "a black-and-white t-shirt");
         assert_eq!(joined("1.5 miles at 7:30, 10,000 people, $5"), "1.5 miles at 7:30 10,000 people $ 5");
         assert_eq!(joined("a black/white cat, and / or a dog."), "a black/white cat and / or a dog");
+    }
+
+    /// As CoreNLP 3.4.1 answers.
+    #[test]
+    fn spaces_inside_tokens_part_them_or_stay() {
+        let text = "1 1/2 cups, (412) 555-1234 <a href=\"x y\" b>";
+        let kept = "1~1/2 cups -lrb-412-rrb-~555-1234 <a~href=\"x~y\"~b>";
+        assert_eq!(tokens(text).join(" "), kept.replace('~', "\u{a0}"));
+        assert_eq!(joined(text), kept.replace('~', " "));
     }
 
     #[test]

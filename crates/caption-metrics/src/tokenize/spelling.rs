@@ -8,24 +8,38 @@ use super::{sigma, signs};
 /// other brackets never match: they stay as words.
 const PUNCTUATION: [&str; 13] = ["''", "'", "``", "`", ".", "?", "!", ",", ":", "-", "--", "...", ";"];
 
+/// What becomes of spaces inside a token.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Spaces {
+    /// They part it, as BLEU and CIDEr do, which split the sentence at every kind of space.
+    Part,
+    /// They stay, written as CoreNLP writes them: ROUGE splits at plain ones alone.
+    Keep,
+}
+
 /// Sends the tokens of a match to `emit`. `scratch` is room to write them in.
-pub(super) fn send(raw: &str, kind: Kind, scratch: &mut String, emit: &mut impl FnMut(&str)) {
-    match kind {
-        Kind::Punctuation => {}
-        Kind::Spelled(word) => emit(word),
-        Kind::Plain if raw.bytes().all(|b| b.is_ascii_graphic()) => send_ascii(raw, scratch, emit),
-        Kind::Plain => send_parts(&raw.replace(SOFT_HYPHEN, ""), emit),
-        Kind::Verbatim => send_parts(raw, emit),
+pub(super) fn send(raw: &str, kind: Kind, spaces: Spaces, scratch: &mut String, emit: &mut impl FnMut(&str)) {
+    let text: String = match kind {
+        Kind::Punctuation => return,
+        Kind::Spelled(word) => return emit(word),
+        Kind::Plain if raw.bytes().all(|b| b.is_ascii_graphic()) => return send_ascii(raw, scratch, emit),
+        Kind::Plain => raw.replace(SOFT_HYPHEN, ""),
+        Kind::Verbatim => raw.to_owned(),
         Kind::Clitic => {
             let plain = raw.replace(SOFT_HYPHEN, "").replace("&apos;", "'");
-            send_parts(
-                &plain.replace(['\u{2019}', '\u{92}'], "'").replace(['\u{2018}', '\u{91}'], "`"),
-                emit,
-            );
+            plain.replace(['\u{2019}', '\u{92}'], "'").replace(['\u{2018}', '\u{91}'], "`")
         }
-        Kind::Ampersands => send_parts(&raw.to_lowercase().replace("&amp;", "&"), emit),
-        Kind::Brackets => send_parts(&raw.replace('(', "-lrb-").replace(')', "-rrb-"), emit),
-        Kind::Quotes => send_parts(&raw.chars().map(signs::quote).collect::<String>(), emit),
+        Kind::Ampersands => raw.to_lowercase().replace("&amp;", "&"),
+        Kind::Brackets => raw.replace('(', "-lrb-").replace(')', "-rrb-"),
+        Kind::Quotes => raw.chars().map(signs::quote).collect(),
+    };
+    let text = if text.contains('Σ') { sigma::lower(&text) } else { text.to_lowercase() };
+    if PUNCTUATION.contains(&text.as_str()) {
+        return;
+    }
+    match spaces {
+        Spaces::Part => text.split(is_split).filter(|p| !p.is_empty()).for_each(emit),
+        Spaces::Keep => emit(&text.replace(' ', "\u{a0}")),
     }
 }
 
@@ -41,15 +55,7 @@ pub(super) fn send_ascii(word: &str, scratch: &mut String, emit: &mut impl FnMut
     }
 }
 
-/// The parts between spaces in lower case. BLEU and CIDEr split the sentence at every kind of space, also at those
-/// inside a token.
-fn send_parts(raw: &str, emit: &mut impl FnMut(&str)) {
-    let text = if raw.contains('Σ') { sigma::lower(raw) } else { raw.to_lowercase() };
-    if !PUNCTUATION.contains(&text.as_str()) {
-        text.split(is_split).filter(|p| !p.is_empty()).for_each(emit);
-    }
-}
-
-fn is_split(c: char) -> bool {
+/// Whether BLEU and CIDEr split a sentence there.
+pub(crate) fn is_split(c: char) -> bool {
     c.is_whitespace() || matches!(c, '\u{1c}'..='\u{1f}') || is_line_break(c)
 }

@@ -133,9 +133,10 @@ pub(super) fn refused(html: &mut Html, told: &Told) {
     }
     html.raw("<section id=\"refused\">\n<h2>What was refused</h2>\n");
     if reasons.is_empty() {
-        html.raw(
-            "<p>Nothing: every text was admitted as it was written, and every trial ended.</p>\n</section>\n",
-        );
+        html.raw("<p>Nothing: every text was admitted as it was written, and ");
+        let ended = told.study.unfinished().is_empty();
+        html.raw(if ended { "every trial ended" } else { "no trial has failed so far" });
+        html.raw(".</p>\n</section>\n");
         return;
     }
     table(html, "rule", ["texts", "for example"]);
