@@ -4,9 +4,11 @@ use crate::cli::{AblateArgs, ResumeArgs, SearchArgs};
 use crate::failure::Failure;
 use crate::paired::Paired;
 use crate::{say, say_json, search, study};
+use capwright_contract::MAX_BOUND;
 use capwright_pipeline::StudyFolder;
 use capwright_study::{Leaderboard, Study};
 use serde::Serialize;
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 
 /// One way to search.
@@ -52,17 +54,16 @@ struct Table {
 /// Runs what has not been run yet, and compares.
 pub fn ablate(args: &AblateArgs) -> Result<(), Failure> {
     let arms = args.arm.iter().map(|text| Arm::read(text)).collect::<Result<Vec<_>, _>>()?;
+    let seeds = seeds(args)?;
     let stop =
         search::stop_flag("stopping after this step (again to stop at once); the same command goes on");
-    let first = args.search.run.seed.unwrap_or(1);
-    let seeds = first..first + u64::from(args.seeds);
     for seed in seeds.clone() {
         for arm in &arms {
             let folder = arm.folder(&args.out, seed);
             if finished(&folder)? {
                 continue;
             }
-            eprintln!("{}, seed {seed}: {}", arm.name, folder.display());
+            tell!("{}, seed {seed}: {}", arm.name, folder.display());
             if StudyFolder::new(&folder).ledger().exists() {
                 search::go_on(&resumed(&args.search, &folder), stop.clone())?;
             } else {
@@ -76,6 +77,17 @@ pub fn ablate(args: &AblateArgs) -> Result<(), Failure> {
     }
     say(table.text().trim_end());
     Ok(())
+}
+
+/// The seeds of each arm's studies, all of which a contract may have.
+fn seeds(args: &AblateArgs) -> Result<Range<u64>, Failure> {
+    let first = args.search.run.seed.unwrap_or(1);
+    let end = first.saturating_add(u64::from(args.seeds));
+    if end > MAX_BOUND {
+        return Err(Failure::input(format!("{} seeds from {first} on go beyond {MAX_BOUND}", args.seeds))
+            .help("begin with a smaller --seed"));
+    }
+    Ok(first..end)
 }
 
 fn finished(folder: &Path) -> Result<bool, Failure> {
@@ -146,7 +158,7 @@ fn outcome(study: &Study, seed: u64) -> Outcome {
     }
 }
 
-fn table(arms: &[Arm], out: &Path, seeds: std::ops::Range<u64>) -> Result<Table, Failure> {
+fn table(arms: &[Arm], out: &Path, seeds: Range<u64>) -> Result<Table, Failure> {
     let (mut rows, mut score): (Vec<Row>, _) = (Vec::new(), "");
     for arm in arms {
         let mut studies = Vec::new();

@@ -29,7 +29,7 @@ pub fn check(args: &CheckArgs) -> Result<(), Failure> {
         if mended.text != text {
             replace(&args.file, &mended.text).map_err(|error| Failure::file(&args.file, error))?;
         }
-        mended.fixes.iter().for_each(|fix| eprintln!("fixed: {fix}"));
+        mended.fixes.iter().for_each(|fix| tell!("fixed: {fix}"));
         (text, fixes) = (mended.text, mended.fixes);
     }
     match parse_as(&text, format, &zoo, target) {
@@ -54,7 +54,7 @@ pub fn read(path: &Path, target: Target) -> Result<Blueprint, Failure> {
     parse_as(&text, format, &Library::default(), target).map(|checked| checked.blueprint().clone()).map_err(
         |diagnostics| {
             let name = path.display().to_string();
-            diagnostics.iter().for_each(|d| eprintln!("{}", shown(d, &text, &name)));
+            diagnostics.iter().for_each(|d| tell!("{}", shown(d, &text, &name)));
             Failure::input(format!("{name}: {} problems", diagnostics.len()))
                 .help(format!("capwright check {name} tells more"))
         },
@@ -90,7 +90,7 @@ fn refuse(
         }
         say_json(&json!({ "ok": false, "diagnostics": rows, "fixed": fixes }))?;
     } else {
-        diagnostics.iter().for_each(|d| eprintln!("{}", shown(d, text, &path.to_string())));
+        diagnostics.iter().for_each(|d| tell!("{}", shown(d, text, &path.to_string())));
     }
     let count = diagnostics.len();
     let noun = if count == 1 { "problem" } else { "problems" };

@@ -32,7 +32,7 @@ pub fn contract(args: &ContractArgs) -> Result<(), Failure> {
     match &args.out {
         Some(path) if args.yes || agreed(path)? => {
             write_atomic(path, text.as_bytes()).map_err(|error| Failure::file(path, error))?;
-            eprintln!("written to {}", path.display());
+            tell!("written to {}", path.display());
             Ok(())
         }
         Some(path) => Err(Failure::input(format!("{} was not written", path.display()))),
@@ -58,7 +58,7 @@ fn understand(args: &ContractArgs) -> Result<Understood, Failure> {
     };
     let understood = parse_request_with(&args.request, &mut ask);
     if let Some(error) = failed {
-        eprintln!("the language model did not answer ({error}); the request is read without it");
+        tell!("the language model did not answer ({error}); the request is read without it");
         return Ok(parse_request(&args.request));
     }
     Ok(understood)
@@ -67,13 +67,13 @@ fn understand(args: &ContractArgs) -> Result<Understood, Failure> {
 /// Says on standard error what was understood, from where, and what was not.
 pub fn tell(understood: &Understood) {
     for reading in &understood.understood {
-        eprintln!("understood \"{}\": {} [{}]", reading.phrase, reading.meaning, reading.clause);
+        tell!("understood \"{}\": {} [{}]", reading.phrase, reading.meaning, reading.clause);
     }
     for reading in &understood.ambiguous {
-        eprintln!("understood with a doubt \"{}\": {} [{}]", reading.phrase, reading.meaning, reading.clause);
+        tell!("understood with a doubt \"{}\": {} [{}]", reading.phrase, reading.meaning, reading.clause);
     }
     for ignored in &understood.ignored {
-        eprintln!("not used \"{}\": {}", ignored.phrase, ignored.why);
+        tell!("not used \"{}\": {}", ignored.phrase, ignored.why);
     }
 }
 
@@ -92,8 +92,8 @@ fn agreed(path: &Path) -> Result<bool, Failure> {
     if !std::io::stdin().is_terminal() {
         return Err(Failure::input("nobody can be asked whether this is what was meant").help("add --yes"));
     }
-    eprint!("Is this what you meant? Write it to {}? [y/N] ", path.display());
-    std::io::stderr().flush().map_err(Failure::input)?;
+    write!(std::io::stderr(), "Is this what you meant? Write it to {}? [y/N] ", path.display())
+        .map_err(Failure::input)?;
     let mut answer = String::new();
     std::io::stdin().read_line(&mut answer).map_err(Failure::input)?;
     Ok(matches!(answer.trim().to_lowercase().as_str(), "y" | "yes" | "是" | "好"))

@@ -10,14 +10,14 @@ const DIVERSITY: f64 = 0.5;
 /// Captions of one photo, at most.
 const MOST: usize = 1000;
 
-/// The decoding of a model with what is asked for: `n` captions of at most `most_words` words.
+/// The decoding of a model with what is asked for: `n` captions of at most `most_words` words (pieces, for a model of pieces).
 pub fn decoding(
     of_model: Decoding,
     most_words: usize,
     args: &DecodingArgs,
     n: usize,
 ) -> Result<Decoding, Failure> {
-    let mut faults = conflicts(args);
+    let mut faults = conflicts(args, of_model.diverse.is_some());
     let mut asked = of_model;
     asked.beam = args.beam.unwrap_or(asked.beam);
     asked.max_words = args.max_words.unwrap_or(asked.max_words);
@@ -29,9 +29,11 @@ pub fn decoding(
             None => faults.push(format!("--length-penalty {text:?}: write mean, gnmt, gnmt:ALPHA or none")),
         }
     }
-    if let Some(groups) = args.diverse_groups {
-        asked.diverse = Some(Diverse { groups, strength: args.diversity.unwrap_or(DIVERSITY) });
-    }
+    let own = of_model.diverse;
+    asked.diverse = args.diverse_groups.or(own.map(|own| own.groups)).map(|groups| Diverse {
+        groups,
+        strength: args.diversity.or(own.map(|own| own.strength)).unwrap_or(DIVERSITY),
+    });
     if args.sample {
         let Sampling { temperature, seed, .. } = Sampling::default();
         asked.sample = Some(Sampling {
@@ -58,15 +60,19 @@ pub fn decoding(
     if faults.is_empty() { Ok(asked) } else { Err(Failure::input(faults.join("\n"))) }
 }
 
-/// Options that need others, or do not go with them.
-fn conflicts(args: &DecodingArgs) -> Vec<String> {
+/// Options that need others, or do not go with them; `grouped` says that the model's own beam has groups.
+fn conflicts(args: &DecodingArgs, grouped: bool) -> Vec<String> {
     let drawn = [
         ("--top-p", args.top_p.is_some()),
         ("--top-k", args.top_k.is_some()),
         ("--temperature", args.temperature.is_some()),
         ("--seed", args.seed.is_some()),
     ];
-    let searched = [("--beam", args.beam.is_some()), ("--diverse-groups", args.diverse_groups.is_some())];
+    let searched = [
+        ("--beam", args.beam.is_some()),
+        ("--diverse-groups", args.diverse_groups.is_some()),
+        ("--diversity", args.diversity.is_some()),
+    ];
     let mut faults = Vec::new();
     for (name, _) in drawn.iter().filter(|(_, given)| *given && !args.sample) {
         faults.push(format!("{name} needs --sample"));
@@ -74,7 +80,7 @@ fn conflicts(args: &DecodingArgs) -> Vec<String> {
     for (name, _) in searched.iter().filter(|(_, given)| *given && args.sample) {
         faults.push(format!("{name} does not go with --sample, which uses no beam"));
     }
-    if args.diversity.is_some() && args.diverse_groups.is_none() {
+    if args.diversity.is_some() && args.diverse_groups.is_none() && !grouped && !args.sample {
         faults.push("--diversity needs --diverse-groups".to_owned());
     }
     faults
@@ -131,6 +137,22 @@ mod tests {
     }
 
     #[test]
+    fn groups_of_the_model_keep_what_is_not_asked_for() {
+        let own = Decoding { diverse: Some(Diverse { groups: 3, strength: 0.2 }), ..Decoding::of(6, 20) };
+        let with = |diverse_groups, diversity| {
+            let args = DecodingArgs { diverse_groups, diversity, ..DecodingArgs::default() };
+            decoding(own, 20, &args, 1).unwrap().diverse.map(|d| (d.groups, d.strength))
+        };
+        assert_eq!(with(None, None), Some((3, 0.2)));
+        assert_eq!(with(Some(2), None), Some((2, 0.2)));
+        assert_eq!(with(None, Some(0.7)), Some((3, 0.7)));
+        let alone = DecodingArgs { diversity: Some(0.7), ..DecodingArgs::default() };
+        assert_eq!(faults(&alone, 1), "--diversity needs --diverse-groups");
+        let drawn = DecodingArgs { sample: true, ..DecodingArgs::default() };
+        assert_eq!(decoding(own, 20, &drawn, 1).unwrap().diverse, None);
+    }
+
+    #[test]
     fn all_that_is_wrong_is_said_at_once() {
         let args = DecodingArgs {
             beam: Some(4),
@@ -165,7 +187,7 @@ mod tests {
             ..DecodingArgs::default()
         };
         let said = faults(&mixed, 0);
-        assert_eq!(said.lines().count(), 5, "{said}");
+        assert_eq!(said.lines().count(), 6, "{said}");
         assert!(said.contains("--temperature must lie") && said.contains("--beam does not go"), "{said}");
     }
 }

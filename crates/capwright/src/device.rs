@@ -31,7 +31,7 @@ pub fn cached() -> Option<DeviceProfile> {
         },
         Err(error) => error.to_string(),
     };
-    eprintln!("warning: {}: {problem}", path.display());
+    tell!("warning: {}: {problem}", path.display());
     None
 }
 
@@ -48,7 +48,7 @@ pub fn profile(threads: Option<usize>, json: bool) -> Result<(), Failure> {
     let text = serde_json::to_string_pretty(profile).map_err(Failure::input)?;
     let written = fs::create_dir_all(folder_of(&path)).and_then(|()| write_atomic(&path, text.as_bytes()));
     written.map_err(|error| Failure::file(&path, error))?;
-    eprintln!("kept in {}", path.display());
+    tell!("kept in {}", path.display());
     if json {
         return say_json(profile);
     }

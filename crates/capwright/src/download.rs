@@ -58,9 +58,9 @@ fn list(json: bool) -> Result<(), Failure> {
 
 fn fetch(set: &Download, args: &DownloadArgs) -> Result<(), Failure> {
     let dir = args.out.clone().unwrap_or_else(|| PathBuf::from(set.name));
-    eprintln!("{}", set.title);
-    eprintln!("terms of use: {}", set.terms);
-    eprintln!("{:.1} GB in {} archives, to {}", set.bytes() as f64 / 1e9, set.files.len(), dir.display());
+    tell!("{}", set.title);
+    tell!("terms of use: {}", set.terms);
+    tell!("{:.1} GB in {} archives, to {}", set.bytes() as f64 / 1e9, set.files.len(), dir.display());
     let stop = stop_flag("stopping (again to stop at once); the same command goes on");
     let mut watch = Watch::new();
     let told = &mut |news: &DownloadProgress<'_>| {
@@ -70,7 +70,7 @@ fn fetch(set: &Download, args: &DownloadArgs) -> Result<(), Failure> {
     let obtained = set.obtain(&dir, told).map_err(failure);
     watch.end();
     obtained?;
-    eprintln!("reading the data set");
+    tell!("reading the data set");
     done(set, &dir, args.json)
 }
 
@@ -156,7 +156,7 @@ impl Watch {
             bar.set_position(news.done);
         } else if is_new || percent >= self.percent + STEP {
             self.percent = percent;
-            eprintln!("{doing}: {percent} % of {:.1} MB", news.total as f64 / 1e6);
+            tell!("{doing}: {percent} % of {:.1} MB", news.total as f64 / 1e6);
         }
     }
 
@@ -170,7 +170,7 @@ impl Watch {
     fn line(&self, text: &str) {
         match &self.bar {
             Some(bar) => bar.println(text),
-            None => eprintln!("{text}"),
+            None => tell!("{text}"),
         }
     }
 }

@@ -1,5 +1,13 @@
 //! The `capwright` program: reads the command line, calls the crates, prints.
 
+/// Writes a line on standard error. One that cannot be written (a closed pipe, a full disk) stops no work.
+macro_rules! tell {
+    ($($words:tt)*) => {{
+        use std::io::Write as _;
+        let _ = writeln!(std::io::stderr(), $($words)*);
+    }};
+}
+
 mod ablate;
 mod check;
 mod cli;
@@ -27,7 +35,7 @@ mod zoo;
 
 use clap::{CommandFactory, Parser};
 use cli::{Cli, Command, DeviceCommand, StudyCommand, WeightsCommand};
-use failure::Failure;
+use failure::{Code, Failure};
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
@@ -35,6 +43,8 @@ fn main() -> ExitCode {
     tracing_subscriber::fmt()
         .with_env_filter(tracing_subscriber::EnvFilter::from_env("CAPWRIGHT_LOG"))
         .with_writer(std::io::stderr)
+        // What cannot be written would be told there too, with a panic.
+        .log_internal_errors(false)
         .init();
     let cli = Cli::parse();
     zoo::join_all();
@@ -42,7 +52,7 @@ fn main() -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {
             let code = failure.exit_code();
-            eprintln!("{:?}", miette::Report::new(failure));
+            tell!("{:?}", miette::Report::new(failure));
             code
         }
     }
@@ -56,7 +66,7 @@ fn run(command: Command) -> Result<(), Failure> {
         Command::Resume(args) => search::resume(&args),
         Command::Contract(args) => contract::contract(&args),
         Command::Verify(args) => verify::verify(&args),
-        Command::Footprint { model, photo } => verify::footprint(&model, &photo),
+        Command::Footprint { model, photo, decoding } => verify::footprint(&model, &photo, &decoding),
         Command::Caption(args) => model::caption(&args),
         Command::Evaluate(args) => model::evaluate(&args),
         Command::Score(args) => score::score(&args),
@@ -75,18 +85,26 @@ fn run(command: Command) -> Result<(), Failure> {
         Command::Data(command) => data::run(&command),
         Command::Device(DeviceCommand::Profile { threads, json }) => device::profile(threads, json),
         Command::Completions { shell } => {
-            clap_complete::generate(shell, &mut Cli::command(), "capwright", &mut std::io::stdout());
+            // Into memory first: written to a closed pipe, it would panic.
+            let mut script = Vec::new();
+            clap_complete::generate(shell, &mut Cli::command(), "capwright", &mut script);
+            say(String::from_utf8_lossy(&script).trim_end());
             Ok(())
         }
         Command::Worker { spec } => worker::run(&spec),
     }
 }
 
-/// Prints a line on standard output; a closed pipe (`| head`) ends the program quietly, as is the custom.
+/// Prints a line on standard output. Where nobody reads any more (`| head`) it is dropped, and the command comes to the end that it
+/// would have had; output that cannot be written otherwise ends the program.
 pub fn say(line: impl std::fmt::Display) {
-    use std::io::Write;
-    if writeln!(std::io::stdout(), "{line}").is_err() {
-        std::process::exit(0);
+    use std::io::{ErrorKind, Write};
+    if let Err(error) = writeln!(std::io::stdout(), "{line}")
+        && error.kind() != ErrorKind::BrokenPipe
+    {
+        let failure = Failure::input(format!("standard output cannot be written: {error}"));
+        tell!("{:?}", miette::Report::new(failure));
+        std::process::exit(Code::Input as i32);
     }
 }
 

@@ -41,7 +41,9 @@ pub fn caption(args: &CaptionArgs) -> Result<(), Failure> {
 
 /// The first caption of a photo; where several are asked for, all of them with their scores.
 fn row(photo: &Path, said: &[Said], several: bool) -> serde_json::Value {
-    let mut row = json!({ "image": photo, "caption": said.first().map_or("", |s| &s.caption) });
+    // A name need not be Unicode, and JSON must be.
+    let image = photo.display().to_string();
+    let mut row = json!({ "image": image, "caption": said.first().map_or("", |s| &s.caption) });
     if several {
         row["captions"] = json!(said);
     }
@@ -97,7 +99,7 @@ pub fn evaluate(args: &EvaluateArgs) -> Result<(), Failure> {
     let scores = score_captions(&captions, &references, &options).map_err(Failure::input)?;
     let said =
         records.iter().zip(&captions).map(|(image, caption)| (image.file_name.as_str(), caption.as_str()));
-    let facts = facts::of_folder(&args.data, said)?;
+    let facts = facts::of_folder(data.dir(), said)?;
     if args.json {
         let mut said = report(&captions, &references, &scores, args.tokenizer);
         said.insert("split".to_owned(), json!(split));
@@ -115,4 +117,15 @@ pub fn evaluate(args: &EvaluateArgs) -> Result<(), Failure> {
     say(format!("{} {split} images, {} distinct captions{fate}", collapse.images, collapse.distinct));
     say(format!("{decoding}; data {}", data.fingerprint()));
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    #[cfg(unix)]
+    #[test]
+    fn a_photo_may_have_a_name_that_is_no_unicode() {
+        use std::os::unix::ffi::OsStrExt;
+        let photo = std::path::Path::new(std::ffi::OsStr::from_bytes(b"caf\xe9.jpg"));
+        assert_eq!(super::row(photo, &[], true)["image"], "caf\u{fffd}.jpg");
+    }
 }

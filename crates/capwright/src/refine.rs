@@ -2,9 +2,10 @@
 
 use crate::cli::RefineArgs;
 use crate::failure::Failure;
-use crate::{contract, search, setup};
+use crate::setup::{self, Chosen};
+use crate::{contract, search};
 use capwright_caption_data::Vocabulary;
-use capwright_contract::{Contract, Merit, Objective, Score, Search};
+use capwright_contract::{Components, Contract, Merit, Objective, Score, Search};
 use capwright_pipeline::{ModelCard, StudyFolder};
 use std::fs;
 use std::path::Path;
@@ -89,13 +90,14 @@ pub fn refine(args: &RefineArgs) -> Result<(), Failure> {
     let (wishes, rest) = Wishes::read(&args.search.request);
     let own = contract::read(&args.model.join("contract.toml"))?;
     let (mut contract, mut run) = (demands(&own, args.search.contract.as_deref())?, args.search.run.clone());
-    contract.search = Search { trials: TRIALS, max_proposals: 5 * TRIALS, ..Search::default() };
-    contract = contract.joined(&setup::understood(&rest)?).map_err(Failure::input)?;
+    contract = setup::with_request(&contract, &setup::understood(&rest)?)?;
     contract.request.clone_from(&args.search.request);
     contract = setup::with_flags(contract, &args.search)?;
+    // What counts as the same quality is told of the score that is chosen.
+    setup::select(&mut contract, run.select);
     wishes.tell(&mut contract, &card);
     let data = run.data.get_or_insert(own.data.dir);
-    eprintln!(
+    tell!(
         "{} on {}: {} parameters in total, {} {:.4}",
         args.model.display(),
         data.display(),
@@ -103,26 +105,29 @@ pub fn refine(args: &RefineArgs) -> Result<(), Failure> {
         contract.score().name(),
         card.validation.of(contract.score())
     );
-    run.min_count = run.min_count.or(Some(own.data.min_count));
-    let names = setup::backbone_names(&args.search.backbone, &mut contract.components)?;
-    let prepared = setup::prepare(contract, names, &run)?;
-    keep(&args.model, &prepared.folder)?;
+    let said = Some(contract.data.min_count).filter(|count| *count > 0);
+    run.min_count = run.min_count.or(said).or(Some(own.data.min_count));
+    let chosen = backbones(&args.search.backbone, &mut contract.components, &own.components)?;
+    let prepared = setup::prepare(contract, chosen, &run)?;
+    let (llm, machine) = (&args.search.llm, &args.search.machine);
     let chosen = args.search.architect.clone().unwrap_or_else(|| "evolution".into());
-    let mut architect = search::architect(
-        &chosen,
-        &prepared.contract,
-        &prepared.folder,
-        &args.search.llm,
-        search::Model::Needed,
-    )?;
-    let done = search::begin(prepared, &chosen, architect.as_mut(), &args.search.machine, stop)?;
-    search::conclude(&done, args.search.machine.json)
+    // Evolution begins with the design that is kept.
+    let architect = keep(&args.model, &prepared.folder).and_then(|()| {
+        let needed = search::Model::Needed;
+        search::architect(&chosen, &prepared.contract, &prepared.folder, llm, needed)
+    });
+    let mut architect = architect.inspect_err(|_| prepared.folder.forget())?;
+    let done = search::begin(prepared, &chosen, architect.as_mut(), machine, stop, llm.typed())?;
+    search::conclude(&done, machine.json)
 }
 
-/// What a file demands of the new model, or what was demanded of the model that there is. What the file is silent about, and the
-/// model's values depend on, stays as it was.
+/// What a file demands of the new model and of its search, or what was demanded of the model that there is. What the file is silent
+/// about, and the model's values depend on, stays as it was.
 fn demands(own: &Contract, file: Option<&Path>) -> Result<Contract, Failure> {
-    let Some(file) = file else { return Ok(own.clone()) };
+    let Some(file) = file else {
+        let search = Search { trials: TRIALS, max_proposals: 5 * TRIALS, ..Search::default() };
+        return Ok(Contract { search, ..own.clone() });
+    };
     let mut contract = contract::read(file)?;
     let parts = &mut contract.components;
     parts.backbones = parts.backbones.take().or_else(|| own.components.backbones.clone());
@@ -134,6 +139,13 @@ fn demands(own: &Contract, file: Option<&Path>) -> Result<Contract, Failure> {
     Ok(contract)
 }
 
+/// The backbones that are allowed. Where nobody says which, they are those that the model's search came to use, which nobody named.
+fn backbones(flags: &[String], parts: &mut Components, own: &Components) -> Result<Chosen, Failure> {
+    let inherited = flags.is_empty() && parts.backbones == own.backbones;
+    let chosen = setup::backbone_names(flags, parts)?;
+    Ok(if inherited { Chosen { named: Vec::new(), ..chosen } } else { chosen })
+}
+
 /// Copies what the study begins with into its folder, where `resume` finds it whatever becomes of the model. Values are left
 /// behind where they are of other words: those of a word would stand for another.
 fn keep(model: &Path, folder: &StudyFolder) -> Result<(), Failure> {
@@ -142,7 +154,7 @@ fn keep(model: &Path, folder: &StudyFolder) -> Result<(), Failure> {
     let words = |path: &Path| Vocabulary::load(path).map_err(Failure::input);
     let same = words(&model.join(VOCABULARY))? == words(&folder.vocabulary())?;
     if !same {
-        eprintln!("the data have other words than the model: designs begin untrained");
+        tell!("the data have other words than the model: designs begin untrained");
     }
     for name in if same { &[BLUEPRINT, WEIGHTS][..] } else { &[BLUEPRINT][..] } {
         let path = model.join(name);

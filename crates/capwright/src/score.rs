@@ -80,7 +80,7 @@ fn truth(dir: &Path, captions: &Path) -> Result<FactualScores, Failure> {
     let named = |h: &Hypothesis| names.get(&h.image_id).copied().ok_or_else(|| unknown(h.image_id));
     let files: Vec<&str> = said.iter().map(named).collect::<Result<_, _>>()?;
     let pairs = files.into_iter().zip(said.iter().map(|h| h.caption.as_str()));
-    facts::of_folder(dir, pairs)?.ok_or_else(|| {
+    facts::of_folder(data.dir(), pairs)?.ok_or_else(|| {
         Failure::input(format!("{} has no truth.json", dir.display()))
             .help("only folders of `capwright data make-scenes` know what their images show")
     })
@@ -90,7 +90,7 @@ fn truth(dir: &Path, captions: &Path) -> Result<FactualScores, Failure> {
 pub fn warn_of_script<'a>(tokenizer: Tokenizer, references: impl IntoIterator<Item = &'a String>) {
     let fitting = Tokenizer::fitting(references);
     if fitting == Tokenizer::Characters && tokenizer != fitting {
-        eprintln!(
+        tell!(
             "warning: the references have no spaces between words: --tokenizer {fitting} compares characters"
         );
     }

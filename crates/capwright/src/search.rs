@@ -1,25 +1,27 @@
 //! `capwright search` and `capwright resume`: puts the parts together and lets the driver run.
 
+mod conclude;
+mod llm;
+
+pub use conclude::conclude;
+pub use llm::text_model;
+
 use crate::cli::{DeviceArg, LlmArgs, MachineArgs, ResumeArgs, SearchArgs};
 use crate::failure::Failure;
 use crate::watch::Watch;
-use crate::{ideas, refine, say, setup, study, train};
+use crate::{ideas, refine, setup, study, train};
 use capwright_backbones::Library;
-use capwright_caption_data::{Dataset, ImageRecord, Split};
 use capwright_contract::Contract;
-use capwright_llm::{Embedded, LlmError, OpenAi, Options, TextModel, Timeouts, default_model};
-use capwright_pipeline::{Driver, LocalProcesses, Outcome, SearchError, StudyFolder, note_test, sha256_file};
-use capwright_search::{
-    Architect, Evolution, Hybrid, Judge, LlmArchitect, LlmOptions, RandomArchitect, Replay, Space,
-};
+use capwright_pipeline::{Driver, LocalProcesses, Outcome, SearchError, StudyFolder, sha256_file};
+use capwright_search::{Architect, ArchitectError, Evolution, Hybrid, Judge, RandomArchitect, Replay, Space};
 use capwright_store::SqliteStore;
-use capwright_study::{ComputeDevice, Event, Scores, Study, Trial, TrialStore, WeightsFile};
-use capwright_train::{Captioner, device};
+use capwright_study::{ComputeDevice, Event, Study, TrialStore, WeightsFile};
+use capwright_train::device;
+use llm::language_model;
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
 
 /// `capwright search`.
 pub fn search(args: &SearchArgs) -> Result<(), Failure> {
@@ -43,23 +45,24 @@ pub fn run(args: &SearchArgs, stop: Arc<AtomicBool>) -> Result<Done, Failure> {
     let model = if args.architect.is_none() { Model::IfThere } else { Model::Needed };
     let mut architect = architect(&chosen, &prepared.contract, &prepared.folder, &args.llm, model)
         .inspect_err(|_| prepared.folder.forget())?;
-    begin(prepared, &chosen, architect.as_mut(), &args.machine, stop)
+    begin(prepared, &chosen, architect.as_mut(), &args.machine, stop, args.llm.typed())
 }
 
-/// Opens the ledger of a new study and runs it to its end.
+/// Opens the ledger of a new study and runs it to its end; `llm` are the options of its language model.
 pub fn begin(
     prepared: setup::Prepared,
     chosen: &str,
     architect: &mut dyn Architect,
     machine: &MachineArgs,
     stop: Arc<AtomicBool>,
+    llm: String,
 ) -> Result<Done, Failure> {
     let setup::Prepared { folder, contract, weights } = prepared;
     let machine = Machine::of(machine).inspect_err(|_| folder.forget())?;
     let opened = setup::opened(&contract, chosen, architect);
     let opened = Event::StudyOpened(Box::new(opened));
     let mut store = SqliteStore::create(&folder.ledger(), &[opened]).map_err(Failure::input)?;
-    drive(folder, &mut store, architect, weights, machine, stop, false)
+    drive(folder, &mut store, architect, weights, Sitting { machine, stop, llm, resumed: false })
 }
 
 /// `capwright resume`.
@@ -75,26 +78,37 @@ pub fn go_on(args: &ResumeArgs, stop: Arc<AtomicBool>) -> Result<Done, Failure> 
     let recorded = store.events().map_err(Failure::input)?;
     let state = Study::fold(recorded.iter().map(|r| &r.event)).map_err(Failure::input)?;
     let contract = state.contract().clone();
+    // One that is over asks nobody.
+    if state.finished.is_none() {
+        llm::as_it_began(&state, &args.llm)?;
+    }
     setup::check_data(&contract)?;
-    let backbones = contract.components.backbones.clone().unwrap_or_default();
+    let chosen = setup::chosen_architect(&state);
+    let backbones = if chosen.starts_with(train::GIVEN) {
+        train::kept_backbones(&folder, &contract)?
+    } else {
+        contract.components.backbones.clone().unwrap_or_default()
+    };
     let weights = setup::weights(&backbones, &mut |name, failure| {
-        eprintln!("{name}: {failure}");
+        tell!("{name}: {failure}");
     })?;
     if let Some(missing) = backbones.iter().find(|name| !weights.contains_key(*name)) {
         return Err(Failure::input(format!("the study uses {missing}, whose weights cannot be had now"))
             .help(format!("capwright weights fetch {missing}")));
     }
-    let chosen = setup::chosen_architect(&state);
     // With another architect than it began with the study would be another.
-    let model = if setup::had_model(&state) { Model::Needed } else { Model::Without };
+    let model = if setup::model_of(&state).is_some() { Model::Needed } else { Model::Without };
     let mut architect = architect(&chosen, &contract, &folder, &args.llm, model)?;
-    drive(folder, &mut store, architect.as_mut(), weights, Machine::of(&args.machine)?, stop, true)
+    let (machine, llm) = (Machine::of(&args.machine)?, args.llm.typed());
+    let sitting = Sitting { machine, stop, llm, resumed: true };
+    drive(folder, &mut store, architect.as_mut(), weights, sitting)
 }
 
 /// What Ctrl-C is answered with.
 pub const STOPPING: &str = "stopping after this step (again to stop at once); `capwright resume` goes on";
 
-/// Set by Ctrl-C or a termination signal, which `said` answers; a second one ends the program at once.
+/// Set by Ctrl-C or a termination signal, which `said` answers; a second one ends the program at once. Where one of these signals is
+/// ignored (`nohup`), it stays so, for workers too, and the others end the program at the first.
 pub fn stop_flag(said: &'static str) -> Arc<AtomicBool> {
     let stop = Arc::new(AtomicBool::new(false));
     let flag = stop.clone();
@@ -102,10 +116,10 @@ pub fn stop_flag(said: &'static str) -> Arc<AtomicBool> {
         if flag.swap(true, Ordering::SeqCst) {
             std::process::exit(130);
         }
-        eprintln!("{said}");
+        tell!("{said}");
     };
-    if let Err(error) = ctrlc::set_handler(handler) {
-        tracing::warn!(%error, "Ctrl-C cannot be caught; what is on disk is safe all the same");
+    if let Err(error) = ctrlc::try_set_handler(handler) {
+        tracing::warn!(%error, "signals are not caught; what is on disk is safe all the same");
     }
     stop
 }
@@ -139,8 +153,8 @@ pub fn architect(
     if let Some(path) = chosen.strip_prefix("replay:") {
         return Ok(Box::new(Replay::new(&study::events(Path::new(path))?)));
     }
-    if let Some(folder) = chosen.strip_prefix(train::GIVEN) {
-        return Ok(Box::new(train::given(Path::new(folder))?));
+    if chosen.starts_with(train::GIVEN) {
+        return Ok(Box::new(train::given(folder)?));
     }
     match chosen {
         "random" => Ok(random()),
@@ -152,7 +166,7 @@ pub fn architect(
                 match language_model(contract, llm, space.clone(), judge.clone()) {
                     Ok(model) => architects.insert(0, Box::new(model)),
                     Err(failure) if model == Model::IfThere => {
-                        eprintln!("no language model: {failure}\ngoing on with evolution and random designs");
+                        tell!("no language model: {failure}\ngoing on with evolution and random designs");
                     }
                     Err(failure) => return Err(failure),
                 }
@@ -163,43 +177,6 @@ pub fn architect(
             "choose llm, evolution, random, hybrid or replay:STUDY; for designs of your own: capwright train",
         )),
     }
-}
-
-fn language_model(
-    contract: &Contract,
-    args: &LlmArgs,
-    space: Space,
-    judge: Judge,
-) -> Result<LlmArchitect, Failure> {
-    let model = text_model(args)?;
-    let options = LlmOptions { deadline: Duration::from_secs(args.timeout), ..LlmOptions::default() };
-    Ok(LlmArchitect::new(model, space, judge, ideas::inspiration(contract), options))
-}
-
-/// The language model that the arguments name; the small default one without a name.
-pub fn text_model(args: &LlmArgs) -> Result<Box<dyn TextModel>, Failure> {
-    let bad = |error: LlmError| match error {
-        LlmError::BadModel { .. } | LlmError::BadEndpoint { .. } => Failure::input(error),
-        _ => Failure::llm(error),
-    };
-    Ok(match (&args.url, &args.gguf) {
-        (Some(url), _) => {
-            let key = std::env::var("CAPWRIGHT_LLM_KEY").ok();
-            let mut server = OpenAi::connect(url, &args.model, key, Timeouts::default()).map_err(bad)?;
-            let bound = server.probe(Duration::from_secs(args.timeout)).map_err(bad)?;
-            eprintln!("language model: {}, answers {bound}", server.name());
-            Box::new(server)
-        }
-        (None, Some(path)) => Box::new(Embedded::load(path, &Options::default()).map_err(bad)?),
-        (None, None) => {
-            eprintln!(
-                "language model: {} (small; see the README for better ones)",
-                default_model().file_name
-            );
-            let path = crate::zoo::cache()?.get(&default_model()).map_err(Failure::llm)?;
-            Box::new(Embedded::load(&path, &Options::default()).map_err(bad)?)
-        }
-    })
 }
 
 fn cores() -> usize {
@@ -234,26 +211,33 @@ impl Machine {
     }
 }
 
-/// Runs a study to its end; `resumed` where an earlier sitting began it.
+/// How a study is run, beside what its ledger says.
+struct Sitting {
+    machine: Machine,
+    stop: Arc<AtomicBool>,
+    /// The options of its language model, which `resume` has to be told again.
+    llm: String,
+    /// Whether an earlier sitting began it.
+    resumed: bool,
+}
+
+/// Runs a study to its end.
 fn drive(
     folder: StudyFolder,
     store: &mut SqliteStore,
     architect: &mut dyn Architect,
     weights: BTreeMap<String, WeightsFile>,
-    Machine { workers, threads, device }: Machine,
-    stop: Arc<AtomicBool>,
-    resumed: bool,
+    Sitting { machine: Machine { workers, threads, device }, stop, llm, resumed }: Sitting,
 ) -> Result<Done, Failure> {
     let program = std::env::current_exe().map_err(Failure::input)?;
     if device != ComputeDevice::Cpu {
-        eprintln!("training steps are computed by {device}");
+        tell!("training steps are computed by {device}");
     }
     let mut executor = LocalProcesses::new(program, workers);
     let recorded = store.events().map_err(Failure::input)?;
     let so_far = Study::fold(recorded.iter().map(|r| &r.event)).map_err(Failure::input)?;
     let contract = so_far.contract();
     let judge = Judge::new(Arc::new(Library::default()), contract.clone());
-    let done = so_far.trials.len() - so_far.unfinished().len();
     let start = match refine::values(&folder) {
         Some(path) => {
             let sha256 = sha256_file(&path).map_err(|error| Failure::file(&path, error))?;
@@ -261,7 +245,7 @@ fn drive(
         }
         None => None,
     };
-    let mut watch = Watch::new(contract.search.trials, done as u32, workers);
+    let mut watch = Watch::new(contract.search.trials, over(&so_far), workers);
     let outcome = Driver {
         store,
         architect,
@@ -280,82 +264,51 @@ fn drive(
     .run();
     match outcome {
         Ok(outcome) => Ok(Done { folder, outcome }),
-        Err(SearchError::Interrupted) => Err(Failure::interrupted(SearchError::Interrupted)
-            .help(format!("capwright resume {}", folder.root().display()))),
-        Err(error @ SearchError::Architect { .. }) => Err(Failure::llm(error)),
-        Err(error) => Err(Failure::input(error)),
+        Err(error) => Err(ended(&error, format!("capwright resume {}{llm}", folder.root().display()))),
     }
 }
 
-/// Scores the best model on the test split, which nothing was chosen on, and writes that into its card.
-fn test_scores(Done { folder, outcome }: &Done) -> Result<Option<Scores>, Failure> {
-    if outcome.best.is_none() {
-        return Ok(None);
+/// How a search that ended early is told, and what goes on with it.
+fn ended(error: &SearchError, resume: String) -> Failure {
+    match error {
+        SearchError::Interrupted => Failure::interrupted(error).help(resume),
+        SearchError::Architect { last: ArchitectError::Llm(_), .. } => Failure::llm(error).help(resume),
+        SearchError::Architect { last: ArchitectError::NothingFits { .. }, .. } => Failure::unmet(error),
+        _ => Failure::input(error),
     }
-    let contract = outcome.study.contract();
-    let data = Dataset::load(&contract.data.dir).map_err(Failure::input)?;
-    let images: Vec<ImageRecord> = data.records(Split::Test).cloned().collect();
-    if images.is_empty() {
-        return Ok(None);
-    }
-    eprintln!("the best model is scored on {} test images", images.len());
-    let model = Captioner::load(folder.best()).map_err(Failure::input)?;
-    let scores = model.evaluate(&images, contract.decoding).map_err(Failure::input)?.scores;
-    note_test(folder, &scores).map_err(|error| Failure::file(&folder.best(), error))?;
-    Ok(Some(scores))
 }
 
-/// Captions shown at the end of a search.
-const SHOWN: usize = 5;
+/// Trials that are over; what is not may also be a further run of one.
+fn over(study: &Study) -> u32 {
+    let open = study.unfinished();
+    study.trials.keys().filter(|number| !open.contains(*number)).count() as u32
+}
 
-/// Scores the best model on the test split, and says what a study came to.
-pub fn conclude(done: &Done, json: bool) -> Result<(), Failure> {
-    let Done { folder, outcome } = done;
-    let test = test_scores(done)?;
-    study::print(&outcome.study, json)?;
-    if json {
-        return Ok(());
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use capwright_llm::LlmError;
+    use capwright_study::conformance::samples;
+
+    #[test]
+    fn further_runs_are_no_trials_that_are_open() {
+        let events = samples();
+        let repeated = events.iter().position(|event| matches!(event, Event::TrialRepeated { .. }));
+        let until = repeated.expect("the samples have finals") + 1;
+        let study = Study::fold(&events[..until]).expect("a study");
+        assert_eq!((study.trials.len(), study.unfinished().len(), over(&study)), (3, 1, 3));
     }
-    let tokens = outcome.study.tokens();
-    say(format!("\nlanguage model: {} tokens read, {} written", tokens.prompt, tokens.completion));
-    let Some(best) = outcome.best else {
-        say("no design is ranked: every trial failed or collapsed");
-        return Ok(());
-    };
-    let run = outcome.study.best_run(best);
-    if let Some(result) = outcome.study.run(run).and_then(Trial::result) {
-        say(format!("\nvalidation captions of trial {run}:"));
-        for sample in result.samples.iter().take(SHOWN) {
-            say(format!("  {}: {}", sample.image, sample.caption));
-            if let Some(reference) = sample.references.first() {
-                say(format!("  {:width$}  (a person: {reference})", "", width = sample.image.len()));
-            }
-        }
+
+    #[test]
+    fn only_a_language_model_that_failed_ends_with_its_code() {
+        let code = |last| {
+            let failure = ended(&SearchError::Architect { failures: 3, last }, "resume".to_owned());
+            format!("{:?}", failure.exit_code())
+        };
+        let expected = |code: u8| format!("{:?}", std::process::ExitCode::from(code));
+        let away = LlmError::Connect { url: "http://localhost".into(), why: "refused".into() };
+        assert_eq!(code(ArchitectError::Llm(away)), expected(4));
+        assert_eq!(code(ArchitectError::NothingFits { draws: 9 }), expected(3));
+        assert_eq!(code(ArchitectError::RecordingOver { proposal: 1, attempt: 0 }), expected(2));
     }
-    if let Some(Scores { bleu, cider_d, images, .. }) = test {
-        say(format!(
-            "\ntest split, {images} images on which nothing was chosen: BLEU-4 {:.4}, CIDEr-D {cider_d:.4}",
-            bleu[3]
-        ));
-    }
-    if let Some(forecast) = outcome.study.forecast() {
-        say(format!(
-            "\n{} designs were predicted before they were trained: rank correlation {:.2} with what they scored",
-            forecast.designs.len(),
-            forecast.rank_correlation
-        ));
-    }
-    let path = folder.best();
-    say(format!("\nbest model: {}\ntry: capwright caption {} PHOTO", path.display(), path.display()));
-    say(format!("all that was tried: capwright study report {}", folder.root().display()));
-    let contract = outcome.study.contract();
-    if contract.search.finalists.is_none() && outcome.study.trials.len() > 1 {
-        say(
-            "ranked by one run each, which luck decides too: --finalists trains the best again from other seeds",
-        );
-    }
-    if !contract.limits.is_empty() || !contract.floors.is_empty() {
-        say(format!("its limits and floors are not measured yet: capwright verify {}", path.display()));
-    }
-    Ok(())
 }

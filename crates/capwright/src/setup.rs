@@ -1,13 +1,17 @@
 //! From request and flags to a contract, a data set, weights and a study folder.
 
-use crate::cli::{RunArgs, SearchArgs, SelectArg};
+mod asked;
+
+pub use asked::{epochs_of, is_unpriced, select, understood, with_flags, with_request};
+
+use crate::cli::{RunArgs, SearchArgs};
 use crate::failure::Failure;
 use crate::zoo;
+use asked::{named_data, wanted};
 use capwright_backbones::{Library, USUAL, find};
 use capwright_caption_data::{Dataset, SceneOptions, Split, Vocabulary, make_scenes};
-use capwright_contract::{
-    Components, Contract, Data, Family, Merit, Objective, Training, impossible, parse_request,
-};
+use capwright_contract::{Components, Contract, Data, impossible};
+use capwright_fetch::FetchError;
 use capwright_files::write_atomic;
 use capwright_pipeline::StudyFolder;
 use capwright_search::Architect;
@@ -41,27 +45,38 @@ pub struct Prepared {
     pub weights: BTreeMap<String, WeightsFile>,
 }
 
+/// Backbones that a search may use.
+pub struct Chosen {
+    /// Their names in the zoo.
+    pub names: Vec<String>,
+    /// Those of them that a person named: they are not left out, since without them the search would be another.
+    pub named: Vec<String>,
+}
+
 /// Reads the request, then [`prepare`]s.
 pub fn prepare_search(args: &SearchArgs) -> Result<Prepared, Failure> {
-    let mut contract = wanted(args)?;
-    let names = backbone_names(&args.backbone, &mut contract.components)?;
-    if args.run.data.is_none() {
+    let (mut contract, run) = wanted(args)?;
+    let chosen = backbone_names(&args.backbone, &mut contract.components)?;
+    if named_data(&contract, &run).is_none() {
         contract.budgets.macs_image.get_or_insert(SCENES_MACS);
         contract.budgets.macs_trained.get_or_insert(SCENES_MACS_TRAINED);
         contract.budgets.macs_token.get_or_insert(SCENES_MACS_TOKEN);
     }
-    prepare(contract, names, &args.run)
+    prepare(contract, chosen, &run)
 }
 
-/// Loads the data, fetches the weights of the named backbones, makes the study folder.
-pub fn prepare(mut contract: Contract, names: Vec<String>, run: &RunArgs) -> Result<Prepared, Failure> {
-    let drawn = run.data.is_none();
-    let dir = match &run.data {
-        Some(dir) => fs::canonicalize(dir).map_err(|error| Failure::file(dir, error))?,
+/// Loads the data, fetches the weights of the chosen backbones, makes the study folder.
+pub fn prepare(mut contract: Contract, chosen: Chosen, run: &RunArgs) -> Result<Prepared, Failure> {
+    let named = named_data(&contract, run);
+    let drawn = named.is_none();
+    let dir = match named {
+        Some(dir) => fs::canonicalize(&dir)
+            .map_err(|error| Failure::file(&dir, error).help("name the data folder with --data"))?,
         None => scenes()?,
     };
     let data = load(&dir)?;
-    let min_count = run.min_count.unwrap_or(if drawn { 1 } else { 5 });
+    let said = Some(contract.data.min_count).filter(|count| *count > 0);
+    let min_count = run.min_count.or(said).unwrap_or(if drawn { 1 } else { 5 });
     let pieces = run.pieces.or(contract.data.pieces);
     let mut vocabulary = match pieces {
         Some(size) => Vocabulary::pieces_from_dataset(&data, size as usize),
@@ -70,9 +85,9 @@ pub fn prepare(mut contract: Contract, names: Vec<String>, run: &RunArgs) -> Res
     if let Some(most) = contract.data.max_vocab {
         vocabulary = vocabulary.at_most(usize::try_from(most).unwrap_or(usize::MAX));
     }
-    let mut left_out = |name: &str, failure: &Failure| eprintln!("{name} is left out: {failure}");
-    let weights = weights(&licensed(names, &contract), &mut left_out)?;
-    contract.components.backbones = Some(weights.keys().cloned().collect());
+    let weights = weights_of(chosen, &contract)?;
+    // Designs of a person are held against the contract's own list.
+    contract.components.backbones.get_or_insert_with(|| weights.keys().cloned().collect());
     settle(&mut contract, run, drawn);
     contract.data = Data {
         dir,
@@ -85,10 +100,8 @@ pub fn prepare(mut contract: Contract, names: Vec<String>, run: &RunArgs) -> Res
     contract.check().map_err(Failure::input)?;
     possible(&contract)?;
     let folder = study_folder(run.study.as_deref())?;
-    vocabulary.save(folder.vocabulary()).map_err(Failure::input)?;
-    let text = contract.to_toml().map_err(Failure::input)?;
-    write_atomic(&folder.contract(), text.as_bytes()).map_err(|e| Failure::file(&folder.contract(), e))?;
-    eprintln!(
+    write(&folder, &contract, &vocabulary).inspect_err(|_| folder.forget())?;
+    tell!(
         "study {}: {} images, vocabulary of {} {}, fingerprint {}",
         folder.root().display(),
         data.images().len(),
@@ -99,55 +112,10 @@ pub fn prepare(mut contract: Contract, names: Vec<String>, run: &RunArgs) -> Res
     Ok(Prepared { folder, contract, weights })
 }
 
-/// The contract that a request asks for, with what was understood told to people.
-pub fn understood(request: &str) -> Result<Contract, Failure> {
-    let understood = parse_request(request);
-    crate::contract::tell(&understood);
-    crate::contract::refuse_errors(&understood)?;
-    Ok(understood.contract)
-}
-
-/// The contract that file, sentence and flags ask for, without data.
-fn wanted(args: &SearchArgs) -> Result<Contract, Failure> {
-    let mut contract = understood(&args.request)?;
-    if let Some(path) = &args.contract {
-        let file = crate::contract::read(path)?;
-        contract =
-            if args.request.is_empty() { file } else { file.joined(&contract).map_err(Failure::input)? };
-    }
-    with_flags(contract, args)
-}
-
-/// A contract with what the flags add to it.
-pub fn with_flags(mut contract: Contract, args: &SearchArgs) -> Result<Contract, Failure> {
-    if !args.family.is_empty() {
-        contract.components.families = families(&args.family)?;
-    }
-    contract.components.scratch &= !args.no_scratch;
-    if !args.image_size.is_empty() {
-        contract.components.image_sizes.clone_from(&args.image_size);
-    }
-    contract.budgets.macs_image = args.max_macs.or(contract.budgets.macs_image);
-    contract.search.halving = args.halving.or(contract.search.halving);
-    contract.search.finalists = args.finalists.or(contract.search.finalists);
-    contract.search.hours = args.hours.or(contract.search.hours);
-    contract.search.cpu_hours = args.cpu_hours.or(contract.search.cpu_hours);
-    contract.search.snippets = args.snippets.unwrap_or(contract.search.snippets);
-    contract.search.blind |= args.blind;
-    contract.search.token_budget = args.token_budget.or(contract.search.token_budget);
-    contract.search.usd_per_million_tokens = args.llm_price.or(contract.search.usd_per_million_tokens);
-    if contract.search.money_usd.is_some()
-        && contract.search.usd_per_million_tokens.is_none()
-        && args.llm.url.is_some()
-    {
-        return Err(Failure::input("the contract bounds money, and nobody said what tokens cost")
-            .help("add --llm-price USD (a million tokens)"));
-    }
-    if let Some(trials) = args.trials {
-        contract.search.trials = trials;
-        contract.search.max_proposals = trials.saturating_mul(5);
-    }
-    Ok(contract)
+fn write(folder: &StudyFolder, contract: &Contract, vocabulary: &Vocabulary) -> Result<(), Failure> {
+    vocabulary.save(folder.vocabulary()).map_err(Failure::input)?;
+    let (path, text) = (folder.contract(), contract.to_toml().map_err(Failure::input)?);
+    write_atomic(&path, text.as_bytes()).map_err(|error| Failure::file(&path, error))
 }
 
 /// Takes the flags over; what is not said follows from the data: the small scenes are worth less work.
@@ -161,20 +129,12 @@ fn settle(contract: &mut Contract, run: &RunArgs, drawn: bool) {
     training.patience = run.patience.unwrap_or(training.patience);
     training.seed = run.seed.unwrap_or(training.seed);
     training.self_critical = run.self_critical.unwrap_or(training.self_critical);
-    let said = training.epochs != Training::default().epochs;
     training.epochs = match run.epochs {
         Some(epochs) => epochs,
-        None if drawn && !said => SCENES_EPOCHS,
+        None if drawn => SCENES_EPOCHS,
         None => training.epochs,
     };
-    if let Some(select) = run.select {
-        let merit = match select {
-            SelectArg::Bleu4 => Merit::Bleu4,
-            SelectArg::CiderD => Merit::CiderD,
-        };
-        contract.objectives.retain(|objective| objective.merit != merit);
-        contract.objectives.insert(0, Objective { merit, within: 0.0 });
-    }
+    select(contract, run.select);
 }
 
 /// Refuses a contract that no design can keep.
@@ -185,29 +145,40 @@ pub fn possible(contract: &Contract) -> Result<(), Failure> {
     }
 }
 
-fn families(flags: &[String]) -> Result<Vec<Family>, Failure> {
-    let read = |name: &String| {
-        Family::ALL.into_iter().find(|f| f.to_string().eq_ignore_ascii_case(name)).ok_or_else(|| {
-            Failure::input(format!("there is no decoder family \"{name}\""))
-                .help("choose lstm, gru or transformer")
-        })
-    };
-    flags.iter().map(read).collect()
-}
-
 /// The backbones that flags, or else the contract, allow; where neither says, the usual ones and those that it requires.
-pub fn backbone_names(flags: &[String], parts: &mut Components) -> Result<Vec<String>, Failure> {
+pub fn backbone_names(flags: &[String], parts: &mut Components) -> Result<Chosen, Failure> {
     let said = parts.backbones.take();
     let usual = || {
         let required = parts.required.iter().filter(|part| find(part).is_some());
-        USUAL.map(str::to_owned).into_iter().chain(required.cloned()).collect()
+        let named: Vec<String> = required.cloned().collect();
+        let names = USUAL.map(str::to_owned).into_iter().chain(named.iter().cloned()).collect();
+        Chosen { names, named }
     };
-    let names: Vec<String> = if flags.is_empty() { said.unwrap_or_else(usual) } else { flags.to_vec() };
-    match names.iter().find(|name| find(name).is_none()) {
+    let all = |names: Vec<String>| Chosen { named: names.clone(), names };
+    let chosen = if flags.is_empty() { said.map_or_else(usual, all) } else { all(flags.to_vec()) };
+    match chosen.names.iter().find(|name| find(name).is_none()) {
         Some(name) => Err(Failure::input(format!("there is no backbone \"{name}\""))
             .help("`capwright zoo list` names them all")),
-        None => Ok(names),
+        None => Ok(chosen),
     }
+}
+
+/// Weights of the chosen backbones. One that cannot be had is left out, unless a person named it.
+fn weights_of(chosen: Chosen, contract: &Contract) -> Result<BTreeMap<String, WeightsFile>, Failure> {
+    let Chosen { names, named } = chosen;
+    let mut missing = Vec::new();
+    let found = weights(&licensed(names, contract), &mut |name, failure| {
+        if named.iter().any(|said| said == name) {
+            missing.push(format!("{name}: {failure}"));
+        } else {
+            tell!("{name} is left out: {failure}");
+        }
+    })?;
+    if missing.is_empty() {
+        return Ok(found);
+    }
+    Err(Failure::input(missing.join("\n"))
+        .help("`capwright weights fetch NAME --file FILE` takes a copy of yours; or name other backbones"))
 }
 
 /// Those whose weights have a licence that the contract allows.
@@ -217,14 +188,14 @@ fn licensed(names: Vec<String>, contract: &Contract) -> Vec<String> {
         let licence = find(name).map_or("", |b| b.licence);
         let fits = allowed.is_empty() || allowed.iter().any(|l| l == licence);
         if !fits {
-            eprintln!("{name} is left out: its weights have the licence {licence}");
+            tell!("{name} is left out: its weights have the licence {licence}");
         }
         fits
     };
     names.into_iter().filter(fits).collect()
 }
 
-/// Weights of the named backbones; those that cannot be had are told to `left_out`.
+/// Weights of the named backbones; those that no source gives are told to `left_out`.
 pub fn weights(
     names: &[String],
     left_out: &mut dyn FnMut(&str, &Failure),
@@ -236,7 +207,9 @@ pub fn weights(
             Ok(file) => {
                 found.insert(backbone.name.to_string(), file);
             }
-            Err(failure) => left_out(backbone.name, &failure),
+            // The next one would meet the same.
+            Err(error @ FetchError::Cache { .. }) => return Err(Failure::input(error)),
+            Err(error) => left_out(backbone.name, &Failure::input(error)),
         }
     }
     Ok(found)
@@ -267,11 +240,21 @@ fn scenes() -> Result<PathBuf, Failure> {
     let cache = zoo::cache()?;
     let name = format!("scenes-{}-{}-{}-{}", SCENES.train, SCENES.val, SCENES.size, SCENES.seed);
     let dir = cache.dir().join(name);
-    if !dir.exists() {
-        eprintln!("drawing {} scenes into {}", SCENES.train + SCENES.val + SCENES.test, dir.display());
-        make_scenes(&dir, &SCENES).map_err(Failure::input)?;
-    }
+    drawn_once(&dir, &SCENES)?;
     Ok(dir)
+}
+
+/// Draws a scenes set, unless it is there.
+fn drawn_once(dir: &Path, scenes: &SceneOptions) -> Result<(), Failure> {
+    if dir.exists() {
+        return Ok(());
+    }
+    tell!("drawing {} scenes into {}", scenes.train + scenes.val + scenes.test, dir.display());
+    match make_scenes(dir, scenes) {
+        // Another run drew the same meanwhile: the folder appears complete or not at all.
+        Err(_) if dir.exists() => Ok(()),
+        made => made.map_err(Failure::input),
+    }
 }
 
 /// Studies in one folder, at most.
@@ -288,13 +271,18 @@ fn study_folder(named: Option<&Path>) -> Result<StudyFolder, Failure> {
             Path::new("capwright-studies").join(format!("{number:03}"))
         }
     };
-    if StudyFolder::new(&path).ledger().exists() {
+    let folder = StudyFolder::new(&path);
+    if folder.ledger().exists() {
         return Err(Failure::input(format!("{} holds a study already", path.display()))
             .help(format!("capwright resume {}", path.display())));
     }
-    fs::create_dir_all(&path).map_err(|error| Failure::file(&path, error))?;
-    let path = fs::canonicalize(&path).map_err(|error| Failure::file(&path, error))?;
-    Ok(StudyFolder::new(path))
+    let taken: Vec<String> = folder.taken().iter().map(|path| path.display().to_string()).collect();
+    if !taken.is_empty() {
+        let message = format!("a new study would write over {}", taken.join(", "));
+        return Err(Failure::input(message)
+            .help("name another folder with --study; what a killed search left there can be removed"));
+    }
+    StudyFolder::make(&path).map_err(|error| Failure::file(&path, error))
 }
 
 /// Versions key under which the ledger keeps which architect was chosen.
@@ -316,7 +304,12 @@ pub fn chosen_architect(study: &Study) -> String {
     study.opened.versions.get(CHOSEN).cloned().unwrap_or_else(|| "random".into())
 }
 
-/// Whether a study was started with a language model: a search goes on without one that cannot be had.
-pub fn had_model(study: &Study) -> bool {
-    study.opened.architect.contains("llm:")
+/// The language model that a study was started with: a search goes on without one that cannot be had.
+pub fn model_of(study: &Study) -> Option<&str> {
+    let (_, named) = study.opened.architect.split_once("llm:")?;
+    // A bandit names its others after it.
+    named.split(", evolution").next()
 }
+
+#[cfg(test)]
+mod tests;

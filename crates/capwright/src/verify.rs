@@ -5,11 +5,14 @@ mod measure;
 
 use crate::cli::VerifyArgs;
 use crate::failure::Failure;
+use crate::model::{records, split};
 use crate::{contract, say, say_json};
 use capwright_backbones::{Library, find};
 use capwright_blueprint::{Blueprint, Checked, check};
-use capwright_caption_data::{Dataset, ImageRecord, Split};
-use capwright_contract::{Amount, Certificate, Clause, Contract, Measured, Row, Verdict, violations};
+use capwright_caption_data::{Dataset, Split};
+use capwright_contract::{
+    Amount, Certificate, Clause, Contract, Decoding, Family, Measured, Row, Verdict, violations,
+};
 use capwright_files::write_atomic;
 use capwright_pipeline::{ModelCard, sha256_file};
 use capwright_train::Captioner;
@@ -21,15 +24,14 @@ pub use measure::footprint;
 
 /// `capwright verify`.
 pub fn verify(args: &VerifyArgs) -> Result<(), Failure> {
-    let contract = match &args.contract {
-        Some(path) => contract::read(path)?,
-        None => contract::read(&args.model.join("contract.toml")).map_err(|failure| {
-            failure.help("name a contract with --contract; only a study's best/ carries its own")
-        })?,
-    };
-    let split: Split = args.split.parse().map_err(|_| {
-        Failure::input(format!("there is no split \"{}\"", args.split)).help("choose train, val or test")
+    let own = args.model.join("contract.toml");
+    let path = args.contract.as_ref().unwrap_or(&own);
+    let contract = contract::read(path).map_err(|failure| match args.contract {
+        Some(_) => failure,
+        None => failure.help("name a contract with --contract; only a study's best/ carries its own"),
     })?;
+    let said = said_of_decoding(path);
+    let split = split(&args.split)?;
     let model = Captioner::load(&args.model).map_err(Failure::input)?;
     let checked = design(&args.model, &model)?;
     let data_dir = args.data.clone().unwrap_or_else(|| contract.data.dir.clone());
@@ -37,26 +39,35 @@ pub fn verify(args: &VerifyArgs) -> Result<(), Failure> {
         return Err(Failure::input("the contract names no data").help("name a data folder with --data"));
     }
     let data = Dataset::load(&data_dir).map_err(Failure::input)?;
-    let records: Vec<ImageRecord> = data.records(split).cloned().collect();
-    if records.is_empty() {
-        return Err(Failure::input(format!("{} has no {split} images", data_dir.display()))
-            .help("choose another with --split"));
-    }
+    let records = records(&data, split)?;
     let card = card(&args.model)?;
-    let mut measures = Measures::new(&args.model, &model, &contract, &records);
-    let mut rows = static_rows(&contract, &checked, &data_dir);
+    let decoding = measure::decoding((!said.is_empty()).then_some(contract.decoding), model.decoding());
+    let mut measures = Measures::new(&args.model, &model, &contract, decoding, &records);
+    let mut rows = static_rows(&contract, &checked, data.dir());
     for (clause, bound) in contract.bounds() {
-        eprintln!("measuring {clause}");
-        let measured = match measure::fixed(clause, &checked, card.as_ref()) {
+        tell!("measuring {clause}");
+        let price = contract.search.usd_per_million_tokens;
+        let measured = match measure::fixed(clause, &checked, card.as_ref(), price) {
             Some(found) => found,
             None => measures.of(clause),
         };
         let confident = contract.measuring.confidence > 0.0 && clause.as_str().starts_with("floors.");
         rows.push(Row::of(clause, bound, measured, confident));
     }
-    rows.push(longest(&contract, &model));
-    let facts = facts(args, &contract, &data, split, records.len())?;
+    if said.contains_key("max_words") {
+        rows.push(longest(&contract, &model));
+    }
+    let facts = facts(args, &contract, decoding, &data, split, records.len())?;
     conclude(args, &Certificate::new(contract.request.clone(), facts, rows))
+}
+
+/// What a contract's file sets of decoding: what it leaves out is the model's own, and no clause.
+fn said_of_decoding(path: &Path) -> toml::Table {
+    let read = || -> Option<toml::Table> {
+        let table: toml::Table = toml::from_str(&std::fs::read_to_string(path).ok()?).ok()?;
+        table.get("decoding")?.as_table().cloned()
+    };
+    read().unwrap_or_default()
 }
 
 /// The design of the folder, checked anew: its costs are those that are certified.
@@ -93,10 +104,10 @@ fn static_rows(contract: &Contract, checked: &Checked, data: &Path) -> Vec<Row> 
     if !parts.scratch {
         clauses.push((Clause::Scratch, "no".to_owned()));
     }
-    clauses.push((
-        Clause::Families,
-        parts.families.iter().map(ToString::to_string).collect::<Vec<_>>().join(", "),
-    ));
+    if !Family::ALL.iter().all(|family| parts.families.contains(family)) {
+        let names: Vec<String> = parts.families.iter().map(ToString::to_string).collect();
+        clauses.push((Clause::Families, list(&names)));
+    }
     if !parts.image_sizes.is_empty() {
         clauses.push((
             Clause::ImageSizes,
@@ -181,6 +192,7 @@ fn longest(contract: &Contract, model: &Captioner) -> Row {
 fn facts(
     args: &VerifyArgs,
     contract: &Contract,
+    decoding: Decoding,
     data: &Dataset,
     split: Split,
     images: usize,
@@ -195,7 +207,7 @@ fn facts(
         ("contract sha256".to_owned(), machine::sha256(text.as_bytes())),
         ("data fingerprint".to_owned(), data.fingerprint().to_owned()),
         ("data split".to_owned(), format!("{split}, {images} images")),
-        ("decoding".to_owned(), contract.decoding.to_string()),
+        ("decoding".to_owned(), decoding.to_string()),
         (
             "measured with".to_owned(),
             format!("device {}, batch {}", contract.measuring.device, contract.measuring.batch),
@@ -209,9 +221,9 @@ fn conclude(args: &VerifyArgs, certificate: &Certificate) -> Result<(), Failure>
         let mut json = serde_json::to_string_pretty(certificate).map_err(Failure::input)?;
         json.push('\n');
         for (ending, text) in [("json", json), ("md", certificate.markdown())] {
-            let file = path.with_extension(ending);
+            let file = path.with_added_extension(ending);
             write_atomic(&file, text.as_bytes()).map_err(|error| Failure::file(&file, error))?;
-            eprintln!("written to {}", file.display());
+            tell!("written to {}", file.display());
         }
     }
     if args.json {

@@ -49,7 +49,7 @@ pub fn fetching() -> capwright_fetch::ProgressFn {
         let mut said = said.lock().unwrap_or_else(PoisonError::into_inner);
         let what = format!("fetching {} from {}", p.file_name, p.source);
         if *said != what {
-            eprintln!("{what}");
+            tell!("{what}");
             *said = what;
         }
         if let Some(total) = p.total.filter(|_| std::io::stderr().is_terminal()) {
@@ -106,7 +106,7 @@ impl Watch {
             // A terminal that went away is no reason to stop a search.
             let _ = self.bars.println(line);
         } else {
-            eprintln!("{line}");
+            tell!("{line}");
         }
     }
 

@@ -12,7 +12,7 @@ use capwright_backbones::{Backbone, Entry, find, zoo};
 use capwright_blueprint::Shape;
 use capwright_blueprint::language::Cut;
 use capwright_caption_data::{Filter, Framing, Preprocess};
-use capwright_fetch::{Artifact, Cache, Source, sha256_of};
+use capwright_fetch::{Cache, FetchError, Source, sha256_of};
 use capwright_llm::default_model;
 use capwright_study::WeightsFile;
 use capwright_train::vision::{FrozenNet, Weights};
@@ -20,8 +20,11 @@ use serde_json::json;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-/// Names of ImageNet's classes, in the order in which all backbones give them.
+/// Names of ImageNet's classes, in the order in which all backbones of the zoo's own give them.
 const CLASSES: &str = include_str!("zoo/imagenet.txt");
+
+/// What a classifier of these gives.
+const SCORES: Shape = Shape { c: 1000, h: 1, w: 1 };
 
 /// The cache of fetched files.
 pub fn cache() -> Result<Cache, Failure> {
@@ -30,15 +33,17 @@ pub fn cache() -> Result<Cache, Failure> {
 }
 
 /// The weights of a backbone from the cache, or fetched.
-pub fn weights(cache: &Cache, backbone: &Backbone) -> Result<WeightsFile, Failure> {
+pub fn weights(cache: &Cache, backbone: &Backbone) -> Result<WeightsFile, FetchError> {
     let artifact = backbone.weights();
     // Those of one's own lie where they were added, and are checked whenever they are opened.
     if let [Source::Local(path)] = &artifact.sources[..] {
         return Ok(WeightsFile { path: path.clone(), sha256: artifact.sha256.as_str().to_owned() });
     }
-    let path = cache.get(&artifact).map_err(Failure::input)?;
-    let sha256 = sha256_of(&path).map_err(|error| Failure::file(&path, error))?;
-    Ok(WeightsFile { path, sha256 })
+    let path = cache.get(&artifact)?;
+    match sha256_of(&path) {
+        Ok(sha256) => Ok(WeightsFile { path, sha256 }),
+        Err(source) => Err(FetchError::Cache { path, source }),
+    }
 }
 
 /// Whether the weights are on this machine.
@@ -60,11 +65,11 @@ fn known(name: &str) -> Result<&'static Backbone, Failure> {
 /// `capwright weights fetch`.
 pub fn fetch(name: &str, file: Option<&Path>) -> Result<(), Failure> {
     let artifact = if name == LANGUAGE_MODEL { default_model() } else { known(name)?.weights() };
-    let artifact = match file {
-        Some(file) => Artifact { sources: vec![Source::Local(file.to_path_buf())], ..artifact },
-        None => artifact,
+    let cache = cache()?;
+    let path = match file {
+        Some(file) => cache.take(&artifact, file),
+        None => cache.get(&artifact),
     };
-    let path = cache()?.get(&artifact);
     say(path.map_err(Failure::input)?.display());
     Ok(())
 }
@@ -206,15 +211,18 @@ fn show(name: &str, size: Option<usize>, drawing: Option<&Path>, json: bool) -> 
 /// `capwright zoo verify`: fetches the weights, checks every tensor, and says what the network sees in photos.
 fn verify(name: &str, photos: &[PathBuf], json: bool) -> Result<(), Failure> {
     let backbone = known(name)?;
-    let file = weights(&cache()?, backbone)?;
+    let file = weights(&cache()?, backbone).map_err(Failure::input)?;
     let tensors = Weights::of(backbone, &file.path, &file.sha256).map_err(Failure::input)?;
     let graph = backbone.graph(backbone.default_size).map_err(Failure::input)?.graph;
     tensors.matches(&graph).map_err(Failure::input)?;
-    let net = FrozenNet::load(&graph, &tensors).map_err(Failure::input)?;
     let count = graph.parameters().len() + graph.buffers().len();
     if !json {
         say(format!("{name}: all {count} tensors fit; sha256 {}", tensors.sha256()));
     }
+    if !photos.is_empty() {
+        classifies(name, graph.output_shape())?;
+    }
+    let net = FrozenNet::load(&graph, &tensors).map_err(Failure::input)?;
     let preprocess = Preprocess {
         framing: Framing::CentreCrop { shorter_side: backbone.resize as u32 },
         filter: match backbone.filter {
@@ -238,7 +246,7 @@ fn verify(name: &str, photos: &[PathBuf], json: bool) -> Result<(), Failure> {
             say(format!("{}: {}", photo.display(), words.join(", ")));
         }
         seen.push(json!({
-            "photo": photo,
+            "photo": photo.display().to_string(),
             "top": best.iter().map(|(class, p)| json!({"class": class, "probability": p})).collect::<Vec<_>>(),
         }));
     }
@@ -248,6 +256,15 @@ fn verify(name: &str, photos: &[PathBuf], json: bool) -> Result<(), Failure> {
         );
     }
     Ok(())
+}
+
+/// Refuses to name classes by what no classifier made.
+fn classifies(name: &str, makes: Shape) -> Result<(), Failure> {
+    if makes == SCORES {
+        return Ok(());
+    }
+    let why = format!("{name} has no classifier of ImageNet's classes: it makes {makes}, not {SCORES}");
+    Err(Failure::input(why).help("leave the photos out: its tensors are checked without them"))
 }
 
 /// The most probable classes of ImageNet, by name.

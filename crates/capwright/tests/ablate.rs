@@ -60,3 +60,13 @@ fn an_arm_that_cannot_be_is_named() {
     assert!(said.contains("an arm cannot have \"snippet=3\""), "{said}");
     assert!(!home.path().join("a").exists());
 }
+
+#[test]
+fn seeds_that_no_contract_can_have_are_refused() {
+    let home = tempfile::tempdir().unwrap();
+    let output = ablate(home.path()).args(["--seed", "18446744073709551615"]).output().unwrap();
+    assert_eq!(output.status.code(), Some(2));
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(said.contains("begin with a smaller --seed"), "{said}");
+    assert!(!home.path().join("a").exists());
+}

@@ -5,6 +5,7 @@ use std::fs;
 use std::io::{Read, Write};
 use std::net::TcpListener;
 use std::path::Path;
+use std::process::Stdio;
 use std::time::Duration;
 
 fn capwright(home: &Path) -> Command {
@@ -34,6 +35,29 @@ fn search(home: &Path) -> Command {
     command.args(["search", "a small captioner", "--data", "d", "--trials", "1", "--epochs", "1"]);
     command.args(["--image-size", "48", "--min-count", "1", "--max-macs", "2000000"]);
     command
+}
+
+#[test]
+fn what_lies_in_a_folder_is_neither_written_over_nor_removed() {
+    let home = tempfile::tempdir().unwrap();
+    scenes(home.path());
+    let own = home.path().join("s/contract.toml");
+    fs::create_dir(home.path().join("s")).unwrap();
+    fs::write(&own, "version = 1\n").unwrap();
+    for architect in ["random", "bogus"] {
+        let args = ["--contract", "s/contract.toml", "--study", "s", "--architect", architect];
+        let said = refused(search(home.path()).args(args), 2);
+        assert!(said.contains("would write over") && said.contains("name another folder"), "{said}");
+        assert_eq!(fs::read_to_string(&own).unwrap(), "version = 1\n");
+    }
+    let empty = home.path().join("empty");
+    fs::create_dir(&empty).unwrap();
+    for folder in ["empty", "new"] {
+        let said = refused(search(home.path()).args(["--study", folder, "--architect", "bogus"]), 2);
+        assert!(said.contains("there is no architect"), "{said}");
+    }
+    assert_eq!(fs::read_dir(&empty).unwrap().count(), 0);
+    assert!(!home.path().join("new").exists());
 }
 
 #[test]
@@ -160,4 +184,68 @@ fn a_truncated_photo_is_named() {
     assert!(said.contains("half.jpg"), "{said}");
     let said = refused(capwright(home.path()).args(["caption", "d", "half.jpg"]), 2);
     assert!(said.contains("model"), "{said}");
+}
+
+/// How a command ends whose standard output goes there: its code, and what it says on standard error.
+fn ended(home: &Path, args: &[&str], output: impl Into<Stdio>) -> (Option<i32>, String) {
+    let mut command = std::process::Command::new(assert_cmd::cargo::cargo_bin("capwright"));
+    command.env("CAPWRIGHT_CACHE", home.join("cache")).env("CAPWRIGHT_OFFLINE", "1").env("NO_COLOR", "1");
+    let done = command.current_dir(home).args(args).stdout(output).output().expect("the program runs");
+    (done.status.code(), String::from_utf8_lossy(&done.stderr).into_owned())
+}
+
+#[test]
+fn a_closed_pipe_changes_no_exit_code_and_a_full_disk_is_told() {
+    let home = tempfile::tempdir().unwrap();
+    fs::write(home.path().join("wrong.json"), "{}").unwrap();
+    let cases: [(&[&str], i32); 3] =
+        [(&["check", "wrong.json", "--json"], 2), (&["zoo", "list"], 0), (&["completions", "bash"], 0)];
+    for (args, code) in cases {
+        let (reader, closed) = std::io::pipe().unwrap();
+        drop(reader);
+        let (found, said) = ended(home.path(), args, closed);
+        assert_eq!(found, Some(code), "{args:?}: {said}");
+        assert!(!said.contains("panicked") && !said.contains("standard output"), "{args:?}: {said}");
+    }
+    if cfg!(target_os = "linux") {
+        let full = fs::File::options().write(true).open("/dev/full").unwrap();
+        let (found, said) = ended(home.path(), &["zoo", "list"], full);
+        assert_eq!(found, Some(2), "{said}");
+        assert!(said.contains("standard output cannot be written"), "{said}");
+    }
+}
+
+#[test]
+fn a_standard_error_that_cannot_be_written_stops_nothing() {
+    let home = tempfile::tempdir().unwrap();
+    scenes(home.path());
+    let unheard = |args: &str, errors: Stdio| {
+        let mut command = std::process::Command::new(assert_cmd::cargo::cargo_bin("capwright"));
+        command.env("CAPWRIGHT_CACHE", home.path().join("cache")).env("CAPWRIGHT_OFFLINE", "1");
+        command.current_dir(home.path()).args(args.split_whitespace());
+        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(errors);
+        command.status().expect("the program runs").code()
+    };
+    let (reader, closed) = std::io::pipe().unwrap();
+    drop(reader);
+    let search = "search small --data d --study s --architect random --trials 1 --epochs 1 --image-size 48 \
+                  --min-count 1 --max-macs 2000000 --seed 3";
+    assert_eq!(unheard(search, closed.into()), Some(0));
+    assert!(home.path().join("s/trials/0001/result.json").exists());
+    if cfg!(target_os = "linux") {
+        let full = fs::File::options().write(true).open("/dev/full").unwrap();
+        assert_eq!(unheard("check missing.json", full.into()), Some(2));
+    }
+}
+
+#[test]
+fn a_recording_without_designs_is_no_failure_of_a_language_model() {
+    let home = tempfile::tempdir().unwrap();
+    scenes(home.path());
+    let recorded = home.path().join("recorded");
+    fs::create_dir(&recorded).unwrap();
+    let opened = capwright_study::conformance::opened();
+    drop(capwright_store::SqliteStore::create(&recorded.join("ledger.sqlite"), &[opened]).unwrap());
+    let said = refused(search(home.path()).args(["--architect", "replay:recorded"]), 2);
+    assert!(said.contains("the recording holds no attempt 0 of proposal"), "{said}");
 }

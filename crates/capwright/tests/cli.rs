@@ -53,6 +53,24 @@ fn a_design_is_checked_with_its_cost() {
 }
 
 #[test]
+fn sizes_that_no_contract_can_have_are_refused() {
+    let home = tempfile::tempdir().unwrap();
+    std::fs::write(home.path().join("design.json"), DESIGN).unwrap();
+    for (option, number) in [
+        ("--vocab", "0"),
+        ("--vocab", "4"),
+        ("--vocab", "18446744073709551615"),
+        ("--max-words", "0"),
+        ("--max-words", "18446744073709551615"),
+    ] {
+        let said = run(home.path(), &["check", "design.json", option, number], 2);
+        assert!(said.contains("is not in"), "{said}");
+    }
+    let said = run(home.path(), &["check", "design.json", "--vocab", "4294967295", "--max-words", "100"], 0);
+    assert!(said.contains("parameters in all"), "{said}");
+}
+
+#[test]
 fn a_wrong_design_is_refused_with_every_reason() {
     let home = tempfile::tempdir().unwrap();
     let wrong =

@@ -112,6 +112,9 @@ fn scores_carry_the_names_of_the_field() {
     assert_eq!((&scores["images"], &scores["images_without_caption"]), (&json!(2), &json!(2)));
     let said = run(home.path(), &["score", "mine.json", "--refs", "refs.json"], 0);
     assert!(said.contains("cider_d") && said.contains("2 images of refs.json have no caption"), "{said}");
+    let many = ["score", "mine.json", "--refs", "refs.json", "--draws", "1000000000000000000"];
+    let said = run(home.path(), &many, 2);
+    assert!(said.contains("intervals") && said.contains("1000000,"), "{said}");
 }
 
 #[test]
@@ -151,6 +154,12 @@ fn a_report_stands_alone_in_one_page() {
     std::fs::write(home.path().join("few.json"), json!(said[..1]).to_string()).unwrap();
     let said = run(home.path(), &["report", "few.json", "--data", "d"], 2);
     assert!(said.contains("no caption for"), "{said}");
+    // What no page can be made of is told before anything is captioned, all of it.
+    let models = ["report", "people.json", "few.json", "few=people.json", "none.json"];
+    let said = run(home.path(), &[&models[..], &["--data", "d", "--out", "absent/page.html"]].concat(), 2);
+    for part in ["the name \"few\"", "there is no none.json", "no folder absent"] {
+        assert!(said.contains(part), "{part}: {said}");
+    }
 }
 
 #[test]

@@ -12,6 +12,10 @@ use std::time::Duration;
 
 const TRIALS: usize = 4;
 
+/// Trains the designs of [`record`].
+const SEARCH: &str = "search small --data d --study s --architect replay:recorded --trials 4 --epochs 6 --patience 6 \
+                      --image-size 32 --min-count 1 --seed 5";
+
 /// A design over 32 pixels that learns something in six epochs.
 fn design(stem: u32, cell: &str, hidden: u32) -> String {
     format!(
@@ -43,7 +47,10 @@ fn record(folder: &Path) {
 }
 
 fn capwright(home: &Path) -> Command {
-    let mut command = Command::new(cargo_bin("capwright"));
+    within(home, Command::new(cargo_bin("capwright")))
+}
+
+fn within(home: &Path, mut command: Command) -> Command {
     command.env("CAPWRIGHT_CACHE", home.join("cache")).env("CAPWRIGHT_OFFLINE", "1").current_dir(home);
     let said = std::fs::File::create(home.join("said.txt")).expect("the folder can be written");
     command.stdout(Stdio::null()).stderr(said).stdin(Stdio::null());
@@ -55,6 +62,11 @@ fn assert_done(child: &mut Child, home: &Path) {
     let status = child.wait().expect("the process can be asked");
     let said = std::fs::read_to_string(home.join("said.txt")).unwrap_or_default();
     assert!(status.success(), "{status}: {said}");
+}
+
+/// Removes what a search left that was killed before it began: a new one would not write over it.
+fn clear(study: &Path) {
+    let _ = std::fs::remove_dir_all(study);
 }
 
 fn kill(pid: u32) {
@@ -101,8 +113,6 @@ fn nothing_is_lost_and_nothing_is_trained_twice() {
     let args = ["data", "make-scenes", "d", "--train", "96", "--val", "16", "--test", "4", "--size", "32"];
     assert!(capwright(home.path()).args(args).status().unwrap().success());
     record(&home.path().join("recorded"));
-    let search = "search small --data d --study s --architect replay:recorded --trials 4 --epochs 6 --patience 6 \
-                  --image-size 32 --min-count 1 --seed 5";
     let mut acknowledged: Vec<i64> = Vec::new();
     // A fixed walk over moments, so that a failure can be met again.
     let mut moment: u64 = 7;
@@ -113,7 +123,8 @@ fn nothing_is_lost_and_nothing_is_trained_twice() {
         if home.path().join("s/ledger.sqlite").exists() {
             command.args(["resume", "s"]);
         } else {
-            command.args(search.split_whitespace());
+            clear(&home.path().join("s"));
+            command.args(SEARCH.split_whitespace());
         }
         let mut child = command.spawn().unwrap();
         let over = ended_within(&mut child, Duration::from_millis(150 + moment % 1_200));
@@ -146,7 +157,8 @@ fn nothing_is_lost_and_nothing_is_trained_twice() {
     if home.path().join("s/ledger.sqlite").exists() {
         last.args(["resume", "s"]);
     } else {
-        last.args(search.split_whitespace());
+        clear(&home.path().join("s"));
+        last.args(SEARCH.split_whitespace());
     }
     assert_done(&mut last.spawn().unwrap(), home.path());
     check_study(home.path(), &acknowledged);
@@ -205,6 +217,7 @@ fn a_trial_killed_at_any_step_ends_with_the_same_weights() {
         if home.join(&study).join("ledger.sqlite").exists() {
             assert_done(&mut capwright(home).args(["resume", &study]).spawn().unwrap(), home);
         } else {
+            clear(&home.join(&study));
             assert_done(&mut train(&study).spawn().unwrap(), home);
         }
         let [resumed, result] = weights(&study);
@@ -213,4 +226,23 @@ fn a_trial_killed_at_any_step_ends_with_the_same_weights() {
     }
     println!("{killed} of {times} runs were killed; all ended with the same weights");
     assert!(killed > 0, "no run was killed in time");
+}
+
+#[test]
+fn a_search_that_ignores_hangups_outlives_its_terminal() {
+    let home = tempfile::tempdir().unwrap();
+    let home = home.path();
+    let args = ["data", "make-scenes", "d", "--train", "96", "--val", "16", "--test", "4", "--size", "32"];
+    assert!(capwright(home).args(args).status().unwrap().success());
+    record(&home.join("recorded"));
+    let mut shell = within(home, Command::new("sh"));
+    shell.args(["-c", "trap '' HUP; exec \"$0\" \"$@\""]).arg(cargo_bin("capwright"));
+    let mut child = shell.args(SEARCH.split_whitespace()).spawn().unwrap();
+    let begun = || home.join("s/ledger.sqlite").exists();
+    while !begun() && !ended_within(&mut child, Duration::from_millis(10)) {}
+    assert!(begun(), "{}", std::fs::read_to_string(home.join("said.txt")).unwrap_or_default());
+    let hangup = Command::new("kill").args(["-HUP", &child.id().to_string()]).status();
+    assert!(hangup.unwrap().success());
+    assert_done(&mut child, home);
+    check_study(home, &[]);
 }

@@ -45,10 +45,10 @@ fn a_model_is_refined_to_smaller_ones_that_begin_with_its_values() {
     assert!(spec["start"]["path"].as_str().is_some_and(|path| path.ends_with("start/weights.safetensors")));
 
     // A file says what is demanded; data and words stay those of the model.
-    std::fs::write(home.join("tiny.toml"), "version = 1\n[budgets]\nparams_total = 150000\n")
-        .expect("writable");
-    let args = ["refine", "s/best", "faster", "--contract", "tiny.toml", "--study", "t", "--trials", "1"];
-    let (_, log) = run(home, &[&args[..], &["--epochs", "1"]].concat(), 0);
+    let tiny = "version = 1\n[budgets]\nparams_total = 150000\n[search]\ntrials = 1\nmax_proposals = 9\n";
+    std::fs::write(home.join("tiny.toml"), tiny).expect("writable");
+    let args = ["refine", "s/best", "faster, same quality", "--contract", "tiny.toml", "--study", "t"];
+    let (_, log) = run(home, &[&args[..], &["--epochs", "1", "--select", "cider-d"]].concat(), 0);
     assert!(!log.contains("designs begin untrained"), "{log}");
     assert!(home.join("t/start/weights.safetensors").exists());
     let contract = std::fs::read_to_string(home.join("t/contract.toml")).expect("a contract");
@@ -56,9 +56,18 @@ fn a_model_is_refined_to_smaller_ones_that_begin_with_its_values() {
         contract.contains("params_total = 150000") && contract.contains("image_sizes = [32]"),
         "{contract}"
     );
+    assert!(contract.contains("trials = 1\nmax_proposals = 9"), "{contract}");
+    assert!(
+        contract.contains("\"cider_d\"")
+            && contract.contains("\"macs_token\"")
+            && !contract.contains("\"bleu4\""),
+        "{contract}"
+    );
 
     let (_, log) = run(home, &["refine", "s/best", "smaller", "--study", "x", "--backbone", "none"], 2);
     assert!(log.contains("there is no backbone"), "{log}");
+    let (_, log) = run(home, &["refine", "s/best", "smaller", "--study", "x", "--architect", "none"], 2);
+    assert!(log.contains("there is no architect") && !home.join("x").exists(), "{log}");
     let (_, log) = run(home, &["refine", "d", "smaller", "--study", "x"], 2);
     assert!(log.contains("card.json"), "{log}");
 }

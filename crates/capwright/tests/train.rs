@@ -2,6 +2,8 @@
 
 mod common;
 
+use capwright_store::SqliteStore;
+use capwright_study::{Event, TrialStore};
 use common::run;
 use serde_json::Value;
 
@@ -68,6 +70,9 @@ fn pieces_are_learned_and_truth_is_scored() {
     let (said, _) = run(home, &["evaluate", model, "--data", "d", "--captions", "h.json", "--json"], 0);
     let evaluated: Value = serde_json::from_str(&said).unwrap();
     assert!(evaluated["facts"]["objects"]["truths"].as_u64().is_some_and(|n| n >= 6), "{said}");
+    // The file of captions names the data set as its folder does.
+    let (said, _) = run(home, &["evaluate", model, "--data", "d/captions.json", "--json"], 0);
+    assert_eq!(serde_json::from_str::<Value>(&said).unwrap()["facts"], evaluated["facts"]);
 
     let refs: Value =
         serde_json::from_str(&std::fs::read_to_string(home.join("d/captions.json")).unwrap()).unwrap();
@@ -82,12 +87,12 @@ fn pieces_are_learned_and_truth_is_scored() {
         .flatten()
         .collect();
     std::fs::write(home.join("right.json"), Value::from(right).to_string()).unwrap();
-    let score = |file: &str| {
-        let args = ["score", file, "--refs", "d/captions.json", "--scenes", "d", "--draws", "0", "--json"];
+    let score = |file: &str, scenes: &str| {
+        let args = ["score", file, "--refs", "d/captions.json", "--scenes", scenes, "--draws", "0", "--json"];
         serde_json::from_str::<Value>(&run(home, &args, 0).0).unwrap()["facts"].clone()
     };
-    assert_eq!(score("right.json")["faithful"], 1.0);
-    assert_eq!(score("h.json"), evaluated["facts"]);
+    assert_eq!(score("right.json", "d")["faithful"], 1.0);
+    assert_eq!(score("h.json", "d/captions.json"), evaluated["facts"]);
 }
 
 #[test]
@@ -101,4 +106,76 @@ fn a_search_that_found_no_language_model_is_resumed_without_one() {
     assert!(log.contains("going on with evolution and random designs"), "{log}");
     let (_, log) = run(home, &["resume", "s"], 0);
     assert!(!log.contains("language model"), "{log}");
+}
+
+/// The same decoder behind a pretrained backbone.
+fn pretrained() -> String {
+    let mut design: Value = serde_json::from_str(DESIGN).unwrap();
+    design["encoder"] = serde_json::json!({
+        "input": 224, "source": {"kind": "pretrained", "backbone": "resnet18", "cut": "s32"}, "blocks": [],
+    });
+    design.to_string()
+}
+
+#[test]
+fn a_design_that_breaks_the_contract_is_refused_with_code_3_and_others_are_trained() {
+    let home = tempfile::tempdir().unwrap();
+    let home = home.path();
+    run(home, &["data", "make-scenes", "d", "--train", "16", "--val", "6", "--test", "6", "--size", "32"], 0);
+    std::fs::write(home.join("gru.json"), DESIGN).unwrap();
+    std::fs::write(home.join("resnet.json"), pretrained()).unwrap();
+    // Without sizes every size is allowed.
+    let listed = "version = 1\n[components]\nbackbones = [\"mobilenet_v2\"]\n";
+    std::fs::write(home.join("c.toml"), listed).unwrap();
+    let of = ["--contract", "c.toml", "--data", "d", "--min-count", "1", "--epochs", "1"];
+    let both = ["train", "gru.json", "resnet.json", "--study", "s"];
+    let (_, log) = run(home, &[&both[..], &of].concat(), 3);
+    assert!(log.contains("\"resnet18\" is not allowed; allowed: mobilenet_v2"), "{log}");
+    assert!(log.contains("1 of 2 designs do not keep the contract"), "{log}");
+    assert!(home.join("s/trials/0001/model").exists() && !home.join("s/trials/0002").exists());
+    let contract = std::fs::read_to_string(home.join("s/contract.toml")).unwrap();
+    assert!(contract.contains("backbones = [\"mobilenet_v2\"]"), "{contract}");
+    run(home, &["resume", "s"], 3);
+
+    let (said, _) = run(home, &[&["train", "resnet.json", "--study", "t"][..], &of].concat(), 3);
+    assert!(said.contains("no design was trained"), "{said}");
+}
+
+#[test]
+fn the_contract_of_a_study_names_data_and_words() {
+    let home = tempfile::tempdir().unwrap();
+    let home = home.path();
+    run(home, &["data", "make-scenes", "d", "--train", "16", "--val", "6", "--test", "6", "--size", "32"], 0);
+    std::fs::write(home.join("gru.json"), DESIGN).unwrap();
+    let of = ["train", "gru.json", "--data", "d", "--study", "s", "--min-count", "2", "--epochs", "1"];
+    run(home, &of, 0);
+    run(home, &["train", "gru.json", "--contract", "s/contract.toml", "--study", "t"], 0);
+    let read = |study: &str| std::fs::read_to_string(home.join(study).join("contract.toml")).unwrap();
+    assert!(read("s").contains("min_count = 2"), "{}", read("s"));
+    assert_eq!(read("t"), read("s"));
+}
+
+#[test]
+fn a_study_of_own_designs_may_be_moved() {
+    let home = tempfile::tempdir().unwrap();
+    let home = home.path();
+    run(home, &["data", "make-scenes", "d", "--train", "16", "--val", "6", "--test", "6", "--size", "32"], 0);
+    std::fs::write(home.join("gru.json"), DESIGN).unwrap();
+    let of = ["train", "gru.json", "--data", "d", "--study", "s", "--min-count", "1", "--epochs", "1"];
+    let (board, _) = run(home, &[&of[..], &["--json"]].concat(), 0);
+    std::fs::rename(home.join("s"), home.join("moved")).unwrap();
+    assert_eq!(run(home, &["resume", "moved", "--json"], 0).0, board);
+
+    // Earlier versions kept the path of the designs.
+    let ledger = home.join("moved/ledger.sqlite");
+    let recorded = SqliteStore::open_read_only(&ledger).unwrap().events().unwrap();
+    let mut events: Vec<Event> = recorded.into_iter().map(|recorded| recorded.event).collect();
+    if let Event::StudyOpened(opened) = &mut events[0] {
+        opened.versions.insert("architect".to_owned(), "given:/nowhere/designs".to_owned());
+    }
+    for file in ["ledger.sqlite", "ledger.sqlite-wal", "ledger.sqlite-shm"] {
+        let _ = std::fs::remove_file(home.join("moved").join(file));
+    }
+    drop(SqliteStore::create(&ledger, &events).unwrap());
+    assert_eq!(run(home, &["resume", "moved", "--json"], 0).0, board);
 }

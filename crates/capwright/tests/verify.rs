@@ -64,7 +64,7 @@ fn each_clause_is_measured_and_an_unmet_one_ends_with_code_3() {
     std::fs::write(home.join("met.toml"), bounds("1e5", "1")).expect("written");
     let text = run(
         home,
-        &["verify", MODEL, "--contract", "met.toml", "--data", "scenes", "--out", "certificate", "--json"],
+        &["verify", MODEL, "--contract", "met.toml", "--data", "scenes", "--out", "model-1.5", "--json"],
         0,
     );
     let certificate: Value = serde_json::from_str(&text).expect("JSON");
@@ -72,15 +72,14 @@ fn each_clause_is_measured_and_an_unmet_one_ends_with_code_3() {
     for row in certificate["clauses"].as_array().expect("rows") {
         assert_eq!(row["verdict"], "met", "{row}");
     }
-    let written: Value =
-        serde_json::from_str(&std::fs::read_to_string(home.join("certificate.json")).expect("written"))
-            .expect("JSON");
+    let read = |name: &str| std::fs::read_to_string(home.join(name)).expect("written");
+    let written: Value = serde_json::from_str(&read("model-1.5.json")).expect("JSON");
     assert_eq!(written, certificate);
-    assert!(
-        std::fs::read_to_string(home.join("certificate.md"))
-            .expect("written")
-            .starts_with("# The contract is met")
-    );
+    assert!(read("model-1.5.md").starts_with("# The contract is met"));
+    // Neither the contract nor its certificate says more than the other: decoding is the model's own.
+    let rows = certificate["clauses"].as_array().expect("rows");
+    assert!(rows.iter().all(|row| row["clause"] != "decoding.max_words"), "{text}");
+    assert_eq!(certificate["facts"]["decoding"], "beam 3, at most 10 words");
 
     std::fs::write(home.join("unmet.toml"), bounds("0.0001", "13")).expect("written");
     let text = run(home, &["verify", MODEL, "--contract", "unmet.toml", "--data", "scenes", "--json"], 3);
@@ -90,4 +89,31 @@ fn each_clause_is_measured_and_an_unmet_one_ends_with_code_3() {
     let unmet =
         certificate["clauses"].as_array().expect("rows").iter().filter(|row| row["verdict"] != "met").count();
     assert_eq!(unmet, 2, "{text}");
+    short_captions_and_licences(home);
+    the_footprint_is_that_of_the_decoding(home);
+}
+
+/// What needs no measurement: a contract of few words, and a data set that is named by its file.
+fn short_captions_and_licences(home: &Path) {
+    let captions = home.join("scenes/captions.json");
+    let mut data: Value =
+        serde_json::from_str(&std::fs::read_to_string(&captions).expect("captions")).expect("JSON");
+    data["licenses"] = serde_json::json!([{ "id": 1, "name": "CC0-1.0" }]);
+    std::fs::write(&captions, data.to_string()).expect("written");
+    let contract = "version = 1\n[licences]\ndata = [\"CC0-1.0\"]\n[decoding]\nbeam = 1\nmax_words = 5\n";
+    std::fs::write(home.join("short.toml"), contract).expect("written");
+    let args = ["verify", MODEL, "--contract", "short.toml", "--data", "scenes/captions.json", "--json"];
+    let text = run(home, &args, 3);
+    let certificate: Value = serde_json::from_str(&text).expect("JSON");
+    assert_eq!(certificate["clauses"].as_array().map(Vec::len), Some(2), "nothing else is demanded: {text}");
+    assert_eq!(verdict(&certificate, "licences.data"), "met");
+    assert_eq!(verdict(&certificate, "decoding.max_words"), "unmet");
+    assert_eq!(certificate["facts"]["decoding"], "beam 1, at most 5 words");
+}
+
+fn the_footprint_is_that_of_the_decoding(home: &Path) {
+    let photo = "scenes/images/test-00001.png";
+    let bytes = run(home, &["footprint", MODEL, photo, "{\"beam\":1,\"max_words\":10}"], 0);
+    assert!(bytes.trim().parse::<u64>().is_ok_and(|bytes| bytes > 1_000_000), "{bytes}");
+    run(home, &["footprint", MODEL, photo, "{\"beam\":1,\"max_words\":11}"], 2);
 }

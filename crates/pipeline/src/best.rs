@@ -1,8 +1,8 @@
 //! The best model as one self-contained folder, every file named by its sha256.
 
-use crate::files::{StudyFolder, sha256_file, write_json};
+use crate::files::{StudyFolder, write_json};
 use capwright_blueprint::Cost;
-use capwright_files::{is_temporary, sync_folder, write_atomic};
+use capwright_files::{is_temporary, sha256_file, sync_folder, write_atomic};
 use capwright_study::{Scores, Study, TrialStatus};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -42,13 +42,19 @@ pub struct ModelCard {
     /// Tokens that the architect had read and written when the model was chosen.
     #[serde(default)]
     pub llm_tokens: Option<u64>,
-    /// Their price in US dollars, where the contract has one.
+    /// What they cost in US dollars, nothing in this process; none where nobody says what those of a server cost.
     #[serde(default)]
     pub llm_usd: Option<f64>,
 }
 
+/// What the names of folders begin with in which a best folder is made.
+const STAGING: &str = ".best-";
+
 /// The card's file in a model folder.
 const CARD: &str = "card.json";
+
+/// What the names of authors begin with whose language model runs in this process.
+const IN_PROCESS: &str = "llm:embedded:";
 
 impl ModelCard {
     /// The card of a model folder.
@@ -92,14 +98,26 @@ pub fn keep_best(folder: &StudyFolder, study: &Study, trial: u64) -> io::Result<
         training_seconds: Some(result.seconds),
         training_memory_bytes: result.peak_memory_bytes,
         llm_tokens: Some(tokens),
-        llm_usd: study.contract().search.usd_per_million_tokens.map(|price| tokens as f64 * price / 1e6),
+        llm_usd: usd(study),
     };
     put_best(folder, &folder.trial(run).join(&result.model), &card)
 }
 
+/// What the tokens of a study cost in US dollars; none where servers wrote some and the contract has no price.
+fn usd(study: &Study) -> Option<f64> {
+    let paid = study.authors.iter().filter(|(author, _)| !author.starts_with(IN_PROCESS));
+    let tokens = paid
+        .fold(0, |sum: u64, (_, a)| sum.saturating_add(a.prompt_tokens).saturating_add(a.completion_tokens));
+    match study.contract().search.usd_per_million_tokens {
+        _ if tokens == 0 => Some(0.0),
+        price => price.map(|price| tokens as f64 * price / 1e6),
+    }
+}
+
 /// Makes the best folder of the files of a model and its card. The new folder is complete before the old one goes.
 fn put_best(folder: &StudyFolder, model: &Path, card: &ModelCard) -> io::Result<()> {
-    let staging = tempfile::Builder::new().prefix(".best-").tempdir_in(folder.root())?;
+    clear_staging(folder.root());
+    let staging = tempfile::Builder::new().prefix(STAGING).tempdir_in(folder.root())?;
     let target = staging.path().join("model");
     copy_files(model, &target)?;
     fs::copy(folder.contract(), target.join("contract.toml"))?;
@@ -112,6 +130,16 @@ fn put_best(folder: &StudyFolder, model: &Path, card: &ModelCard) -> io::Result<
     fs::rename(&target, &best)?;
     sync_folder(folder.root());
     Ok(())
+}
+
+/// Removes what a process left that was killed while it made a best folder; only one at a time does.
+fn clear_staging(root: &Path) {
+    for entry in fs::read_dir(root).into_iter().flatten().flatten() {
+        if entry.file_name().to_string_lossy().starts_with(STAGING) {
+            // What cannot be removed does no harm.
+            let _ = fs::remove_dir_all(entry.path());
+        }
+    }
 }
 
 /// Writes the scores of the test split into the card of the best model.
@@ -152,6 +180,26 @@ fn write_manifest(folder: &Path) -> io::Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use capwright_study::{Event, conformance};
+
+    #[test]
+    fn a_model_in_this_process_costs_nothing_and_a_server_what_the_contract_says() {
+        let mut opened = conformance::opened();
+        assert_eq!(usd(&Study::fold([&opened]).expect("a study")), Some(0.0), "nothing was asked");
+        let mut cost = |author: &str, price: Option<f64>| {
+            if let Event::StudyOpened(opened) = &mut opened {
+                opened.contract.search.usd_per_million_tokens = price;
+            }
+            // 110 tokens.
+            let mut draft = conformance::draft(1, 0, conformance::admitted(1, "resnet18"));
+            draft.author = author.to_owned();
+            usd(&Study::fold([opened.clone(), Event::Proposed(Box::new(draft))]).expect("a study"))
+        };
+        assert_eq!(cost("llm:embedded:small", None), Some(0.0));
+        assert_eq!(cost("llm:embedded:small", Some(1e6)), Some(0.0));
+        assert_eq!(cost("llm:large at localhost:80", None), None);
+        assert_eq!(cost("llm:large at localhost:80", Some(1e6)), Some(110.0));
+    }
 
     #[test]
     fn what_a_killed_worker_left_is_no_part_of_a_model() {

@@ -4,6 +4,7 @@ use crate::best::keep_best;
 use crate::clock::Clock;
 use crate::error::SearchError;
 use crate::execute::{Executor, Report};
+use crate::failing::{self, FAILURES, is_away};
 use crate::files::StudyFolder;
 use crate::lag;
 use crate::progress::Progress;
@@ -19,9 +20,6 @@ use std::time::Duration;
 
 /// Workers that one trial may lose before it counts as failed.
 const LOSSES: u32 = 3;
-
-/// Failures of the architect in a row after which the study stops asking.
-const ARCHITECT_FAILURES: u32 = 3;
 
 /// How a search ended.
 #[derive(Debug, Clone)]
@@ -74,7 +72,6 @@ struct Running {
     /// A proposal whose last draft was refused and may be repaired: attempt, text and problems.
     pending: Option<(u64, u32, String, Vec<String>)>,
     failures: u32,
-    last_failure: String,
 }
 
 impl Driver<'_> {
@@ -121,9 +118,8 @@ impl Driver<'_> {
             .filter(|p| study.proposals.get(&p.proposal).is_some_and(|state| !state.settled))
             .filter(|p| p.attempt < study.contract().search.repairs)
             .map(|p| (p.proposal, p.attempt, p.text.clone(), problems(&p.verdict)));
-        let (lost, last_failure) = (BTreeMap::new(), String::new());
-        let mut state =
-            Running { study, waiting, lost, clock, late: false, pending, failures: 0, last_failure };
+        let (lost, failures) = (BTreeMap::new(), failing::so_far(&recorded, &study));
+        let mut state = Running { study, waiting, lost, clock, late: false, pending, failures };
         if self.resumed && state.study.finished.is_none() {
             self.record(&mut state, &Event::StudyResumed)?;
         }
@@ -146,7 +142,7 @@ impl Driver<'_> {
         state.study.trials.len() as u64 >= u64::from(search.trials)
             || (state.study.next_proposal() > u64::from(search.max_proposals) && state.pending.is_none())
             || search.tokens().is_some_and(|budget| spent >= budget)
-            || state.failures >= ARCHITECT_FAILURES
+            || state.failures >= FAILURES
             || state.late
     }
 
@@ -280,7 +276,7 @@ impl Driver<'_> {
             Ok(draft) => draft,
             Err(error) => {
                 let author = self.architect.author(&brief);
-                return self.architect_failed(state, proposal, author, &error);
+                return self.architect_failed(state, proposal, author, error);
             }
         };
         state.failures = 0;
@@ -304,15 +300,24 @@ impl Driver<'_> {
         state: &mut Running,
         proposal: u64,
         author: String,
-        error: &ArchitectError,
+        error: ArchitectError,
     ) -> Result<(), SearchError> {
         state.failures += 1;
-        state.last_failure = error.to_string();
-        let reason = state.last_failure.clone();
+        let (failures, reason) = (state.failures, error.to_string());
         (self.watch)(Progress::ArchitectFailed { proposal, reason: &reason });
+        let enough = failures >= FAILURES;
+        if enough && is_away(&error) {
+            // The next sitting asks again. A ledger with as many failures in a row is of a study that was given up, for replays too.
+            self.executor.stop();
+            return Err(SearchError::Architect { failures, last: error });
+        }
         let (prompt_tokens, completion_tokens) = self.architect.wasted();
         let failed = Event::ArchitectFailed { proposal, author, reason, prompt_tokens, completion_tokens };
-        self.record(state, &failed)
+        self.record(state, &failed)?;
+        if enough && state.study.trials.is_empty() {
+            return Err(SearchError::Architect { failures, last: error });
+        }
+        Ok(())
     }
 
     fn record_proposal(&mut self, state: &mut Running, proposal: Proposal) -> Result<(), SearchError> {
@@ -375,9 +380,6 @@ impl Driver<'_> {
     }
 
     fn conclude(&mut self, mut state: Running) -> Result<Outcome, SearchError> {
-        if state.study.trials.is_empty() && state.failures >= ARCHITECT_FAILURES {
-            return Err(SearchError::Architect { failures: state.failures, last: state.last_failure });
-        }
         let best = Leaderboard::of(&state.study).best();
         if let Some(trial) = best {
             keep_best(self.folder, &state.study, trial)

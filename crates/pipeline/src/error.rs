@@ -1,5 +1,6 @@
 //! Why a search ends early.
 
+use capwright_search::ArchitectError;
 use capwright_study::{LedgerError, StoreError};
 use std::io;
 
@@ -26,13 +27,13 @@ pub enum SearchError {
     /// The ledger is empty.
     #[error("the study has no events; start it with `capwright search`")]
     Empty,
-    /// The architect failed again and again before any design was admitted.
+    /// The architect failed again and again before any design was admitted, or because its language model is away; `resume` goes on.
     #[error("the architect failed {failures} times in a row: {last}")]
     Architect {
         /// How often.
         failures: u32,
         /// The last failure.
-        last: String,
+        last: ArchitectError,
     },
     /// Somebody asked to stop; `resume` goes on.
     #[error("interrupted; `capwright resume` goes on from here")]

@@ -7,13 +7,15 @@ mod clock;
 mod driver;
 mod error;
 mod execute;
+mod failing;
 mod files;
 mod lag;
 mod progress;
 
 pub use best::{ModelCard, keep_best, note_test};
+pub use capwright_files::sha256_file;
 pub use driver::{Driver, Outcome};
 pub use error::SearchError;
 pub use execute::{Executor, LocalProcesses, Report};
-pub use files::{StudyFolder, sha256_file, write_json};
+pub use files::{StudyFolder, write_json};
 pub use progress::Progress;

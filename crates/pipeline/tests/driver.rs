@@ -4,7 +4,8 @@ mod pretend;
 
 use capwright_backbones::Library;
 use capwright_contract::Contract;
-use capwright_pipeline::{Driver, Outcome, SearchError, StudyFolder};
+use capwright_llm::LlmError;
+use capwright_pipeline::{Driver, ModelCard, Outcome, SearchError, StudyFolder};
 use capwright_search::{Architect, ArchitectError, Brief, Draft, Judge, RandomArchitect, Replay, Space};
 use capwright_study::{
     ComputeDevice, Event, Leaderboard, MemoryStore, Opened, Trial, TrialStatus, TrialStore, Verdict,
@@ -279,7 +280,10 @@ fn a_refused_draft_is_repaired_and_a_design_is_never_trained_twice() {
 #[test]
 fn the_best_folder_names_every_file_by_its_hash() {
     let mut case = Case::new();
+    let killed = case.home.path().join(".best-killed");
+    std::fs::create_dir_all(killed.join("model")).unwrap();
     let outcome = case.run(&mut random(), &mut Pretend::new(2)).unwrap();
+    assert!(!killed.exists(), "what a killed process left is removed");
     let best = case.home.path().join("best");
     let kept = std::fs::read_to_string(best.join("weights.safetensors")).unwrap();
     assert_eq!(kept, outcome.best.unwrap().to_string());
@@ -287,12 +291,55 @@ fn the_best_folder_names_every_file_by_its_hash() {
     let manifest: serde_json::Value = serde_json::from_slice(&manifest).unwrap();
     let named: Vec<&String> = manifest["files"].as_object().unwrap().keys().collect();
     assert_eq!(named, ["card.json", "contract.toml", "weights.safetensors"]);
+    assert_eq!(ModelCard::read(&best).unwrap().llm_usd, Some(0.0), "no language model took part");
 }
 
 #[test]
 fn an_architect_that_fails_again_and_again_ends_the_study() {
-    let error = Case::new().run(&mut Says(Vec::new(), 0), &mut Pretend::new(1)).unwrap_err();
-    assert!(matches!(error, SearchError::Architect { failures: 3, .. }), "{error}");
+    let mut case = Case::new();
+    for _ in 0..2 {
+        let error = case.run(&mut Says(Vec::new(), 0), &mut Pretend::new(1)).unwrap_err();
+        let over = |last: &ArchitectError| matches!(last, ArchitectError::RecordingOver { .. });
+        assert!(matches!(&error, SearchError::Architect { failures: 3, last } if over(last)), "{error}");
+    }
+}
+
+/// Random designs; from that proposal on its language model cannot be reached.
+struct Away(RandomArchitect, u64);
+
+impl Architect for Away {
+    fn name(&self) -> String {
+        self.0.name()
+    }
+
+    fn propose(&mut self, brief: &Brief) -> Result<Draft, ArchitectError> {
+        if brief.proposal < self.1 {
+            return self.0.propose(brief);
+        }
+        Err(LlmError::Connect { url: "http://localhost".into(), why: "connection refused".into() }.into())
+    }
+
+    fn repair(&mut self, brief: &Brief, _: &str, _: &[String]) -> Result<Draft, ArchitectError> {
+        self.propose(brief)
+    }
+}
+
+#[test]
+fn a_language_model_that_is_away_ends_the_sitting_and_not_the_study() {
+    let (mut case, mut again) = (Case::new(), Case::new());
+    for _ in 0..2 {
+        let error = case.run(&mut Away(random(), 4), &mut Pretend::new(1)).unwrap_err();
+        let away = |last: &ArchitectError| matches!(last, ArchitectError::Llm(_));
+        assert!(matches!(&error, SearchError::Architect { failures: 3, last } if away(last)), "{error}");
+    }
+    let outcome = case.run(&mut random(), &mut Pretend::new(1)).unwrap();
+    assert_eq!((outcome.study.trials.len(), outcome.study.finished), (7, Some(outcome.best)));
+    let events = case.events();
+    let failed = events.iter().filter(|event| matches!(event, Event::ArchitectFailed { .. }));
+    assert_eq!(failed.count(), 2, "three in a row would end a replay");
+    let replayed = again.run(&mut Replay::new(&events), &mut Pretend::new(1)).unwrap();
+    assert_eq!(case.verdicts(), again.verdicts());
+    assert_eq!(results(&outcome), results(&replayed));
 }
 
 /// Six epochs, the first two on trial.

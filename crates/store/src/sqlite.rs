@@ -87,7 +87,12 @@ impl SqliteStore {
         recognise(path)?;
         // What a killed writer left half done is for the next to open the file to settle, a reader as well. SQLite itself turns
         // to reading only where the file cannot be written.
-        let store = Self::connect(path, None)?;
+        let mut store = Self::connect(path, None)?;
+        if store.lacks_log()
+            && let Some(connection) = unchanging(path)
+        {
+            store.connection = connection;
+        }
         let only = store.connection.pragma_update(None, "query_only", true);
         only.map_err(|e| translate(path, "open the study", e))?;
         store.check()?;
@@ -95,14 +100,16 @@ impl SqliteStore {
     }
 
     fn connect(path: &Path, writer: Option<WriterLock>) -> Result<Self, StoreError> {
-        let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-        let open = || {
-            let connection = Connection::open_with_flags(path, flags)?;
-            connection.busy_timeout(PATIENCE)?;
-            Ok(connection)
-        };
-        let connection = open().map_err(|e| translate(path, "open the study", e))?;
+        let connection = opened(path, OpenFlags::SQLITE_OPEN_READ_WRITE);
+        let connection = connection.map_err(|e| translate(path, "open the study", e))?;
         Ok(Self { path: path.to_owned(), connection, writer })
+    }
+
+    /// Whether the file cannot be read because its log and the memory that readers share cannot be made beside it.
+    fn lacks_log(&self) -> bool {
+        let read = self.connection.pragma_query_value(None, "user_version", |_| Ok(()));
+        let code = read.err().and_then(|error| error.sqlite_error_code());
+        matches!(code, Some(ErrorCode::CannotOpen | ErrorCode::ReadOnly))
     }
 
     /// Writes the schema of a new study.
@@ -185,6 +192,34 @@ impl TrialStore for SqliteStore {
             })
             .collect()
     }
+}
+
+fn opened(name: &Path, flags: OpenFlags) -> rusqlite::Result<Connection> {
+    let connection = Connection::open_with_flags(name, flags | OpenFlags::SQLITE_OPEN_NO_MUTEX)?;
+    connection.busy_timeout(PATIENCE)?;
+    Ok(connection)
+}
+
+/// The database as a file that nobody writes to meanwhile, which is read without a log; none where the log holds what the file lacks.
+fn unchanging(path: &Path) -> Option<Connection> {
+    let path = path.canonicalize().ok()?;
+    let mut log = path.clone().into_os_string();
+    log.push("-wal");
+    if std::fs::metadata(log).is_ok_and(|m| m.len() > 0) {
+        return None;
+    }
+    let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_URI;
+    opened(Path::new(&format!("file:{}?immutable=1", escaped(&path))), flags).ok()
+}
+
+/// A path as part of a URI.
+fn escaped(path: &Path) -> String {
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"/-_.".contains(&byte);
+    let shown = |byte: &u8| match *byte {
+        byte if plain(byte) => String::from(char::from(byte)),
+        byte => format!("%{byte:02X}"),
+    };
+    path.as_os_str().as_encoded_bytes().iter().map(shown).collect()
 }
 
 /// Whether the file is there and begins as every SQLite database does; told before a lock file is made beside it.

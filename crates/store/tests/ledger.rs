@@ -62,6 +62,24 @@ fn one_writer_at_a_time_and_readers_beside_it() {
     assert_eq!(written(&path), all);
 }
 
+#[cfg(unix)]
+#[test]
+fn a_study_is_read_where_nothing_can_be_written_beside_it() {
+    let dir = tempfile::tempdir().expect("a folder");
+    // What means something else in a URI.
+    let path = dir.path().join("a?b #%41 é.db");
+    fill(&path);
+    let beside = |end: &str| dir.path().join(format!("a?b #%41 é.db{end}"));
+    // Not even root makes a file of this name.
+    std::os::unix::fs::symlink("nowhere", beside("-shm")).expect("linked");
+    assert_eq!(written(&path), samples());
+    let mut store = SqliteStore::open_read_only(&path).expect("a study");
+    assert!(matches!(store.append(&samples()[0]), Err(StoreError::ReadOnly { .. })));
+    fs::write(beside("-wal"), "events that the file lacks").expect("written");
+    let error = SqliteStore::open_read_only(&path).expect_err("a log that cannot be read");
+    assert!(matches!(error, StoreError::Backend { .. }), "{error}");
+}
+
 #[test]
 fn a_store_that_is_never_closed_loses_nothing() {
     let (dir, path) = folder();

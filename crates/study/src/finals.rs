@@ -1,7 +1,7 @@
 //! The finals: the designs that did best train again from other seeds, and one is called the best only where neither the draw of
 //! the images nor that of the seeds explains its lead.
 
-use crate::{Leaderboard, Standing, Study, Trial, TrialStatus, compare};
+use crate::{Leaderboard, Standing, Study, Trial, TrialResult, TrialStatus, compare};
 
 /// How likely a lead may be by chance where a design is called better.
 pub(crate) const LEVEL: f64 = 0.05;
@@ -75,10 +75,9 @@ impl Study {
             return None;
         }
         let images = self.trials[&finalists[0]].result()?.by_image.len();
-        // A run that could not be finished scores nothing on any image.
+        // A run that does not count scores nothing on any image.
         let nothing = vec![0.0; images];
-        let scores =
-            |run: u64| self.run(run).and_then(Trial::result).map_or(&nothing[..], |result| &result.by_image);
+        let scores = |run: u64| self.counted(run).map_or(&nothing[..], |result| &result.by_image);
         let all: Vec<Vec<&[f32]>> =
             finalists.iter().map(|of| self.runs_of(*of).map(scores).collect()).collect();
         if all.iter().flatten().any(|run| run.len() != images) {
@@ -96,11 +95,15 @@ impl Study {
         std::iter::once(trial).chain(again)
     }
 
+    /// What came of a run where that counts: nothing of one that could not be finished or collapsed, whatever it scored.
+    pub(crate) fn counted(&self, run: u64) -> Option<&TrialResult> {
+        self.run(run)?.result().filter(|result| !result.scores.collapsed)
+    }
+
     /// The run of a trial's design that scored best.
     pub fn best_run(&self, trial: u64) -> u64 {
         let score = self.contract().score();
-        let of =
-            |run: u64| self.run(run).and_then(Trial::result).map_or(-1.0, |result| result.scores.of(score));
+        let of = |run: u64| self.counted(run).map_or(-1.0, |result| result.scores.of(score));
         // The earlier of equals.
         self.runs_of(trial).reduce(|best, run| if of(run) > of(best) { run } else { best }).unwrap_or(trial)
     }
@@ -110,7 +113,7 @@ impl Study {
 mod tests {
     use super::*;
     use crate::conformance::{admitted, draft, epoch, opened, result};
-    use crate::{Event, Opened, TrialResult};
+    use crate::{Event, Opened};
 
     /// A study of designs whose first runs score as said on each of 40 images, give or take.
     fn study(finalists: Option<u32>, scores: &[f64]) -> Study {
@@ -184,6 +187,22 @@ mod tests {
         let board = Leaderboard::of(&broken);
         assert_eq!(board.best(), Some(3));
         assert!((board.rows[1].bleu[3] - 0.1).abs() < 1e-12, "{:?}", board.rows[1]);
+    }
+
+    #[test]
+    fn a_run_that_collapsed_scores_nothing_and_is_not_the_best() {
+        let mut study = study(Some(2), &[0.1, 0.3, 0.2]);
+        train(&mut study, |of| Some(if of == 2 { 0.9 } else { 0.2 }));
+        for repeat in study.repeats.values_mut().filter(|repeat| repeat.of == 2) {
+            let TrialStatus::Finished(result) = &mut repeat.run.status else { panic!("it is over") };
+            result.scores.collapsed = true;
+        }
+        assert_eq!(study.best_run(2), 2);
+        let board = Leaderboard::of(&study);
+        assert_eq!(board.best(), Some(3));
+        assert!((board.rows[1].bleu[3] - 0.1).abs() < 1e-12, "{:?}", board.rows[1]);
+        let standings = study.finals().expect("finals").standings;
+        assert_eq!(standings.iter().map(|standing| standing.finalist).collect::<Vec<_>>(), [3, 2]);
     }
 
     #[test]

@@ -83,8 +83,8 @@ impl Leaderboard {
             .partition(|row| finals.standings.iter().any(|s| s.finalist == row.trial));
         for row in &mut finalists {
             let runs: Vec<u64> = study.runs_of(row.trial).collect();
-            let results: Vec<_> = runs.iter().filter_map(|run| study.run(*run)?.result()).collect();
-            // A run that could not be finished scores nothing.
+            let results: Vec<_> = runs.iter().filter_map(|run| study.counted(*run)).collect();
+            // A run that could not be finished or collapsed scores nothing.
             let mean = |of: fn(&Scores) -> f64| {
                 results.iter().map(|result| of(&result.scores)).sum::<f64>() / runs.len() as f64
             };

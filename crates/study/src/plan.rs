@@ -168,10 +168,9 @@ impl Study {
         let wanted = u64::from(self.contract().search.trials).saturating_sub(self.trials.len() as u64);
         steps.extend(self.promotions(wanted == 0).into_iter().map(|(trial, to)| self.train(trial, to)));
         if wanted == 0 {
-            steps.extend(self.finals_due().into_iter().map(|step| match step {
-                FinalStep::Longer { trial, epochs } => self.train(trial, epochs),
-                FinalStep::Again { of } => Step::Again { of, seconds: self.seconds_again(of) },
-            }));
+            let finals = self.finals_due().into_iter().filter_map(|step| self.of_finals(step, &steps));
+            let finals: Vec<Step> = finals.collect();
+            steps.extend(finals);
         }
         let mut left = seconds * workers.max(1) as f64;
         steps.retain(|step| {
@@ -183,6 +182,25 @@ impl Study {
         let count = if each > 0.0 { wanted.min((left / each) as u64) } else { wanted };
         steps.extend((count > 0).then_some(Step::Designs { count, seconds: each * count as f64 }));
         steps
+    }
+
+    /// A step of the finals after what is `planned`: a finalist that goes on by then does so from where it will be.
+    fn of_finals(&self, step: FinalStep, planned: &[Step]) -> Option<Step> {
+        let (trial, epochs) = match step {
+            FinalStep::Again { of } => return Some(Step::Again { of, seconds: self.seconds_again(of) }),
+            FinalStep::Longer { trial, epochs } => (trial, epochs),
+        };
+        let before = planned.iter().rev().find_map(|step| match *step {
+            Step::Train { trial: other, to, seconds, .. } if other == trial => Some((to, seconds)),
+            _ => None,
+        });
+        match before {
+            None => Some(self.train(trial, epochs)),
+            Some((from, seconds)) => (from < epochs).then(|| {
+                let seconds = self.seconds_to(trial, epochs) - seconds;
+                Step::Train { trial, from, to: epochs, seconds }
+            }),
+        }
     }
 
     fn train(&self, trial: u64, to: u32) -> Step {
@@ -268,6 +286,17 @@ mod tests {
         study.apply(&Event::TrialFinished { trial: 2, result: Box::new(ended) }).expect("it follows");
         let last = Step::Train { trial: 2, from: 3, to: 10, seconds: 70.0 };
         assert_eq!(study.plan(1_000.0, 1), [last]);
+        study.opened.contract.search.finalists = Some(1);
+        assert_eq!(study.plan(1_000.0, 1), [last], "to its end once, whatever for");
+    }
+
+    #[test]
+    fn a_finalist_goes_on_from_where_its_promotion_leaves_it() {
+        let mut study = study(10.0);
+        (study.opened.contract.search.trials, study.opened.contract.search.finalists) = (4, Some(1));
+        let to = |from, to, seconds| Step::Train { trial: 2, from, to, seconds };
+        assert_eq!(study.plan(1_000.0, 1), [to(1, 3, 20.0), to(3, 10, 70.0)]);
+        assert_eq!(study.plan(89.0, 1), [to(1, 3, 20.0)], "what does not fit waits");
     }
 
     #[test]

@@ -16,7 +16,7 @@ use capwright_caption_data::{ImageRecord, Preprocess, Vocabulary, load_rgb};
 use capwright_contract::Decoding;
 use capwright_study::Scores;
 use rayon::prelude::*;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 /// Images captioned at once.
 const BATCH: usize = 16;
@@ -56,30 +56,30 @@ pub struct Said {
 }
 
 impl Captioner {
-    /// Loads a model folder; each file named in its `manifest.json` must have its sha256.
+    /// Loads a model folder; its `manifest.json` must name each file of the model, and each must have its sha256.
     ///
     /// # Errors
     /// [`TrainError`] that names the file that is missing, changed or does not fit.
     pub fn load(folder: impl AsRef<Path>) -> Result<Self, TrainError> {
         let folder = folder.as_ref();
-        model_folder::verify(folder)?;
+        let manifest = model_folder::verify(folder)?;
         let design: Design = store::read_json(&folder.join(DESIGN))?;
         sound::check(&design).map_err(|reason| {
             let reason = format!("it cannot be built: {reason}; copy the model folder again");
             TrainError::format(folder.join(DESIGN), reason)
         })?;
-        let open = |i: usize| {
-            let path = folder.join(model_folder::backbone(i));
-            Ok(Weights::open(&path, &store::sha256(&path)?)?)
-        };
-        let weights: Result<Vec<Weights>, TrainError> = (0..design.frozen.len()).map(open).collect();
+        let backbones = manifest.backbones(folder, design.frozen.len())?;
+        let open = |(path, sha256): (PathBuf, &str)| Weights::open(path, sha256).map_err(TrainError::from);
+        let weights: Result<Vec<Weights>, TrainError> = backbones.into_iter().map(open).collect();
         let preprocess: Vec<Preprocess> = store::read_json(&folder.join(PREPROCESS))?;
         check_preprocess(&preprocess, &design)
             .map_err(|reason| TrainError::format(folder.join(PREPROCESS), reason))?;
         let vocabulary = Vocabulary::load(folder.join(VOCABULARY))?;
         let decoding: Decoding = store::read_json(&folder.join(DECODING))?;
+        let learned = folder.join(WEIGHTS);
+        store::check_size(&learned, &[design.trainable(), design.trunk.buffers()].concat())?;
         let member = Member {
-            network: Network::load(&folder.join(WEIGHTS), &design, &Device::flex())?,
+            network: Network::load(&learned, &design, &Device::flex())?,
             extractor: FeatureExtractor::new(&design, &weights?, preprocess)?,
         };
         let captioner = Self { members: vec![member], vocabulary, decoding };
@@ -136,7 +136,7 @@ impl Captioner {
         if faults.is_empty() { Ok(()) } else { Err(TrainError::Decoding(faults.join("; "))) }
     }
 
-    /// The longest caption, in words, that every model is for.
+    /// The longest caption, in words or for models of pieces in pieces, that every model is for.
     pub fn most_words(&self) -> usize {
         self.members.iter().map(|m| m.network.design().target.max_words).min().unwrap_or_default()
     }
@@ -223,8 +223,10 @@ impl Captioner {
 impl Member {
     /// Images as the network reads them.
     fn input<P: AsRef<Path> + Sync>(&self, paths: &[P]) -> Result<Input, TrainError> {
-        let values: Result<Vec<Vec<f32>>, TrainError> = paths.par_iter().map(|p| self.features(p)).collect();
-        Ok(self.extractor.batch(&self.network, &values?))
+        let found: Vec<Result<Vec<f32>, TrainError>> = paths.par_iter().map(|p| self.features(p)).collect();
+        // Of several images that cannot be read the first is told, whichever thread met one first.
+        let values = found.into_iter().collect::<Result<Vec<Vec<f32>>, TrainError>>()?;
+        Ok(self.extractor.batch(&self.network, &values))
     }
 
     fn features<P: AsRef<Path>>(&self, path: &P) -> Result<Vec<f32>, TrainError> {

@@ -47,14 +47,10 @@ pub fn backbone(name: &str) -> Result<&'static Backbone, TrainError> {
     find(name).ok_or_else(|| TrainError::Spec(format!("there is no backbone {name} in the zoo")))
 }
 
-/// What the zoo calls the weights of a backbone that came from a file.
-const OWN: &str = "own";
-
-/// sha256, in hex, of a graph with steps of a backbone, where that is one of one's own: its entry may be edited, while the name of
-/// any other says which graph it is.
+/// sha256, in hex, of a graph with steps of a backbone, where that is one of one's own.
 pub fn own_graph(backbone: &Backbone, graph: &Graph) -> Option<String> {
     let text = || serde_json::to_vec(graph.nodes()).expect("nodes are plain data");
-    (backbone.tag == OWN).then(|| Sha256::digest(text()).iter().map(|b| format!("{b:02x}")).collect())
+    backbone.is_own().then(|| Sha256::digest(text()).iter().map(|b| format!("{b:02x}")).collect())
 }
 
 /// [`own_graph`] of each part of a design that has one, frozen or trained.

@@ -10,7 +10,7 @@ use capwright_caption_data::Vocabulary;
 use capwright_study::{Scores, TrialSpec};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 pub(crate) const BLUEPRINT: &str = "blueprint.json";
 pub(crate) const DESIGN: &str = "design.json";
@@ -20,6 +20,9 @@ pub(crate) const PREPROCESS: &str = "preprocess.json";
 pub(crate) const DECODING: &str = "decoding.json";
 pub(crate) const SCORES: &str = "scores.json";
 pub(crate) const MANIFEST: &str = "manifest.json";
+
+/// Files that every model consists of; one with frozen parts has their weights too.
+const PARTS: [&str; 5] = [DESIGN, WEIGHTS, VOCABULARY, PREPROCESS, DECODING];
 
 /// Name of the file with the weights of a frozen part, counted from 0.
 pub(crate) fn backbone(part: usize) -> String {
@@ -34,6 +37,32 @@ pub(crate) fn backbone(part: usize) -> String {
 pub struct Manifest {
     /// By file name.
     pub files: BTreeMap<String, String>,
+}
+
+impl Manifest {
+    /// The files with the weights of so many frozen parts, and what their sha256 is.
+    ///
+    /// # Errors
+    /// For those that the manifest does not name.
+    pub(crate) fn backbones(&self, folder: &Path, parts: usize) -> Result<Vec<(PathBuf, &str)>, TrainError> {
+        let names: Vec<String> = (0..parts).map(backbone).collect();
+        self.check_names(folder, names.iter().map(String::as_str))?;
+        Ok(names.iter().map(|name| (folder.join(name), self.files[name].as_str())).collect())
+    }
+
+    /// What the manifest does not name could be of another model.
+    fn check_names<'a>(
+        &self,
+        folder: &Path,
+        names: impl IntoIterator<Item = &'a str>,
+    ) -> Result<(), TrainError> {
+        let missing: Vec<&str> = names.into_iter().filter(|name| !self.files.contains_key(*name)).collect();
+        if missing.is_empty() {
+            return Ok(());
+        }
+        let reason = format!("it has no sha256 of {}; copy the model folder again", missing.join(", "));
+        Err(TrainError::format(folder.join(MANIFEST), reason))
+    }
 }
 
 /// Writes the folder; `network` holds the weights that are kept.
@@ -87,11 +116,11 @@ fn write_backbone(path: &Path, graph: &Graph, weights: &Weights) -> Result<(), T
     store::write(path, tensors.into_iter())
 }
 
-/// Checks each file of the manifest.
+/// Checks each file of the manifest, which names those that every model consists of.
 ///
 /// # Errors
-/// A folder without a manifest, or a file that is missing or has another content.
-pub(crate) fn verify(folder: &Path) -> Result<(), TrainError> {
+/// A folder without a manifest, a manifest that leaves out such files, or a file that is missing or has another content.
+pub(crate) fn verify(folder: &Path) -> Result<Manifest, TrainError> {
     let path = folder.join(MANIFEST);
     if !path.exists() {
         let reason =
@@ -99,6 +128,7 @@ pub(crate) fn verify(folder: &Path) -> Result<(), TrainError> {
         return Err(TrainError::format(folder, reason));
     }
     let manifest: Manifest = store::read_json(&path)?;
+    manifest.check_names(folder, PARTS)?;
     for (name, expected) in &manifest.files {
         if name.contains(['/', '\\']) || name.starts_with('.') {
             return Err(TrainError::format(&path, format!("{name} is not a file of this folder")));
@@ -111,5 +141,21 @@ pub(crate) fn verify(folder: &Path) -> Result<(), TrainError> {
             return Err(TrainError::format(&file, reason));
         }
     }
-    Ok(())
+    Ok(manifest)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_manifest_names_the_weights_of_every_frozen_part() {
+        let files = BTreeMap::from([("backbone.safetensors".to_owned(), "ab".to_owned())]);
+        let (manifest, folder) = (Manifest { files }, Path::new("best"));
+        assert!(manifest.backbones(folder, 0).unwrap().is_empty());
+        let one = manifest.backbones(folder, 1).unwrap();
+        assert_eq!(one, [(folder.join("backbone.safetensors"), "ab")]);
+        let error = manifest.backbones(folder, 2).unwrap_err().to_string();
+        assert!(error.contains("manifest.json") && error.contains("backbone2.safetensors"), "{error}");
+    }
 }

@@ -8,21 +8,13 @@ use capwright_blueprint::language::{
     Scales, Width, WordKernel,
 };
 use capwright_blueprint::{
-    BridgeSpec, Conv, DecoderSpec, Design, Graph, MAX_TOKENS, Node, Op, PYRAMID_SIDE, Param, Shape,
+    BridgeSpec, Conv, DecoderSpec, Design, Graph, MAX_KERNEL, MAX_MAP, MAX_TOKENS, Node, Op, PYRAMID_SIDE,
+    Param, Shape,
 };
 use std::collections::HashSet;
 
 /// Frozen parts, at most.
 const MAX_PARTS: usize = 2;
-
-/// Values of one map of one image, at most: what a backbone of one's own may have.
-const MAX_MAP: usize = 1 << 26;
-
-/// Values that one step needs beside the maps of one image, at most: columns of a convolution, or scores of attention.
-const MAX_WORK: usize = 1 << 30;
-
-/// Sides and strides of kernels, at most.
-const MAX_KERNEL: usize = 1 << 10;
 
 /// Words of a caption, at most: as many as a contract may ask for.
 const MAX_WORDS: usize = 100;
@@ -94,20 +86,8 @@ fn step(node: &Node, made: &[Shape], sound: Sound) -> Result<Shape, String> {
     sound(&node.op, &inputs)?;
     let shape = node.op.shape(&inputs)?;
     hold(shape == node.shape, format!("it makes {shape}, not {}", node.shape))?;
-    hold((1..=MAX_MAP).contains(&shape.len()), format!("a map of {shape} is none, or too large"))?;
-    hold(work(&node.op, inputs[0], shape) <= MAX_WORK, "it needs too many values at once")?;
+    node.op.affordable(inputs[0], shape)?;
     Ok(shape)
-}
-
-/// Values that a step needs beside its maps.
-fn work(op: &Op, from: Shape, to: Shape) -> usize {
-    let cells = from.h * from.w;
-    match *op {
-        Op::Conv(conv) => conv.taps().saturating_mul(to.h * to.w),
-        Op::Attend { heads } => heads.saturating_mul(cells).saturating_mul(cells),
-        Op::WindowAttend { heads, window, .. } => heads.saturating_mul(cells).saturating_mul(window * window),
-        _ => 0,
-    }
 }
 
 /// Steps of a frozen part.

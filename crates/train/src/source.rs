@@ -3,13 +3,14 @@
 use crate::error::TrainError;
 use crate::extractor::{BackboneWeights, backbone, own_graph, preprocess, weights_of};
 use crate::network::Input;
+use crate::vision::eviction::{Claim, Room};
 use crate::vision::variants::augment;
 use crate::vision::{
-    CacheError, FeatureCache, FeatureSpec, Features, FrozenNet, PixelCache, Pixels, Variant, make_room,
+    CacheError, FeatureCache, FeatureSpec, Features, FrozenNet, PixelCache, Pixels, Variant,
 };
 use burn::tensor::{Device, Tensor, TensorData};
-use capwright_blueprint::Design;
 use capwright_blueprint::language::Augment;
+use capwright_blueprint::{Design, Frozen};
 use capwright_caption_data::{ImageRecord, Preprocess};
 use capwright_study::TrialEvent;
 use std::path::Path;
@@ -31,7 +32,8 @@ pub struct Varied {
 
 impl Source {
     /// Opens the cache below `root` for training and validation images, and computes what is missing. `kind` says which
-    /// variants of the training images a frozen part sees. Sets of other trials make room where the cache is too large.
+    /// variants of the training images a frozen part sees. Sets of other trials make room for what is to come where the cache would
+    /// be too large.
     ///
     /// # Errors
     /// Where an image, the weights or the cache cannot be used.
@@ -43,36 +45,42 @@ impl Source {
         kind: Augment,
         emit: &mut dyn FnMut(TrialEvent),
     ) -> Result<Self, TrainError> {
-        let preprocess = preprocess(design)?;
+        let (room, preprocess) = (Room::told()?, preprocess(design)?);
         let images = [training, validation].concat();
         let mut progress = |done, total| emit(TrialEvent::Features { done, total });
         if design.frozen.is_empty() {
             let preprocess = preprocess[0];
+            let claim = PixelCache::claim(root, preprocess.size, &images)?;
+            room.make(root, claim.missing);
             let pixels = PixelCache::open_or_compute(root, preprocess.size, &images, &mut progress)?;
-            make_room(root)?;
+            room.make(root, 0);
             return Ok(Self::Pixels(pixels, preprocess));
         }
         let mut varied = Varied { parts: Vec::new(), images: images.len(), training: training.len() };
         let of_part = varied.place(Variant::of(kind).count(), 0);
         let total = of_part * design.frozen.len();
-        for (i, (frozen, preprocess)) in design.frozen.iter().zip(preprocess).enumerate() {
-            let weights = weights_of(weights, &frozen.name)?;
-            let net = FrozenNet::load(&frozen.graph, weights)?;
-            let spec = FeatureSpec {
-                weights_sha256: weights.sha256().to_string(),
-                backbone: frozen.name.clone(),
-                graph_sha256: own_graph(backbone(&frozen.name)?, &frozen.graph),
-                cut: frozen.cut,
-                cuts: frozen.cuts,
-                side: frozen.graph.output_shape().h,
-                preprocess,
-                variant: Variant::PLAIN,
-            };
-            let mut progress = |done| progress(i * of_part + done, total);
-            let images = (&images[..], training);
-            varied.parts.push(features(root, &spec, images, kind, &net, &mut progress)?);
+        let specs: Vec<FeatureSpec> = design
+            .frozen
+            .iter()
+            .zip(preprocess)
+            .map(|(frozen, preprocess)| spec_of(frozen, weights, preprocess))
+            .collect::<Result<_, _>>()?;
+        let lists = (&images[..], training);
+        let mut claims: Vec<Claim> = Vec::new();
+        for (frozen, spec) in design.frozen.iter().zip(&specs) {
+            for (spec, list) in sets(spec, lists, kind) {
+                claims.push(FeatureCache::claim(root, &spec, list, frozen.graph.output_shape())?);
+            }
         }
-        make_room(root)?;
+        // All are held by now, so that none makes room for another.
+        room.make(root, claims.iter().map(|claim| claim.missing).sum());
+        for (i, (frozen, spec)) in design.frozen.iter().zip(&specs).enumerate() {
+            let net = FrozenNet::load(&frozen.graph, weights_of(weights, &frozen.name)?)?;
+            let mut progress = |done| progress(i * of_part + done, total);
+            varied.parts.push(features(root, spec, lists, kind, &net, &mut progress)?);
+        }
+        // Others may have computed meanwhile.
+        room.make(root, 0);
         Ok(Self::Features(varied))
     }
 
@@ -133,25 +141,56 @@ impl Varied {
     }
 }
 
+/// What decides the features of a frozen part, of images as they are.
+fn spec_of(
+    frozen: &Frozen,
+    weights: &BackboneWeights,
+    preprocess: Preprocess,
+) -> Result<FeatureSpec, TrainError> {
+    Ok(FeatureSpec {
+        weights_sha256: weights_of(weights, &frozen.name)?.sha256().to_string(),
+        backbone: frozen.name.clone(),
+        graph_sha256: own_graph(backbone(&frozen.name)?, &frozen.graph),
+        cut: frozen.cut,
+        cuts: frozen.cuts,
+        side: frozen.graph.output_shape().h,
+        preprocess,
+        variant: Variant::PLAIN,
+    })
+}
+
+/// The sets of a frozen part, in the order of [`Varied`]: of all images as they are, and of training images in each further variant.
+fn sets<'a>(
+    plain: &FeatureSpec,
+    (images, training): (&'a [ImageRecord], &'a [ImageRecord]),
+    kind: Augment,
+) -> impl Iterator<Item = (FeatureSpec, &'a [ImageRecord])> {
+    Variant::of(kind).map(move |variant| {
+        let list = if variant == Variant::PLAIN { images } else { training };
+        (FeatureSpec { variant, ..plain.clone() }, list)
+    })
+}
+
 /// Features of one frozen part, in the order of [`Varied`]; `progress` hears how many are there.
 fn features(
     root: &Path,
     plain: &FeatureSpec,
-    (images, training): (&[ImageRecord], &[ImageRecord]),
+    lists: (&[ImageRecord], &[ImageRecord]),
     kind: Augment,
     net: &FrozenNet,
     progress: &mut dyn FnMut(usize),
 ) -> Result<Features, CacheError> {
-    let open = |spec: &FeatureSpec, list, before, progress: &mut dyn FnMut(usize)| {
-        FeatureCache::open_or_compute(root, spec, list, net, &mut |done, _| progress(before + done))
-    };
-    let mut all = open(plain, images, 0, progress)?;
-    for variant in Variant::of(kind).skip(1) {
-        let spec = FeatureSpec { variant, ..plain.clone() };
-        let before = all.len();
-        all = all.followed_by(open(&spec, training, before, progress)?);
+    let mut all: Option<Features> = None;
+    for (spec, list) in sets(plain, lists, kind) {
+        let before = all.as_ref().map_or(0, Features::len);
+        let mut told = |done: usize, _: usize| progress(before + done);
+        let more = FeatureCache::open_or_compute(root, &spec, list, net, &mut told)?;
+        all = Some(match all {
+            Some(all) => all.followed_by(more),
+            None => more,
+        });
     }
-    Ok(all)
+    Ok(all.expect("images are shown as they are, at least"))
 }
 
 /// Parts side by side.

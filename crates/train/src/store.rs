@@ -5,8 +5,8 @@ use capwright_blueprint::Param;
 use safetensors::tensor::{Dtype, SafeTensors, TensorView};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
-use sha2::{Digest, Sha256};
 use std::collections::HashMap;
+use std::io::Read;
 use std::path::Path;
 
 /// Values of one tensor, row-major.
@@ -14,6 +14,12 @@ pub type Values = Vec<f32>;
 
 /// Key of the note in the header's metadata.
 const NOTE: &str = "capwright";
+
+/// Largest JSON file that is read, in bytes: the largest designs have some megabytes.
+const MAX_JSON: u64 = 64 << 20;
+
+/// Bytes that a file of tensors may have besides their values.
+const MAX_HEADER: u64 = 16 << 20;
 
 /// Writes `bytes` so that after a crash the file is either the old or the new one: temporary file, sync, rename.
 ///
@@ -35,10 +41,30 @@ pub fn write_json(path: &Path, value: &impl Serialize) -> Result<(), TrainError>
 /// Reads a value from JSON.
 ///
 /// # Errors
-/// A missing file or other content.
+/// A missing file, one of more than 64 MiB, or other content.
 pub fn read_json<T: DeserializeOwned>(path: &Path) -> Result<T, TrainError> {
-    let text = std::fs::read(path).map_err(TrainError::io(path))?;
+    let file = std::fs::File::open(path).map_err(TrainError::io(path))?;
+    let mut text = Vec::new();
+    file.take(MAX_JSON + 1).read_to_end(&mut text).map_err(TrainError::io(path))?;
+    check_bytes(path, text.len() as u64, MAX_JSON)?;
     serde_json::from_slice(&text).map_err(|e| TrainError::format(path, e))
+}
+
+/// Refuses a file, before it is read, that is too large to hold these tensors and little else.
+///
+/// # Errors
+/// A missing file, or one that is too large.
+pub fn check_size(path: &Path, tensors: &[Param]) -> Result<(), TrainError> {
+    let bytes = std::fs::metadata(path).map_err(TrainError::io(path))?.len();
+    let values = tensors.iter().fold(0u64, |sum, param| sum.saturating_add(param.len() as u64));
+    check_bytes(path, bytes, values.saturating_mul(4).saturating_add(MAX_HEADER))
+}
+
+fn check_bytes(path: &Path, bytes: u64, most: u64) -> Result<(), TrainError> {
+    match bytes <= most {
+        true => Ok(()),
+        false => Err(TrainError::format(path, format!("it has more than the {most} bytes that it may have"))),
+    }
 }
 
 /// Writes 32-bit tensors as safetensors, atomically.
@@ -147,6 +173,26 @@ fn one(file: &SafeTensors<'_>, param: &Param) -> Result<Values, TrainError> {
 /// # Errors
 /// Where the file cannot be read.
 pub fn sha256(path: &Path) -> Result<String, TrainError> {
-    let bytes = std::fs::read(path).map_err(TrainError::io(path))?;
-    Ok(Sha256::digest(&bytes).iter().map(|b| format!("{b:02x}")).collect())
+    capwright_files::sha256_file(path).map_err(TrainError::io(path))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn files_that_are_too_large_are_not_read() {
+        let folder = tempfile::tempdir().unwrap();
+        let large = |name: &str, bytes: u64| {
+            let path = folder.path().join(name);
+            std::fs::File::create(&path).unwrap().set_len(bytes).unwrap();
+            path
+        };
+        let error = read_json::<u32>(&large("a.json", MAX_JSON + 1)).unwrap_err().to_string();
+        assert!(error.contains("a.json") && error.contains("67108864 bytes"), "{error}");
+        let (tensors, most) = ([Param::new("a", &[3, 5]), Param::new("b", &[7])], 4 * 22 + MAX_HEADER);
+        assert!(check_size(&large("fits", most), &tensors).is_ok());
+        let error = check_size(&large("large", most + 1), &tensors).unwrap_err().to_string();
+        assert!(error.contains("large") && error.contains(&most.to_string()), "{error}");
+    }
 }

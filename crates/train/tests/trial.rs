@@ -218,6 +218,12 @@ fn a_model_folder_captions_as_it_was_scored_and_notices_changes() {
     assert_eq!(found.scores, result.scores);
     assert_eq!(captioner.caption(&[&images[1].path]).unwrap(), [found.captions[1].clone()]);
     assert!(matches!(captioner.caption(&[root.path().join("absent.png")]), Err(TrainError::Data(_))));
+    // Of several that cannot be read the first is told, whatever the threads do.
+    let absent: Vec<_> = (10..26).map(|i| root.path().join(format!("absent-{i}.png"))).collect();
+    for _ in 0..20 {
+        let error = captioner.caption(&absent).unwrap_err().to_string();
+        assert!(error.contains("absent-10.png"), "{error}");
+    }
 
     // A design that cannot be built is refused, whatever the manifest says of it.
     let [path, manifest] = ["design.json", "manifest.json"].map(|name| folder.join(name));
@@ -229,6 +235,15 @@ fn a_model_folder_captions_as_it_was_scored_and_notices_changes() {
     let error = Captioner::load(&folder).err().unwrap().to_string();
     assert!(error.contains("design.json") && error.contains("image_size is 4096"), "{error}");
     std::fs::write(&path, whole).unwrap();
+
+    // What the manifest leaves out could be of another model.
+    let mut short: serde_json::Value = serde_json::from_str(&listed).unwrap();
+    for name in ["weights.safetensors", "decoding.json"] {
+        short["files"].as_object_mut().unwrap().remove(name).unwrap();
+    }
+    std::fs::write(&manifest, short.to_string()).unwrap();
+    let error = Captioner::load(&folder).err().unwrap().to_string();
+    assert!(error.contains("weights.safetensors, decoding.json"), "{error}");
     std::fs::write(&manifest, listed).unwrap();
 
     let vocabulary = folder.join("vocabulary.json");

@@ -31,7 +31,7 @@ pub struct ScoreArgs {
     /// What makes words: ptb (the COCO evaluation's, for scripts with spaces) or characters (for Chinese and Japanese).
     #[arg(long, value_name = "NAME", default_value_t)]
     pub tokenizer: Tokenizer,
-    /// Draws of the bootstrap that gives the intervals; 0 for none.
+    /// Draws of the bootstrap that gives the intervals; 0 for none, at most a million.
     #[arg(long, value_name = "N", default_value_t = 1_000)]
     pub draws: usize,
     /// Seed of the draws.

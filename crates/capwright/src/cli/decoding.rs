@@ -74,23 +74,23 @@ pub struct DecodingArgs {
     /// Beam width; 1 is greedy.
     #[arg(long, value_name = "N")]
     pub beam: Option<usize>,
-    /// Longest caption in words.
+    /// Longest caption in words, or in pieces for a model of pieces.
     #[arg(long, value_name = "N")]
     pub max_words: Option<usize>,
-    /// Shortest caption in words.
+    /// Shortest caption in words, or in pieces for a model of pieces.
     #[arg(long, value_name = "N")]
     pub min_words: Option<usize>,
     /// What finished captions are ranked by: log-probability over words (mean), over ((5 + words) / 6)^ALPHA
     /// (gnmt:ALPHA; gnmt alone is gnmt:0.6), or as it is (none).
     #[arg(long, value_name = "HOW")]
     pub length_penalty: Option<String>,
-    /// Let no N words occur twice in a caption.
+    /// Let no N words in a row occur twice in a caption, or no N pieces for a model of pieces.
     #[arg(long, value_name = "N")]
     pub no_repeat_ngram: Option<usize>,
     /// Divide the beam over groups that avoid each other's words (diverse beam search).
     #[arg(long, value_name = "N")]
     pub diverse_groups: Option<usize>,
-    /// What a word that another group has said costs, in nats [default: 0.5].
+    /// What a word that another group has said costs, in nats [default: the model's where it has groups, else 0.5].
     #[arg(long, value_name = "NATS")]
     pub diversity: Option<f64>,
     /// Draw words instead of searching for the likeliest.

@@ -6,6 +6,7 @@ mod search;
 mod study;
 mod zoo;
 
+use clap::builder::RangedU64ValueParser;
 use clap::{Args, Parser, Subcommand};
 pub use data::{
     ConvertArgs, DataCommand, DownloadArgs, InspectArgs, ReportArgs, ScenesArgs, ScoreArgs, SplitArgs,
@@ -100,6 +101,8 @@ pub enum Command {
         model: PathBuf,
         /// The photo.
         photo: PathBuf,
+        /// How it is captioned: a decoding in JSON.
+        decoding: String,
     },
     /// Run one trial (started by `search`).
     #[command(hide = true)]
@@ -172,16 +175,21 @@ pub struct VerifyArgs {
     pub json: bool,
 }
 
+/// Sizes of vocabularies: a word beside the four specials, and what the numbers of words can tell apart.
+fn vocabulary() -> RangedU64ValueParser<usize> {
+    RangedU64ValueParser::new().range(5..=u64::from(u32::MAX))
+}
+
 /// Arguments of `check`.
 #[derive(Debug, Args)]
 pub struct CheckArgs {
     /// A blueprint: JSON, or TOML with the ending .toml.
     pub file: PathBuf,
     /// Words of the vocabulary for which the cost is computed.
-    #[arg(long, default_value_t = 2500)]
+    #[arg(long, default_value_t = 2500, value_parser = vocabulary())]
     pub vocab: usize,
     /// Longest caption in words.
-    #[arg(long, default_value_t = 20)]
+    #[arg(long, default_value_t = 20, value_parser = search::words())]
     pub max_words: usize,
     /// Mend what can be mended without doubt, and write the file.
     #[arg(long)]

@@ -1,7 +1,13 @@
 //! Arguments of what trains designs: `search`, `refine`, `train` and `resume`.
 
 use clap::Args;
+use clap::builder::RangedU64ValueParser;
 use std::path::PathBuf;
+
+/// Longest captions that a contract may allow.
+pub(super) fn words() -> RangedU64ValueParser<usize> {
+    RangedU64ValueParser::new().range(1..=100)
+}
 
 /// Arguments of `search`.
 #[derive(Debug, Clone, Args)]
@@ -67,6 +73,9 @@ pub struct SearchArgs {
     pub machine: MachineArgs,
 }
 
+/// Seconds for one answer of a language model, where nobody says how many.
+const TIMEOUT: u64 = 120;
+
 /// Which language model to use, if any.
 #[derive(Debug, Clone, Args)]
 pub struct LlmArgs {
@@ -80,7 +89,7 @@ pub struct LlmArgs {
     #[arg(id = "llm_model", long = "llm-model", value_name = "NAME", default_value = "default")]
     pub model: String,
     /// Seconds for one answer of the language model, at most.
-    #[arg(id = "llm_timeout", long = "llm-timeout", value_name = "SECONDS", default_value_t = 120)]
+    #[arg(id = "llm_timeout", long = "llm-timeout", value_name = "SECONDS", default_value_t = TIMEOUT)]
     pub timeout: u64,
 }
 
@@ -88,6 +97,21 @@ impl LlmArgs {
     /// Whether a model was named.
     pub fn is_named(&self) -> bool {
         self.gguf.is_some() || self.url.is_some()
+    }
+
+    /// The options that say so, as they are typed, each with a blank before it.
+    pub fn typed(&self) -> String {
+        let mut typed = String::new();
+        if let Some(path) = &self.gguf {
+            typed += &format!(" --llm-gguf {}", path.display());
+        }
+        if let Some(url) = &self.url {
+            typed += &format!(" --llm-url {url} --llm-model {}", self.model);
+        }
+        if self.timeout != TIMEOUT {
+            typed += &format!(" --llm-timeout {}", self.timeout);
+        }
+        typed
     }
 }
 
@@ -103,13 +127,13 @@ pub struct RefineArgs {
 /// What designs are trained on, and for how long.
 #[derive(Debug, Clone, Args)]
 pub struct RunArgs {
-    /// Data folder (captions.json, splits.json, images/); without it a small set of drawn scenes is made.
+    /// Data folder (captions.json, splits.json, images/) [default: that of the contract, else a small set of drawn scenes].
     #[arg(long, value_name = "DIR")]
     pub data: Option<PathBuf>,
     /// Folder of the study; a new one under capwright-studies/ by default.
     #[arg(long, value_name = "DIR")]
     pub study: Option<PathBuf>,
-    /// Epochs of one trial, at most [default: 10 on scenes, 6 on your data].
+    /// Epochs of one trial, at most [default: what contract or request say, else 10 on scenes, 6 on your data].
     #[arg(long)]
     pub epochs: Option<u32>,
     /// Epochs of self-critical training (CIDEr-D as reward) after them, at most [default: 0].
@@ -124,10 +148,11 @@ pub struct RunArgs {
     /// Beam width of decoding; 1 is greedy [default: 3].
     #[arg(long)]
     pub beam: Option<usize>,
-    /// Longest caption in words [default: 20].
-    #[arg(long)]
+    /// Longest caption in words, or in pieces with --pieces [default: 20].
+    #[arg(long, value_parser = words())]
     pub max_words: Option<usize>,
-    /// How often a word must occur in the training captions to be learned [default: 1 on scenes, 5 on your data].
+    /// How often a word must occur in the training captions to be learned [default: what the contract says, else 1 on scenes, 5 on
+    /// your data].
     #[arg(long)]
     pub min_count: Option<u32>,
     /// Learn that many word pieces (byte pair encoding) in place of whole words.
@@ -153,7 +178,7 @@ pub struct TrainArgs {
     /// Designs: JSON, or TOML with the ending .toml.
     #[arg(required = true)]
     pub designs: Vec<PathBuf>,
-    /// A contract that they must keep (TOML, see `capwright contract`).
+    /// A contract that they must keep (TOML, see `capwright contract`); those that do not are not trained.
     #[arg(long, value_name = "FILE")]
     pub contract: Option<PathBuf>,
     #[command(flatten)]
@@ -201,4 +226,21 @@ pub struct ResumeArgs {
     pub llm: LlmArgs,
     #[command(flatten)]
     pub machine: MachineArgs,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn options_of_a_language_model_are_typed_again() {
+        let plain = LlmArgs { gguf: None, url: None, model: "default".to_owned(), timeout: TIMEOUT };
+        assert_eq!(plain.typed(), "");
+        let url = Some("http://localhost:80/v1".to_owned());
+        let server = LlmArgs { url, model: "qwen".to_owned(), timeout: 7, ..plain.clone() };
+        let typed = " --llm-url http://localhost:80/v1 --llm-model qwen --llm-timeout 7";
+        assert_eq!(server.typed(), typed);
+        let embedded = LlmArgs { gguf: Some("a.gguf".into()), ..plain };
+        assert_eq!(embedded.typed(), " --llm-gguf a.gguf");
+    }
 }

@@ -12,6 +12,7 @@ use capwright_pipeline::ModelCard;
 use capwright_train::{Captioner, Evaluation, Meter, peak_memory};
 use std::cell::OnceCell;
 use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
 use std::time::Instant;
 
 /// Batches that are timed, at least and at most, and for how long.
@@ -35,6 +36,7 @@ pub struct Measures<'a> {
     folder: &'a Path,
     model: &'a Captioner,
     contract: &'a Contract,
+    decoding: Decoding,
     records: &'a [ImageRecord],
     evaluation: OnceCell<Result<Evaluation, String>>,
     scores: OnceCell<Result<Scores, String>>,
@@ -48,9 +50,24 @@ struct Timing {
     energy_how: String,
 }
 
-/// Values that need no run: static costs, and what the study wrote down.
-pub fn fixed(clause: Clause, checked: &Checked, card: Option<&ModelCard>) -> Option<Found> {
-    let plain = |value: f64, how: &str| Ok(Measured { value, interval: None, how: how.to_owned() });
+/// As the contract says, with no more words than the model is for; the model's own where the contract says nothing.
+pub fn decoding(asked: Option<Decoding>, own: Decoding) -> Decoding {
+    let asked = asked.unwrap_or(own);
+    let max_words = asked.max_words.min(own.max_words);
+    Decoding { max_words, min_words: asked.min_words.min(max_words), ..asked }
+}
+
+fn plain(value: f64, how: &str) -> Found {
+    Ok(Measured { value, interval: None, how: how.to_owned() })
+}
+
+/// Values that need no run: static costs, and what the study wrote down. `price` is that of a million tokens by the contract.
+pub fn fixed(
+    clause: Clause,
+    checked: &Checked,
+    card: Option<&ModelCard>,
+    price: Option<f64>,
+) -> Option<Found> {
     let of_card = |value: Option<f64>, how: &str| {
         value.map_or_else(|| Err("the model's card does not say".to_owned()), |value| plain(value, how))
     };
@@ -67,11 +84,23 @@ pub fn fixed(clause: Clause, checked: &Checked, card: Option<&ModelCard>) -> Opt
         Clause::TokenBudget => {
             of_card(card.and_then(|c| c.llm_tokens).map(|t| t as f64), "tokens read and written in the study")
         }
-        Clause::MoneyUsd => {
-            of_card(card.and_then(|c| c.llm_usd), "tokens of the study at the contract's price")
-        }
+        Clause::MoneyUsd => money(card.and_then(|c| c.llm_tokens), card.and_then(|c| c.llm_usd), price),
         _ => return None,
     })
+}
+
+/// What the language model of a study cost, from the tokens and the cost on the model's card.
+fn money(tokens: Option<u64>, usd: Option<f64>, price: Option<f64>) -> Found {
+    match (tokens, usd, price) {
+        (Some(0), ..) => plain(0.0, "the study used no tokens of a language model"),
+        (_, Some(usd), _) if usd == 0.0 => plain(usd, "tokens that cost nothing, by the model's card"),
+        (Some(tokens), _, Some(price)) => {
+            plain(tokens as f64 * price / 1e6, "tokens of the study at the contract's price")
+        }
+        (_, Some(usd), _) => plain(usd, "as the model's card says"),
+        (Some(_), None, None) => Err("neither contract nor card says what tokens cost".to_owned()),
+        (None, None, _) => Err("the model's card does not say".to_owned()),
+    }
 }
 
 impl<'a> Measures<'a> {
@@ -79,10 +108,11 @@ impl<'a> Measures<'a> {
         folder: &'a Path,
         model: &'a Captioner,
         contract: &'a Contract,
+        decoding: Decoding,
         records: &'a [ImageRecord],
     ) -> Self {
         let (evaluation, scores, timing) = (OnceCell::new(), OnceCell::new(), OnceCell::new());
-        Self { folder, model, contract, records, evaluation, scores, timing }
+        Self { folder, model, contract, decoding, records, evaluation, scores, timing }
     }
 
     /// The measured value of a clause.
@@ -104,17 +134,10 @@ impl<'a> Measures<'a> {
 
     fn evaluation(&self) -> Result<&Evaluation, String> {
         let run = || {
-            eprintln!("captioning {} images", self.records.len());
-            self.model.evaluate(self.records, self.decoding()).map_err(|error| error.to_string())
+            tell!("captioning {} images", self.records.len());
+            self.model.evaluate(self.records, self.decoding).map_err(|error| error.to_string())
         };
         self.evaluation.get_or_init(run).as_ref().map_err(Clone::clone)
-    }
-
-    /// The contract's beam, and no more words than the model can say.
-    fn decoding(&self) -> Decoding {
-        let (asked, able) = (self.contract.decoding, self.model.decoding());
-        let max_words = asked.max_words.min(able.max_words);
-        Decoding { max_words, min_words: asked.min_words.min(max_words), ..asked }
     }
 
     fn confidence(&self) -> f64 {
@@ -168,7 +191,7 @@ impl<'a> Measures<'a> {
         let nth = |run: usize| -> Vec<&PathBuf> {
             (0..batch).map(|i| paths[(run * batch + i) % paths.len()]).collect()
         };
-        let caption = |run| self.model.caption_with(&nth(run), self.decoding()).map_err(|e| e.to_string());
+        let caption = |run| self.model.caption_with(&nth(run), self.decoding).map_err(|e| e.to_string());
         for run in 0..WARM_UP {
             caption(run)?;
         }
@@ -206,10 +229,10 @@ impl<'a> Measures<'a> {
         let all: Vec<usize> = (0..times.len()).collect();
         let interval = bootstrap(times.len(), RESAMPLES, self.confidence(), 1, at);
         let how = format!(
-            "{} runs from image files to captions, batch {}, beam {}",
+            "{} runs from image files to captions, batch {}, {}",
             times.len(),
             self.contract.measuring.batch,
-            self.contract.decoding.beam
+            self.decoding
         );
         Ok(Measured { value: at(&all), interval: interval.map(|(low, high)| [low, high]), how })
     }
@@ -222,22 +245,68 @@ impl<'a> Measures<'a> {
     /// A process of its own captions one photo: this one holds a data set too.
     fn memory(&self) -> Found {
         let program = std::env::current_exe().map_err(|error| error.to_string())?;
-        let photo = &self.records[0].path;
-        let run = std::process::Command::new(program).arg("footprint").arg(self.folder).arg(photo).output();
-        let run = run.map_err(|error| error.to_string())?;
-        let text = String::from_utf8_lossy(&run.stdout);
-        let bytes =
-            text.trim().parse().map_err(|_| "peak memory cannot be read on this system".to_owned())?;
-        let how = "peak resident memory of a process that captions one photo".to_owned();
-        Ok(Measured { value: bytes, interval: None, how })
+        let decoding = serde_json::to_string(&self.decoding).map_err(|error| error.to_string())?;
+        let mut command = Command::new(program);
+        command.arg("footprint").arg(self.folder).arg(&self.records[0].path).arg(decoding);
+        let bytes = printed(&command.output().map_err(|error| error.to_string())?)?;
+        plain(bytes, &format!("peak resident memory of a process that captions one photo, {}", self.decoding))
     }
 }
 
+/// The number of bytes that a process has printed; of one that failed, what it said.
+fn printed(run: &Output) -> Result<f64, String> {
+    if !run.status.success() {
+        let said = String::from_utf8_lossy(&run.stderr);
+        let words: Vec<&str> = said.split_whitespace().collect();
+        return Err(format!("the process that captions one photo failed: {}", words.join(" ")));
+    }
+    let text = String::from_utf8_lossy(&run.stdout);
+    text.trim().parse().map_err(|_| "peak memory cannot be read on this system".to_owned())
+}
+
 /// `capwright footprint`: captions one photo and prints the peak memory of the process in bytes.
-pub fn footprint(model: &Path, photo: &Path) -> Result<(), Failure> {
+pub fn footprint(model: &Path, photo: &Path, decoding: &str) -> Result<(), Failure> {
+    let decoding: Decoding = serde_json::from_str(decoding).map_err(Failure::input)?;
     let model = Captioner::load(model).map_err(Failure::input)?;
-    model.caption(&[photo]).map_err(Failure::input)?;
+    model.caption_with(&[photo], decoding).map_err(Failure::input)?;
     let bytes = peak_memory().ok_or_else(|| Failure::input("peak memory cannot be read on this system"))?;
     say(bytes);
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn money_is_told_where_anybody_knows_it() {
+        let cost = |tokens, usd, price| money(tokens, usd, price).map(|found| found.value).ok();
+        assert_eq!(cost(Some(0), None, None), Some(0.0));
+        assert_eq!(cost(Some(500), Some(0.0), Some(2.0)), Some(0.0), "a model in the process of the study");
+        assert_eq!(cost(Some(500_000), None, Some(2.0)), Some(1.0));
+        assert_eq!(cost(Some(500_000), Some(3.0), Some(2.0)), Some(1.0), "at this contract's price");
+        assert_eq!(cost(Some(500_000), Some(3.0), None), Some(3.0));
+        assert_eq!(cost(Some(500_000), None, None), None);
+        assert_eq!(cost(None, None, Some(2.0)), None);
+    }
+
+    #[test]
+    fn what_a_contract_leaves_out_is_decoded_as_the_model_was_chosen_with() {
+        let own = Decoding { min_words: 4, ..Decoding::of(2, 9) };
+        assert_eq!(decoding(None, own), own);
+        assert_eq!(decoding(Some(Decoding::of(5, 20)), own), Decoding::of(5, 9));
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn a_process_that_failed_is_heard() {
+        use std::os::unix::process::ExitStatusExt;
+        let ended = |code: i32, stdout: &str| Output {
+            status: std::process::ExitStatus::from_raw(code << 8),
+            stdout: stdout.into(),
+            stderr: b"no\n  room\n".to_vec(),
+        };
+        assert_eq!(printed(&ended(0, "4096\n")), Ok(4096.0));
+        assert!(printed(&ended(2, "4096\n")).is_err_and(|why| why.ends_with("failed: no room")));
+    }
 }

@@ -35,7 +35,7 @@ pub fn join_all() {
     let added = |path: PathBuf| match added(&path) {
         Ok(backbone) => Some(backbone),
         Err(failure) => {
-            eprintln!("{} is left out of the zoo: {failure}", path.display());
+            tell!("{} is left out of the zoo: {failure}", path.display());
             None
         }
     };

@@ -5,12 +5,12 @@
 //! lock of a process that dies, so its chunk is taken over, and what it had written is written over. A chunk of the
 //! wrong length or with another header is computed again.
 
-use super::eviction::{self, Held};
-use capwright_files::Locked;
+use super::eviction::{self, Claim, Held};
+use capwright_files::{Locked, folder_of};
 use memmap2::Mmap;
 use sha2::{Digest, Sha256};
 use std::fs::{self, File, TryLockError};
-use std::io::{Read, Write};
+use std::io::{ErrorKind, Read, Write};
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -36,6 +36,9 @@ pub enum CacheError {
     /// An image cannot be read.
     #[error(transparent)]
     Data(#[from] capwright_caption_data::DataError),
+    /// An image file has another content than when the data set was read.
+    #[error("image {} changed while it was used: put it back as it was, or start anew with the data as they are now", .0.display())]
+    Changed(PathBuf),
     /// The limit of the cache is no number.
     #[error("{variable} is {value:?}; give a number of GiB, such as 50")]
     Limit {
@@ -124,6 +127,14 @@ impl ChunkStore {
         })
     }
 
+    /// Holds the set, and counts what is missing of it.
+    pub(crate) fn claim(&self) -> Result<Claim, CacheError> {
+        let held = eviction::hold(&self.dir)?;
+        let missing = (0..self.chunks()).filter(|c| !self.is_whole(*c));
+        let bytes = missing.map(|c| HEADER + self.range(c).len() * self.item_bytes).sum::<usize>();
+        Ok(Claim { missing: bytes as u64, held })
+    }
+
     /// Fills what is missing and maps everything. `compute` appends the bytes of a range of items and reports how
     /// many it has done; `progress` hears how many items are there in all, and their number.
     pub(crate) fn fill(
@@ -157,13 +168,26 @@ impl ChunkStore {
                     bytes.reserve_exact(self.range(chunk).len() * self.item_bytes);
                     let total = self.items;
                     compute(self.range(chunk), &mut bytes, &mut |n| progress(done + n, total))?;
-                    self.write(chunk, &bytes)?;
+                    self.keep(chunk, &bytes)?;
                 }
                 done += self.range(chunk).len();
             }
             if !worked {
                 std::thread::sleep(PATIENCE);
             }
+        }
+    }
+
+    /// Writes a chunk; where the disk is full, in place of what nobody uses.
+    fn keep(&self, chunk: usize, bytes: &[u8]) -> Result<(), CacheError> {
+        match self.write(chunk, bytes) {
+            Err(CacheError::Io { ref source, .. })
+                if source.kind() == ErrorKind::StorageFull
+                    && eviction::spare(folder_of(&self.dir), bytes.len() as u64) =>
+            {
+                self.write(chunk, bytes)
+            }
+            written => written,
         }
     }
 
@@ -276,6 +300,18 @@ mod tests {
         let chunks = store.fill(work, &mut |_, _| {}).unwrap();
         assert_eq!(order.into_inner(), [1, 2, 0]);
         assert_eq!(chunks.item(3), item(3));
+    }
+
+    #[test]
+    fn a_claim_counts_what_is_missing() {
+        let dir = tempfile::tempdir().unwrap();
+        let store = store(dir.path());
+        let missing = || store.claim().unwrap().missing as usize;
+        assert_eq!(missing(), 3 * HEADER + 600 * 4);
+        drop(fill(&store));
+        assert_eq!(missing(), 0);
+        fs::remove_file(store.path(2)).unwrap();
+        assert_eq!(missing(), HEADER + (600 - 2 * CHUNK) * 4);
     }
 
     #[test]

@@ -7,6 +7,7 @@
 use super::chunks::CacheError;
 use capwright_files::Locked;
 use std::fs::{File, FileTimes};
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
@@ -28,19 +29,51 @@ pub(crate) fn hold(folder: &Path) -> Result<Held, CacheError> {
     std::fs::create_dir_all(folder).map_err(CacheError::io(folder))?;
     let file = File::options().create(true).append(true).open(&path).map_err(CacheError::io(&path))?;
     file.lock_shared().map_err(CacheError::io(&path))?;
-    file.set_times(FileTimes::new().set_modified(SystemTime::now())).map_err(CacheError::io(&path))?;
+    let noted = file.set_times(FileTimes::new().set_modified(SystemTime::now()));
+    if_allowed(noted).map_err(CacheError::io(&path))?;
     Ok(Held(file))
 }
 
-/// Removes cached features and pixels below `root` until they take at most what the environment's `CAPWRIGHT_FEATURES_GIB`
-/// says, or 100 GiB: sets that nobody has open, those used longest ago first.
-///
-/// # Errors
-/// [`CacheError::Limit`] where the variable is no number.
-pub fn make_room(root: &Path) -> Result<(), CacheError> {
-    let limit = limit(std::env::var(LIMIT_GIB).ok())?;
-    evict(root, limit);
-    Ok(())
+/// Only the owner of a file may set its time: in a shared cache a set that somebody else made is used all the same.
+fn if_allowed(done: std::io::Result<()>) -> std::io::Result<()> {
+    match done {
+        Err(error) if error.kind() == ErrorKind::PermissionDenied => Ok(()),
+        done => done,
+    }
+}
+
+/// A set that will be opened. It stays while this lives.
+#[derive(Debug)]
+pub(crate) struct Claim {
+    /// Bytes that are still to be computed.
+    pub(crate) missing: u64,
+    #[allow(dead_code, reason = "while it lives, nobody removes the files")]
+    pub(super) held: Held,
+}
+
+/// The space that cached features and pixels may take.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Room(u64);
+
+impl Room {
+    /// What the environment's `CAPWRIGHT_FEATURES_GIB` says, or 100 GiB.
+    ///
+    /// # Errors
+    /// [`CacheError::Limit`] where the variable is no number.
+    pub(crate) fn told() -> Result<Self, CacheError> {
+        limit(std::env::var(LIMIT_GIB).ok()).map(Self)
+    }
+
+    /// Removes sets below `root` that nobody has open, those used longest ago first, until so many bytes more have room.
+    pub(crate) fn make(self, root: &Path, coming: u64) {
+        evict(root, self.0.saturating_sub(coming));
+    }
+}
+
+/// Removes sets below `root` that nobody has open, those used longest ago first, until they take so many bytes less. Whether any went.
+pub(super) fn spare(root: &Path, bytes: u64) -> bool {
+    let taken: u64 = sets(root).iter().map(|set| set.bytes).sum();
+    evict(root, taken.saturating_sub(bytes)) > 0
 }
 
 fn limit(gib: Option<String>) -> Result<u64, CacheError> {
@@ -61,8 +94,7 @@ struct Set {
 /// Removes sets below `root` that nobody holds, those used longest ago first, until all take at most `limit` bytes.
 /// Returns how many went. What cannot be looked at or removed stays: the space is only wanted, not needed.
 fn evict(root: &Path, limit: u64) -> usize {
-    let mut sets: Vec<Set> = entries(root).filter_map(|folder| set(folder.path())).collect();
-    sets.retain(|set| set.bytes > 0);
+    let mut sets = sets(root);
     sets.sort_by_key(|set| set.used);
     let (mut total, mut gone) = (sets.iter().map(|set| set.bytes).sum::<u64>(), 0);
     for set in sets {
@@ -75,6 +107,11 @@ fn evict(root: &Path, limit: u64) -> usize {
         }
     }
     gone
+}
+
+/// Those that hold something.
+fn sets(root: &Path) -> Vec<Set> {
+    entries(root).filter_map(|folder| set(folder.path())).filter(|set| set.bytes > 0).collect()
 }
 
 fn entries(folder: &Path) -> impl Iterator<Item = std::fs::DirEntry> {
@@ -127,6 +164,31 @@ mod tests {
         assert_eq!(there(), [true, false, false]);
         assert_eq!(evict(root.path(), 0), 1);
         assert!(root.path().join("something else").exists());
+    }
+
+    #[test]
+    fn room_is_made_for_what_is_to_come() {
+        let root = tempfile::tempdir().unwrap();
+        let folders = [("a", 40), ("b", 30), ("c", 20)].map(|(n, ago)| made(root.path(), n, ago));
+        let there = || folders.each_ref().map(|folder| folder.join("00000.bin").exists());
+        let claimed = hold(&folders[0]).unwrap();
+        Room(5000).make(root.path(), 2000);
+        assert_eq!(there(), [true, true, true]);
+        Room(5000).make(root.path(), 2001);
+        assert_eq!(there(), [true, false, true], "one that is claimed stays");
+        assert!(spare(root.path(), 1));
+        assert_eq!(there(), [true, false, false]);
+        assert!(!spare(root.path(), 1), "all that is left is used");
+        drop(claimed);
+        Room(5000).make(root.path(), u64::MAX);
+        assert_eq!(there(), [false, false, false]);
+    }
+
+    #[test]
+    fn a_set_that_somebody_else_made_is_used_too() {
+        let told = |kind: ErrorKind| if_allowed(Err(kind.into())).map_err(|error| error.kind());
+        assert_eq!(told(ErrorKind::PermissionDenied), Ok(()));
+        assert_eq!(told(ErrorKind::StorageFull), Err(ErrorKind::StorageFull));
     }
 
     #[test]

@@ -5,7 +5,9 @@
 //! three decimal digits.
 
 use super::chunks::{self, CacheError, ChunkStore, Chunks};
+use super::eviction::Claim;
 use super::frozen::FrozenNet;
+use super::photo;
 use super::variants::Variant;
 use burn::tensor::{Device, Tensor, TensorData};
 use capwright_blueprint::Shape;
@@ -68,6 +70,12 @@ impl FeatureSpec {
         let parts = graph.iter().chain(&variant).map(String::as_bytes).chain(head);
         chunks::key(parts.chain(images.iter().map(|i| &i.sha256[..])))
     }
+
+    /// Where the features of these images lie, if maps have that shape.
+    fn store(&self, root: &Path, images: &[ImageRecord], shape: Shape) -> ChunkStore {
+        let kind = format!("features-{}-{}", self.backbone, self.preprocess.size);
+        ChunkStore::new(root, &kind, self.key(images), images.len(), 2 * shape.len())
+    }
 }
 
 impl FeatureCache {
@@ -91,9 +99,7 @@ impl FeatureCache {
             let has = net.input_shape();
             return Err(CacheError::Network(format!("it reads {has}, but images are 3×{side}×{side}")));
         }
-        let kind = format!("features-{}-{side}", spec.backbone);
-        let store = ChunkStore::new(root, &kind, spec.key(images), images.len(), 2 * shape.len());
-        let chunks = store.fill(
+        let chunks = spec.store(root, images, shape).fill(
             |range, out, done| {
                 let mut count = 0;
                 for group in images[range].chunks(GROUP) {
@@ -109,13 +115,23 @@ impl FeatureCache {
         )?;
         Ok(Features { lists: vec![chunks], shape })
     }
+
+    /// The set that [`FeatureCache::open_or_compute`] opens for a network that makes maps of that shape.
+    pub(crate) fn claim(
+        root: &Path,
+        spec: &FeatureSpec,
+        images: &[ImageRecord],
+        shape: Shape,
+    ) -> Result<Claim, CacheError> {
+        spec.store(root, images, shape).claim()
+    }
 }
 
 /// Features of one image as they are stored.
 fn compute(image: &ImageRecord, spec: &FeatureSpec, net: &FrozenNet) -> Result<Vec<u8>, CacheError> {
     let preprocess = &spec.preprocess;
     let mut pixels = vec![0.0; preprocess.numel()];
-    let whole = preprocess.load_rgb(&image.path)?;
+    let whole = photo::load(image, preprocess)?;
     let shown = spec
         .variant
         .apply(&whole, preprocess.size, &image.sha256)

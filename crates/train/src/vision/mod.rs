@@ -3,14 +3,16 @@
 //! * [`weights`] reads `.pth` and `.safetensors` files without executing anything.
 //! * [`frozen`] runs a frozen graph, batch norm folded into the convolutions, on the host.
 //! * [`features`] keeps the frozen part's features on disk, [`pixels`] the resized images, both shared by processes;
-//!   [`variants`] says how training images are varied. Sets used longest ago make room (`eviction`).
+//!   [`variants`] says how training images are varied. Files that changed meanwhile come into none (`photo`), and sets used longest
+//!   ago make room (`eviction`).
 
 mod chunks;
-mod eviction;
+pub(crate) mod eviction;
 pub mod features;
 pub mod frozen;
 pub(crate) mod kernels;
 pub(crate) mod moves;
+mod photo;
 mod pickle;
 pub mod pixels;
 pub(crate) mod sight;
@@ -19,7 +21,6 @@ pub mod variants;
 pub mod weights;
 
 pub use chunks::CacheError;
-pub use eviction::make_room;
 pub use features::{FeatureCache, FeatureSpec, Features};
 pub use frozen::FrozenNet;
 pub use pixels::{PixelCache, Pixels};

@@ -1,8 +1,11 @@
 //! Resized images for encoders that are trained from scratch: 8 bits a value, kept on disk for all trials.
 
 use super::chunks::{self, CacheError, ChunkStore, Chunks};
+use super::eviction::Claim;
+use super::photo;
 use burn::tensor::{Device, Tensor, TensorData};
-use capwright_caption_data::{ImageRecord, Preprocess, load_batch};
+use capwright_caption_data::{ImageRecord, Preprocess};
+use rayon::prelude::*;
 use std::path::Path;
 
 const VERSION: &[u8] = b"pixels 2: squash, antialiased bilinear, orientation applied";
@@ -32,17 +35,16 @@ impl PixelCache {
         images: &[ImageRecord],
         progress: &mut dyn FnMut(usize, usize),
     ) -> Result<Pixels, CacheError> {
-        let side = size.to_le_bytes();
-        let head = [VERSION, &side[..]];
-        let key = chunks::key(head.into_iter().chain(images.iter().map(|i| &i.sha256[..])));
-        let item_bytes = 3 * size as usize * size as usize;
-        let store = ChunkStore::new(root, &format!("pixels-{size}"), key, images.len(), item_bytes);
-        let chunks = store.fill(
+        // Squashed, and not normalised.
+        let preprocess = Preprocess::imagenet(size);
+        let chunks = store(root, size, images).fill(
             |range, out, done| {
                 let mut count = 0;
                 for group in images[range].chunks(GROUP) {
-                    let paths: Vec<&Path> = group.iter().map(|i| i.path.as_path()).collect();
-                    load_batch(&paths, size)?.iter().for_each(|pixels| out.extend_from_slice(pixels));
+                    let loaded: Vec<_> = group.par_iter().map(|i| photo::load(i, &preprocess)).collect();
+                    for pixels in loaded {
+                        out.extend_from_slice(&pixels?);
+                    }
                     count += group.len();
                     done(count);
                 }
@@ -52,6 +54,19 @@ impl PixelCache {
         )?;
         Ok(Pixels { chunks, size: size as usize })
     }
+
+    /// The set that [`PixelCache::open_or_compute`] opens.
+    pub(crate) fn claim(root: &Path, size: u32, images: &[ImageRecord]) -> Result<Claim, CacheError> {
+        store(root, size, images).claim()
+    }
+}
+
+fn store(root: &Path, size: u32, images: &[ImageRecord]) -> ChunkStore {
+    let side = size.to_le_bytes();
+    let head = [VERSION, &side[..]];
+    let key = chunks::key(head.into_iter().chain(images.iter().map(|i| &i.sha256[..])));
+    let item_bytes = 3 * size as usize * size as usize;
+    ChunkStore::new(root, &format!("pixels-{size}"), key, images.len(), item_bytes)
 }
 
 impl Pixels {
