@@ -16,6 +16,7 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
+use capwright_files::folder_of;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
@@ -243,11 +244,6 @@ fn locate_file(path: &Path, format: Option<Format>) -> Result<Located, DataError
     Ok(Located { format, dir: dir.to_owned(), files: vec![path.to_owned()], ignore_splits: false })
 }
 
-/// The folder that a path is in, also where the path does not name it.
-fn folder_of(path: &Path) -> &Path {
-    path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."))
-}
-
 /// Recognises a file by its beginning.
 fn sniff(path: &Path) -> Option<Format> {
     use std::io::Read;
@@ -351,12 +347,5 @@ mod tests {
         std::fs::remove_file(data.join("splits.json")).unwrap();
         std::fs::create_dir(data.join("images")).unwrap();
         assert_eq!(dir_of(Format::Jsonl), data);
-    }
-
-    #[test]
-    fn the_folder_of_a_relative_path_has_a_name() {
-        for (path, folder) in [("x.csv", "."), ("data", "."), ("data/x.csv", "data"), ("/x.csv", "/")] {
-            assert_eq!(folder_of(Path::new(path)), Path::new(folder), "{path}");
-        }
     }
 }

@@ -6,8 +6,10 @@
 use std::collections::{BTreeSet, HashMap};
 use std::path::Path;
 
+use capwright_files::folder_of;
+
 use super::entry::{Entry, Listing, short};
-use super::{Located, folder_of, image_folders, read_text};
+use super::{Located, image_folders, read_text};
 use crate::{DataError, Problem, Split};
 
 /// Ends of the names of the files that list the images of a split.
