@@ -8,10 +8,8 @@ use serde::Serialize;
 use sha2::{Digest, Sha256};
 
 use crate::dataset::{Fingerprint, LoadOptions, check_image};
-use crate::error::read_limited;
 use crate::formats::entry::Entry;
 use crate::formats::{self, Format, Located};
-use crate::image_file::MAX_FILE_BYTES;
 use crate::quarantine::Tally;
 use crate::splits::unknown_names;
 use crate::staging::Staging;
@@ -201,11 +199,8 @@ impl Job<'_> {
 
 /// Copies a file that was checked; what is wrong with its name is the image's own problem.
 fn copy_image(output: &Output, image: &ImageRecord) -> Result<Result<Vec<u8>, Problem>, DataError> {
-    let bytes = read_limited(&image.path, MAX_FILE_BYTES)?;
-    if <[u8; 32]>::from(Sha256::digest(&bytes)) != image.sha256 {
-        let changed = std::io::Error::other("it changed while it was read");
-        return Err(DataError::read(&image.path, changed));
-    }
+    let changed = || DataError::read(&image.path, std::io::Error::other("it changed while it was read"));
+    let bytes = image.content()?.ok_or_else(changed)?;
     let written = output.put_image(&image.file_name, &bytes);
     Ok(refused_name(image.id, &image.file_name, written)?.map_or(Ok(bytes), Err))
 }

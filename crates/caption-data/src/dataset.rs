@@ -8,8 +8,10 @@ use std::str::FromStr;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
+use crate::error::read_limited;
 use crate::formats::entry::Entry;
 use crate::formats::{self, Format, Located};
+use crate::image_file::MAX_FILE_BYTES;
 use crate::quarantine::Tally;
 use crate::splits::Splits;
 use crate::visit::{Seen, visit};
@@ -76,6 +78,16 @@ impl ImageRecord {
     /// `sha256` as 64 hexadecimal digits.
     pub fn sha256_hex(&self) -> String {
         hex(&self.sha256)
+    }
+
+    /// The bytes of the file; none where they are no longer those that the data set was loaded with.
+    ///
+    /// # Errors
+    /// [`DataError`] naming the file when it cannot be read (at most 64 MiB are).
+    pub fn content(&self) -> Result<Option<Vec<u8>>, DataError> {
+        let bytes = read_limited(&self.path, MAX_FILE_BYTES)?;
+        let same = <[u8; 32]>::from(Sha256::digest(&bytes)) == self.sha256;
+        Ok(same.then_some(bytes))
     }
 }
 

@@ -7,12 +7,11 @@ use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
-use crate::error::read_limited;
 use crate::formats::read_json;
-use crate::image_file::MAX_FILE_BYTES;
+use crate::image_file::load;
 use crate::quarantine::Tally;
 use crate::similar::{Look, groups};
-use crate::{DataError, Dataset, ImageLimits, ImageRecord, Problem, Split, decode, staging};
+use crate::{DataError, Dataset, ImageRecord, Problem, Split, staging};
 
 /// The file of splits in the folder of a data set.
 const FILE: &str = "splits.json";
@@ -176,10 +175,9 @@ pub fn make_splits(dataset: &Dataset, ratios: Ratios, seed: u64) -> Result<Split
 }
 
 fn look(image: &ImageRecord) -> Result<Look, DataError> {
-    let bytes = read_limited(&image.path, MAX_FILE_BYTES)?;
-    let bad = |source| DataError::Image { path: image.path.clone(), source };
-    let pixels = decode(&bytes, &ImageLimits::default()).map_err(bad)?;
-    Look::of(&pixels).ok_or_else(|| bad(crate::ImageError::Damaged("it cannot be compared".into())))
+    let damaged = || crate::ImageError::Damaged("it cannot be compared".into());
+    let bad = || DataError::Image { path: image.path.clone(), source: damaged() };
+    Look::of(&load(&image.path)?).ok_or_else(bad)
 }
 
 /// Groups in an order that follows from their content and the seed.

@@ -99,6 +99,13 @@ fn agreed(path: &Path) -> Result<bool, Failure> {
     Ok(matches!(answer.trim().to_lowercase().as_str(), "y" | "yes" | "是" | "好"))
 }
 
+/// What a contract file itself sets in a section, which a contract does not tell from defaults.
+pub fn said(path: &Path, section: &str) -> toml::Table {
+    let text = std::fs::read_to_string(path).unwrap_or_default();
+    let table: toml::Table = toml::from_str(&text).unwrap_or_default();
+    table.get(section).and_then(toml::Value::as_table).cloned().unwrap_or_default()
+}
+
 /// Reads a contract file.
 pub fn read(path: &Path) -> Result<Contract, Failure> {
     let text = std::fs::read_to_string(path).map_err(|error| Failure::file(path, error))?;

@@ -13,8 +13,8 @@ use capwright_caption_data::{Dataset, Split};
 use capwright_contract::{
     Amount, Certificate, Clause, Contract, Decoding, Family, Measured, Row, Verdict, violations,
 };
-use capwright_files::write_atomic;
-use capwright_pipeline::{ModelCard, sha256_file};
+use capwright_files::{sha256_file, write_atomic};
+use capwright_pipeline::ModelCard;
 use capwright_train::Captioner;
 use measure::Measures;
 use std::collections::BTreeMap;
@@ -30,7 +30,8 @@ pub fn verify(args: &VerifyArgs) -> Result<(), Failure> {
         Some(_) => failure,
         None => failure.help("name a contract with --contract; only a study's best/ carries its own"),
     })?;
-    let said = said_of_decoding(path);
+    // What the file leaves out is the model's own, and no clause.
+    let said = contract::said(path, "decoding");
     let split = split(&args.split)?;
     let model = Captioner::load(&args.model).map_err(Failure::input)?;
     let checked = design(&args.model, &model)?;
@@ -59,15 +60,6 @@ pub fn verify(args: &VerifyArgs) -> Result<(), Failure> {
     }
     let facts = facts(args, &contract, decoding, &data, split, records.len())?;
     conclude(args, &Certificate::new(contract.request.clone(), facts, rows))
-}
-
-/// What a contract's file sets of decoding: what it leaves out is the model's own, and no clause.
-fn said_of_decoding(path: &Path) -> toml::Table {
-    let read = || -> Option<toml::Table> {
-        let table: toml::Table = toml::from_str(&std::fs::read_to_string(path).ok()?).ok()?;
-        table.get("decoding")?.as_table().cloned()
-    };
-    read().unwrap_or_default()
 }
 
 /// The design of the folder, checked anew: its costs are those that are certified.

@@ -12,7 +12,8 @@ use capwright_backbones::{Backbone, Entry, find, zoo};
 use capwright_blueprint::Shape;
 use capwright_blueprint::language::Cut;
 use capwright_caption_data::{Filter, Framing, Preprocess};
-use capwright_fetch::{Cache, FetchError, Source, sha256_of};
+use capwright_fetch::{Cache, FetchError, Source};
+use capwright_files::sha256_file;
 use capwright_llm::default_model;
 use capwright_study::WeightsFile;
 use capwright_train::vision::{FrozenNet, Weights};
@@ -40,7 +41,7 @@ pub fn weights(cache: &Cache, backbone: &Backbone) -> Result<WeightsFile, FetchE
         return Ok(WeightsFile { path: path.clone(), sha256: artifact.sha256.as_str().to_owned() });
     }
     let path = cache.get(&artifact)?;
-    match sha256_of(&path) {
+    match sha256_file(&path) {
         Ok(sha256) => Ok(WeightsFile { path, sha256 }),
         Err(source) => Err(FetchError::Cache { path, source }),
     }

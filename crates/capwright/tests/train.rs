@@ -7,13 +7,7 @@ use capwright_study::{Event, TrialStore};
 use common::run;
 use serde_json::Value;
 
-const DESIGN: &str = r#"{
-    "encoder": {"input": 32, "source": {"kind": "scratch", "stem": 8, "stages": [{"kind": "conv", "out": 16, "repeat": 1}]}, "blocks": []},
-    "bridge": {"dim": 64, "dropout_pct": 0},
-    "decoder": {"family": "recurrent", "cell": "gru", "embed": 64, "hidden": 64, "layers": 1,
-        "image": "initial_state", "attention": "none", "dropout_pct": 0},
-    "recipe": {"lr": 0.003, "schedule": "cosine", "weight_decay": 0.0, "label_smoothing": 0.0, "clip": 1.0, "batch": 8}
-}"#;
+const DESIGN: &str = include_str!("common/gru.json");
 
 #[test]
 fn own_designs_are_trained_and_ranked() {

@@ -11,10 +11,10 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, UNIX_EPOCH};
 
-use capwright_files::{TEMPORARY, clear_leftovers, keep, temporary_in, write_atomic};
+use capwright_files::{TEMPORARY, clear_leftovers, keep, sha256_file, temporary_in, write_atomic};
 use tempfile::TempDir;
 
-use crate::copy::{CopyError, copy_hashing, sha256_of};
+use crate::copy::{CopyError, copy_hashing};
 use crate::wheel::{self, PipCommand};
 use crate::{Artifact, Attempt, FetchError, Source, http};
 
@@ -157,7 +157,7 @@ impl Cache {
         if let Some(sha) = remembered(&path) {
             return artifact.sha256.matches(&sha).then_some(path);
         }
-        let sha = sha256_of(&path).ok()?;
+        let sha = sha256_file(&path).ok()?;
         if !artifact.sha256.matches(&sha) {
             tracing::warn!(path = %path.display(), %sha, expected = %artifact.sha256, "cached file is wrong");
             return None;

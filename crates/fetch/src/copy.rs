@@ -1,9 +1,7 @@
 //! Copying with a byte cap while hashing.
 
-use std::fs::File;
 use std::io::{self, Read, Write};
 use std::ops::ControlFlow;
-use std::path::Path;
 
 use sha2::{Digest, Sha256};
 
@@ -98,18 +96,6 @@ pub(crate) fn copy_hashing(
     };
     hashed.copy(reader, writer, max_bytes, told)?;
     Ok((hashed.bytes(), hashed.sha256()))
-}
-
-/// The sha256 of a file's content, in lower-case hexadecimal.
-///
-/// # Errors
-/// Those of opening and reading the file.
-pub fn sha256_of(path: &Path) -> io::Result<String> {
-    match copy_hashing(File::open(path)?, io::sink(), u64::MAX, |_| ()) {
-        Ok((_, sha)) => Ok(sha),
-        Err(CopyError::Read(error) | CopyError::Write(error)) => Err(error),
-        Err(error) => Err(io::Error::other(error.in_words(u64::MAX))),
-    }
 }
 
 fn hex(bytes: &[u8]) -> String {

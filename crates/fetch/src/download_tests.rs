@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex};
 use tempfile::TempDir;
 
 use super::*;
-use crate::sha256_of;
+use capwright_files::sha256_file;
 
 /// Longer than a buffer, and no two places alike.
 fn content() -> Vec<u8> {
@@ -16,7 +16,7 @@ fn sha_of(content: &[u8]) -> Sha {
     let dir = TempDir::new().unwrap();
     let path = dir.path().join("x");
     fs::write(&path, content).unwrap();
-    Sha::new(&sha256_of(&path).unwrap()).unwrap()
+    Sha::new(&sha256_file(&path).unwrap()).unwrap()
 }
 
 /// What a server does with one connection.

@@ -16,7 +16,6 @@ mod wheel;
 
 pub use artifact::{Artifact, BadSha, Sha, Source};
 pub use cache::{Cache, Progress, ProgressFn, Timeouts};
-pub use copy::sha256_of;
 pub use download::{DownloadError, DownloadNews, Downloader, LargeFile, Watch};
 pub use error::{Attempt, FetchError};
 pub use unpack::{UnpackError, UnpackLimits, Unpacked, unpack};

@@ -201,5 +201,7 @@ mod tests {
     fn a_bare_name_lies_in_the_current_folder() {
         assert_eq!(folder_of(Path::new("a.txt")), Path::new("."));
         assert_eq!(folder_of(Path::new("b/a.txt")), Path::new("b"));
+        assert_eq!(folder_of(Path::new("data")), Path::new("."));
+        assert_eq!(folder_of(Path::new("/a.txt")), Path::new("/"));
     }
 }

@@ -13,7 +13,6 @@ mod lag;
 mod progress;
 
 pub use best::{ModelCard, keep_best, note_test};
-pub use capwright_files::sha256_file;
 pub use driver::{Driver, Outcome};
 pub use error::SearchError;
 pub use execute::{Executor, LocalProcesses, Report};

@@ -199,7 +199,7 @@ mod tests {
     fn download(content: &[u8], members: &'static str) -> Download {
         let dir = tempfile::tempdir().unwrap();
         fs::write(dir.path().join("x"), content).unwrap();
-        let sha256 = capwright_fetch::sha256_of(&dir.path().join("x")).unwrap().leak();
+        let sha256 = capwright_files::sha256_file(&dir.path().join("x")).unwrap().leak();
         let url = serve(content.to_vec()).leak();
         let archive = Archive { name: "set.zip", url, bytes: content.len() as u64, sha256, members };
         Download { name: "set", title: "", terms: "", files: vec![archive].leak() }

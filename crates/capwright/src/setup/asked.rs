@@ -4,7 +4,6 @@ use crate::cli::{LlmArgs, RunArgs, SearchArgs, SelectArg};
 use crate::contract;
 use crate::failure::Failure;
 use capwright_contract::{Contract, Family, Merit, Objective, Understood, parse_request};
-use std::fs;
 use std::path::{Path, PathBuf};
 
 /// The setting of a request that has one default for drawn scenes and another for data.
@@ -62,8 +61,7 @@ pub fn with_request(contract: &Contract, asked: &Understood) -> Result<Contract,
 
 /// The epochs that a contract's file names.
 pub fn epochs_of(path: &Path) -> Option<u32> {
-    let table: toml::Table = toml::from_str(&fs::read_to_string(path).ok()?).ok()?;
-    u32::try_from(table.get("training")?.get("epochs")?.as_integer()?).ok()
+    u32::try_from(contract::said(path, "training").get("epochs")?.as_integer()?).ok()
 }
 
 /// The data folder that the flags, or else the contract, name.

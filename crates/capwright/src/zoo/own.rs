@@ -3,7 +3,7 @@
 use crate::failure::Failure;
 use crate::say;
 use capwright_backbones::{Backbone, Entry, Joining, MAX_ENTRY, join};
-use capwright_fetch::sha256_of;
+use capwright_files::sha256_file;
 use capwright_files::{TEMPORARY, is_temporary};
 use capwright_train::vision::{FrozenNet, Weights};
 use std::fs::{self, File};
@@ -82,7 +82,7 @@ pub fn add(from: &Path) -> Result<(), Failure> {
         let help = format!("`capwright zoo remove {}` takes it away", entry.name);
         return Err(Failure::input(format!("the zoo has a {} already", entry.name)).help(help));
     }
-    let sha256 = sha256_of(&weights).map_err(|error| Failure::file(&weights, error))?;
+    let sha256 = sha256_file(&weights).map_err(|error| Failure::file(&weights, error))?;
     let backbone = joining(entry, &weights, sha256.clone())?;
     try_out(&backbone, &Weights::of(&backbone, &weights, &sha256).map_err(Failure::input)?)?;
     keep(from, &to, &sha256).map_err(|error| Failure::file(&to, error))?;

@@ -2,36 +2,16 @@
 
 use super::chunks::CacheError;
 use capwright_caption_data::{DataError, ImageLimits, ImageRecord, Preprocess, decode};
-use sha2::{Digest, Sha256};
-use std::fs::File;
-use std::io::Read;
-use std::path::Path;
-
-/// Most bytes of an image file, as wherever data sets are read.
-const MAX_BYTES: u64 = 64 << 20;
 
 /// The square that a backbone sees of an image, [`Preprocess::apply`] of its file.
 ///
 /// # Errors
 /// [`CacheError::Changed`] where the file has another content by now, [`CacheError::Data`] where it cannot be read, decoded or resized.
 pub(super) fn load(image: &ImageRecord, preprocess: &Preprocess) -> Result<Vec<u8>, CacheError> {
-    let bytes = read(&image.path)?;
-    if <[u8; 32]>::from(Sha256::digest(&bytes)) != image.sha256 {
-        return Err(CacheError::Changed(image.path.clone()));
-    }
+    let bytes = image.content()?.ok_or_else(|| CacheError::Changed(image.path.clone()))?;
     let failed = |source| DataError::Image { path: image.path.clone(), source };
     let whole = decode(&bytes, &ImageLimits::default()).map_err(failed)?;
     Ok(preprocess.apply(&whole).map_err(failed)?)
-}
-
-fn read(path: &Path) -> Result<Vec<u8>, DataError> {
-    let failed = |source| DataError::Read { path: path.to_owned(), source };
-    let mut bytes = Vec::new();
-    File::open(path).map_err(failed)?.take(MAX_BYTES + 1).read_to_end(&mut bytes).map_err(failed)?;
-    if bytes.len() as u64 > MAX_BYTES {
-        return Err(DataError::TooLarge { path: path.to_owned(), limit: MAX_BYTES });
-    }
-    Ok(bytes)
 }
 
 #[cfg(test)]
