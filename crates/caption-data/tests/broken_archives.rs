@@ -8,8 +8,9 @@ use std::sync::Arc;
 
 use capwright_caption_data::{ConvertOptions, DataError, Format, Problem, convert, inspect};
 use common::{Folder, jpeg};
+use parquet::basic::Encoding;
 use parquet::data_type::{ByteArray, ByteArrayType, Int32Type};
-use parquet::file::properties::WriterProperties;
+use parquet::file::properties::{EnabledStatistics, WriterProperties, WriterVersion};
 use parquet::file::writer::{SerializedColumnWriter, SerializedFileWriter};
 use parquet::schema::parser::parse_message_type;
 
@@ -172,13 +173,23 @@ fn parquet_that_is_none() {
 
 /// A Parquet file of one row: binary columns with these values, then a column that `last` writes.
 fn parquet_of(fields: &str, values: &[&[u8]], last: impl FnOnce(&mut SerializedColumnWriter<'_>)) -> Vec<u8> {
+    let columns: Vec<_> = values.iter().map(|value| vec![ByteArray::from(value.to_vec())]).collect();
+    parquet_with(WriterProperties::builder().build(), fields, &columns, last)
+}
+
+/// A Parquet file of required binary columns, and a column that `last` writes.
+fn parquet_with(
+    properties: WriterProperties,
+    fields: &str,
+    columns: &[Vec<ByteArray>],
+    last: impl FnOnce(&mut SerializedColumnWriter<'_>),
+) -> Vec<u8> {
     let schema = parse_message_type(&format!("message schema {{ {fields} }}")).unwrap();
-    let properties = WriterProperties::builder().build();
     let mut writer = SerializedFileWriter::new(Vec::new(), Arc::new(schema), Arc::new(properties)).unwrap();
     let mut group = writer.next_row_group().unwrap();
-    for value in values {
+    for values in columns {
         let mut column = group.next_column().unwrap().unwrap();
-        column.typed::<ByteArrayType>().write_batch(&[ByteArray::from(value.to_vec())], None, None).unwrap();
+        column.typed::<ByteArrayType>().write_batch(values, None, None).unwrap();
         column.close().unwrap();
     }
     let mut column = group.next_column().unwrap().unwrap();
@@ -223,4 +234,96 @@ fn lists_without_end_are_not_read() {
     });
     assert!(bytes.len() < levels / 100, "{}", bytes.len());
     assert_eq!(unpacking_kinds("train.parquet", &bytes), ["malformed"]);
+}
+
+/// What a writer puts before the only text of a page, which is shorter than 64 bytes: its length, in blocks of 128.
+fn length_of_one(length: u8) -> [u8; 5] {
+    [0x80, 1, 4, 1, 2 * length]
+}
+
+/// A Parquet file of one row, whose page of captions begins with these bytes in place of what a writer put there.
+fn page_of(encoding: Encoding, hostile: &[u8]) -> Vec<u8> {
+    let text = [b'x'; 63];
+    let properties = WriterProperties::builder()
+        .set_dictionary_enabled(false)
+        .set_statistics_enabled(EnabledStatistics::None)
+        .set_column_encoding("caption".into(), encoding)
+        .build();
+    let fields = "required binary image; required binary caption (STRING);";
+    let image = vec![ByteArray::from(jpeg(1))];
+    let mut bytes = parquet_with(properties, fields, &[image], |column| {
+        let value = [ByteArray::from(text.to_vec())];
+        column.typed::<ByteArrayType>().write_batch(&value, None, None).unwrap();
+    });
+    let mut page = Vec::new();
+    if encoding == Encoding::DELTA_BYTE_ARRAY {
+        page.extend(length_of_one(0));
+    }
+    page.extend(length_of_one(63));
+    page.extend(text);
+    let at = bytes.windows(page.len()).position(|window| window == page).unwrap();
+    bytes[at..at + hostile.len()].copy_from_slice(hostile);
+    bytes
+}
+
+#[test]
+fn delta_pages_that_announce_too_much_are_not_read() {
+    // 2^23 lengths in 12 bytes: a single block as large as they are, whose numbers have no bits.
+    let many = [0x80, 0x80, 0x80, 4, 1, 0x80, 0x80, 0x80, 4, 0, 0, 0];
+    // 2^16 texts, each of which takes one byte more over than the one before it: 2 GiB.
+    let longer = [0x80, 0x80, 8, 1, 0x80, 0x80, 4, 0, 2, 0];
+    let whole = [&length_of_one(5)[..], b"hello"].concat();
+    let (plain, prefixed) = (Encoding::DELTA_LENGTH_BYTE_ARRAY, Encoding::DELTA_BYTE_ARRAY);
+    let none = length_of_one(0);
+    for (encoding, hostile) in [
+        (plain, many.to_vec()),
+        (prefixed, [&many[..], &whole].concat()),
+        (prefixed, [&none[..], &many].concat()),
+        (prefixed, [&longer[..], &whole].concat()),
+    ] {
+        let found = unpacking("train.parquet", &page_of(encoding, &hostile));
+        assert_eq!(found.iter().map(Problem::kind).collect::<Vec<_>>(), ["malformed"], "{hostile:?}");
+        assert!(found[0].to_string().contains(": write "), "{found:?}");
+    }
+    // What they are made of is no fault.
+    let folder = Folder::new();
+    folder.write("in/train.parquet", page_of(prefixed, &[&none[..], &whole].concat()));
+    let done = convert(folder.path("in"), folder.path("out"), &ConvertOptions::to(Format::Folder)).unwrap();
+    assert_eq!((done.images, done.captions), (1, 1));
+}
+
+#[test]
+fn delta_encodings_are_read() {
+    // Several blocks of lengths, in lists.
+    let captions: Vec<String> = (0..200_usize)
+        .map(|at| format!("a photo of {} dogs and {at} cats{}", at / 5, " in a row".repeat(at * at % 13)))
+        .collect();
+    let images: Vec<ByteArray> = (1..=40).map(|number| ByteArray::from(jpeg(number))).collect();
+    let fields = "required binary image; required group caption (LIST) { repeated group list { optional binary element (STRING); } }";
+    for encoding in [Encoding::DELTA_LENGTH_BYTE_ARRAY, Encoding::DELTA_BYTE_ARRAY] {
+        for version in [WriterVersion::PARQUET_1_0, WriterVersion::PARQUET_2_0] {
+            let properties = WriterProperties::builder()
+                .set_writer_version(version)
+                .set_dictionary_enabled(false)
+                .set_encoding(encoding)
+                .build();
+            let bytes = parquet_with(properties, fields, std::slice::from_ref(&images), |column| {
+                let values: Vec<ByteArray> =
+                    captions.iter().map(|text| ByteArray::from(text.as_str())).collect();
+                let repeated: Vec<i16> = (0..200).map(|at| i16::from(at % 5 > 0)).collect();
+                column
+                    .typed::<ByteArrayType>()
+                    .write_batch(&values, Some(&[2; 200]), Some(&repeated))
+                    .unwrap();
+            });
+            let folder = Folder::new();
+            folder.write("in/train.parquet", bytes);
+            let strict = ConvertOptions { max_bad_share: None, ..ConvertOptions::to(Format::Folder) };
+            let done = convert(folder.path("in"), folder.path("out"), &strict).unwrap();
+            assert_eq!((done.images, done.captions), (40, 200), "{encoding} {version:?}");
+            let written = std::fs::read_to_string(folder.path("out/captions.json")).unwrap();
+            let missing = captions.iter().find(|caption| !written.contains(&format!("\"{caption}\"")));
+            assert_eq!(missing, None, "{encoding} {version:?}");
+        }
+    }
 }

@@ -61,10 +61,14 @@ pub fn temporary_in(folder: &Path) -> io::Result<NamedTempFile> {
 /// # Errors
 /// Those of the file system; the temporary file is gone then.
 pub fn keep(file: NamedTempFile, path: &Path) -> io::Result<()> {
+    named(file, path).map(drop)
+}
+
+fn named(file: NamedTempFile, path: &Path) -> io::Result<File> {
     file.as_file().sync_all()?;
-    file.persist(path).map_err(|e| e.error)?;
+    let file = file.persist(path).map_err(|e| e.error)?;
     sync_folder(folder_of(path));
-    Ok(())
+    Ok(file)
 }
 
 /// Makes the names in a folder durable where the system can; elsewhere this does nothing.
@@ -105,6 +109,19 @@ impl Locked {
     pub fn take(file: File) -> Result<Self, TryLockError> {
         file.try_lock()?;
         Ok(Self(file))
+    }
+
+    /// Makes a file, or replaces it: it gets its name complete and locked, so that nobody finds it there and takes the lock while
+    /// this lives. Its folder must exist.
+    ///
+    /// # Errors
+    /// Those of the file system, also where it knows no locks; the file is as it was.
+    pub fn make(path: &Path, content: &[u8]) -> io::Result<Self> {
+        let mut file = temporary_in(folder_of(path))?;
+        file.write_all(content)?;
+        // Nobody else has it yet: this never waits.
+        file.as_file().lock()?;
+        named(file, path).map(Self)
     }
 
     /// The file, to read and to write.
@@ -184,6 +201,18 @@ mod tests {
         drop(first);
         Locked::take(open()).unwrap();
         drop(of_the_child);
+    }
+
+    #[test]
+    fn a_file_appears_with_its_lock() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("lock");
+        let held = Locked::make(&path, b"who").unwrap();
+        assert_eq!((fs::read(&path).unwrap(), names(dir.path())), (b"who".to_vec(), vec!["lock".to_owned()]));
+        assert!(matches!(Locked::take(File::open(&path).unwrap()), Err(TryLockError::WouldBlock)));
+        drop(held);
+        Locked::take(File::open(&path).unwrap()).unwrap();
+        assert!(Locked::make(&dir.path().join("none/lock"), b"who").is_err());
     }
 
     /// The digest of a million times `a` is one of FIPS 180's examples; the content is of many parts.

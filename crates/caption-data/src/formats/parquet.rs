@@ -3,19 +3,22 @@
 //! The column `image` is a binary or a structure of `bytes` and `path`; captions are a text or a list of texts. Columns are read leaf by
 //! leaf, some rows at a time, so that no row group needs to fit in memory.
 
+mod delta;
+mod pages;
+
 use std::fs::File;
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 
 use parquet::basic::{LogicalType, Type as Physical};
-use parquet::column::page::{Page, PageMetadata, PageReader};
+use parquet::column::page::PageReader;
 use parquet::column::reader::ColumnReaderImpl;
 use parquet::data_type::{ByteArray, ByteArrayType};
 use parquet::errors::ParquetError;
 use parquet::file::reader::{FileReader, SerializedFileReader};
 use parquet::schema::types::SchemaDescriptor;
 
+use self::pages::{Budget, MAX_COLUMN_BYTES, Pages, too_large};
 use super::entry::{Entry, short, split_of_file};
 use super::webdataset::Take;
 use crate::image_file::MAX_FILE_BYTES;
@@ -23,10 +26,6 @@ use crate::{DataError, Problem};
 
 /// Rows that are read at a time.
 const ROWS: usize = 16;
-/// Most bytes of a column in a row group, unpacked (row groups of Hugging Face have about 500 MB).
-pub(crate) const MAX_COLUMN_BYTES: i64 = 8 << 30;
-/// Most values of lists and dictionaries in the pages that are opened for [`ROWS`] rows: a page of few bytes may announce billions.
-const MAX_VALUES: usize = 4 << 20;
 /// Names of the column of images, and of a column with file names.
 const IMAGE: [&str; 2] = ["image", "img"];
 const NAMES: [&str; 3] = ["file_name", "filename", "image_path"];
@@ -132,7 +131,7 @@ fn rows(path: &Path, id: &mut u64, take: TakeRow) -> Result<(), ParquetError> {
         {
             let bytes = group.metadata().column(at).uncompressed_size();
             if !(0..=MAX_COLUMN_BYTES).contains(&bytes) {
-                return Err(ParquetError::General(format!("a column of {bytes} bytes is too large")));
+                return Err(too_large(bytes));
             }
         }
         let open = |at: usize| -> Result<Leaf, ParquetError> {
@@ -211,8 +210,7 @@ struct Leaf {
     reader: ColumnReaderImpl<ByteArrayType>,
     defined: i16,
     repeated: bool,
-    /// Values that the current read may still meet in pages that it opens.
-    budget: Arc<AtomicUsize>,
+    budget: Arc<Budget>,
 }
 
 impl Leaf {
@@ -220,14 +218,13 @@ impl Leaf {
     fn open(schema: &SchemaDescriptor, at: usize, pages: Box<dyn PageReader>) -> Leaf {
         let column = schema.column(at);
         let (defined, repeated) = (column.max_def_level(), column.max_rep_level() > 0);
-        let budget = Arc::new(AtomicUsize::new(0));
-        let pages = Pages { inner: pages, repeated, budget: Arc::clone(&budget) };
+        let (pages, budget) = Pages::open(pages, defined > 0, repeated);
         Leaf { reader: ColumnReaderImpl::new(column, Box::new(pages)), defined, repeated, budget }
     }
 
     /// The values of the next [`ROWS`] rows, fewer at the end.
     fn next(&mut self) -> Result<Vec<Vec<ByteArray>>, ParquetError> {
-        self.budget.store(MAX_VALUES, Ordering::Relaxed);
+        self.budget.renew();
         let (mut defined, mut repeated, mut values) = (Vec::new(), Vec::new(), Vec::new());
         let (records, count, levels) =
             self.reader.read_records(ROWS, Some(&mut defined), Some(&mut repeated), &mut values)?;
@@ -247,45 +244,5 @@ impl Leaf {
             }
         }
         Ok(rows)
-    }
-}
-
-/// Pages of a column. All values of a row are in memory together, and all of a dictionary, so these are counted.
-struct Pages {
-    inner: Box<dyn PageReader>,
-    repeated: bool,
-    budget: Arc<AtomicUsize>,
-}
-
-impl PageReader for Pages {
-    fn get_next_page(&mut self) -> Result<Option<Page>, ParquetError> {
-        let page = self.inner.get_next_page()?;
-        if let Some(page) = page.as_ref().filter(|page| self.repeated || page.is_dictionary_page()) {
-            let left = self.budget.load(Ordering::Relaxed).checked_sub(page.num_values() as usize);
-            let left =
-                left.ok_or_else(|| ParquetError::General("a list or dictionary has too many values".into()))?;
-            self.budget.store(left, Ordering::Relaxed);
-        }
-        Ok(page)
-    }
-
-    fn peek_next_page(&mut self) -> Result<Option<PageMetadata>, ParquetError> {
-        self.inner.peek_next_page()
-    }
-
-    fn skip_next_page(&mut self) -> Result<(), ParquetError> {
-        self.inner.skip_next_page()
-    }
-
-    fn at_record_boundary(&mut self) -> Result<bool, ParquetError> {
-        self.inner.at_record_boundary()
-    }
-}
-
-impl Iterator for Pages {
-    type Item = Result<Page, ParquetError>;
-
-    fn next(&mut self) -> Option<Self::Item> {
-        self.get_next_page().transpose()
     }
 }
