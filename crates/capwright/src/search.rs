@@ -246,7 +246,8 @@ fn drive(
         }
         None => None,
     };
-    let mut watch = Watch::new(contract.search.trials, over(&so_far), workers);
+    let planned = u64::from(contract.search.trials) + so_far.repeats.len() as u64;
+    let mut watch = Watch::new(planned, over(&so_far));
     let outcome = Driver {
         store,
         architect,
@@ -279,10 +280,9 @@ fn ended(error: &SearchError, resume: String) -> Failure {
     }
 }
 
-/// Trials that are over; what is not may also be a further run of one.
-fn over(study: &Study) -> u32 {
-    let open = study.unfinished();
-    study.trials.keys().filter(|number| !open.contains(*number)).count() as u32
+/// Trials and further runs of them that are over.
+fn over(study: &Study) -> u64 {
+    (study.trials.len() + study.repeats.len() - study.unfinished().len()) as u64
 }
 
 #[cfg(test)]
@@ -298,6 +298,8 @@ mod tests {
         let until = repeated.expect("the samples have finals") + 1;
         let study = Study::fold(&events[..until]).expect("a study");
         assert_eq!((study.trials.len(), study.unfinished().len(), over(&study)), (3, 1, 3));
+        let ended = Study::fold(&events).expect("a study");
+        assert_eq!(over(&ended), 4, "they count when they are over");
     }
 
     #[test]

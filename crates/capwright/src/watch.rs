@@ -16,28 +16,21 @@ pub struct Watch {
     terminal: bool,
     start: Instant,
     said: BTreeMap<u64, Instant>,
-    estimate: Estimate,
+    count: Count,
 }
 
-/// How long a study will take, from the trials that are over.
-struct Estimate {
-    trials: u32,
-    workers: usize,
-    done: u32,
-    /// Trials seen to end, and their seconds.
-    seen: u32,
-    seconds: f64,
+/// How many runs there will be, as far as is known, and how many are over.
+struct Count {
+    planned: u64,
+    done: u64,
 }
 
-impl Estimate {
-    /// Counts a trial, and says how far the study is.
-    fn after(&mut self, seconds: f64) -> String {
+impl Count {
+    /// Counts a run, and says how far the study is.
+    fn after(&mut self, seconds_left: f64) -> String {
         self.done += 1;
-        self.seen += 1;
-        self.seconds += seconds;
-        let left = f64::from(self.trials.saturating_sub(self.done));
-        let minutes = left * self.seconds / f64::from(self.seen) / self.workers as f64 / 60.0;
-        format!("{} of {} trials, about {:.0} min left", self.done, self.trials, minutes.ceil())
+        let minutes = (seconds_left / 60.0).ceil();
+        format!("{} of {} trials, about {minutes:.0} min left", self.done, self.planned)
     }
 }
 
@@ -83,8 +76,8 @@ fn of_epoch(trial: u64, epoch: &Epoch) -> String {
 }
 
 impl Watch {
-    /// A watch over a study of `planned` trials, `done` of which are over.
-    pub fn new(planned: u32, done: u32, workers: usize) -> Self {
+    /// A watch over a study of `planned` runs, `done` of which are over.
+    pub fn new(planned: u64, done: u64) -> Self {
         let bars = MultiProgress::new();
         let architect = bars.add(ProgressBar::new_spinner());
         let (trials, said) = (BTreeMap::new(), BTreeMap::new());
@@ -95,7 +88,7 @@ impl Watch {
             terminal: std::io::stderr().is_terminal(),
             start: Instant::now(),
             said,
-            estimate: Estimate { trials: planned, workers, done, seen: 0, seconds: 0.0 },
+            count: Count { planned, done },
         }
     }
 
@@ -182,26 +175,26 @@ impl Watch {
                 self.advance(trial, done, total, format!("epoch {epoch}, loss {loss:.3}"));
             }
             Progress::Epoch { trial, epoch } => self.line(of_epoch(trial, epoch)),
-            Progress::Finished { trial, result } => {
+            Progress::Finished { trial, result, seconds_left } => {
                 self.end(trial);
                 let fate = if result.scores.collapsed { ", collapsed: not ranked" } else { "" };
-                let estimate = self.estimate.after(result.seconds);
+                let so_far = self.count.after(seconds_left);
                 self.line(format!(
-                    "trial {trial} done: BLEU-4 {:.4}, CIDEr-D {:.4} (epoch {} of {}){fate}; {estimate}",
+                    "trial {trial} done: BLEU-4 {:.4}, CIDEr-D {:.4} (epoch {} of {}){fate}; {so_far}",
                     result.scores.bleu[3], result.scores.cider_d, result.best_epoch, result.epochs
                 ));
             }
             Progress::Promoted { trial, epochs } => {
-                self.estimate.done = self.estimate.done.saturating_sub(1);
+                self.count.done = self.count.done.saturating_sub(1);
                 self.line(format!("trial {trial} did well and may train for {epochs} epochs"));
             }
             Progress::Repeated { trial, of } => {
-                self.estimate.trials += 1;
+                self.count.planned += 1;
                 self.line(format!("trial {trial}: finalist {of} again, from another seed"));
             }
             Progress::Failed { trial, reason } => {
                 self.end(trial);
-                self.estimate.done += 1;
+                self.count.done += 1;
                 self.line(format!("trial {trial} failed: {reason}"));
             }
             Progress::Restarting { trial, reason } => {

@@ -70,3 +70,19 @@ fn seeds_that_no_contract_can_have_are_refused() {
     assert!(said.contains("begin with a smaller --seed"), "{said}");
     assert!(!home.path().join("a").exists());
 }
+
+#[test]
+fn what_each_study_has_of_its_own_is_no_option() {
+    let home = tempfile::tempdir().unwrap();
+    for (option, why) in [("--architect", "each arm names its own"), ("--study", "a folder of its own")] {
+        let output = ablate(home.path()).args([option, "random"]).output().unwrap();
+        assert_eq!(output.status.code(), Some(2));
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert!(said.contains(why), "{said}");
+        assert!(!home.path().join("a").exists());
+    }
+    let help = capwright(home.path()).args(["study", "ablate", "--help"]).output().unwrap();
+    let said = String::from_utf8_lossy(&help.stdout).into_owned();
+    assert!(said.contains("--arm <ARM>") && said.contains("--seed <SEED>"), "{said}");
+    assert!(!said.contains("--architect") && !said.contains("--study"), "{said}");
+}

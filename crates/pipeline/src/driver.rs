@@ -139,7 +139,7 @@ impl Driver<'_> {
         let search = &state.study.contract().search;
         let tokens = state.study.tokens();
         let spent = tokens.prompt + tokens.completion;
-        state.study.trials.len() as u64 >= u64::from(search.trials)
+        state.study.wanted() == 0
             || (state.study.next_proposal() > u64::from(search.max_proposals) && state.pending.is_none())
             || search.tokens().is_some_and(|budget| spent >= budget)
             || state.failures >= FAILURES
@@ -157,6 +157,12 @@ impl Driver<'_> {
 
     fn finals_due(&self, state: &Running) -> Vec<FinalStep> {
         state.clock.finals_due(&state.study, self.executor.capacity())
+    }
+
+    /// Expected wall seconds until all is over.
+    fn seconds_left(&self, state: &Running) -> f64 {
+        let designs = if self.asked_enough(state) { 0 } else { state.study.wanted() };
+        state.clock.seconds_left(&state.study, designs, self.executor.capacity())
     }
 
     fn over(&self, state: &Running) -> bool {
@@ -350,8 +356,10 @@ impl Driver<'_> {
                 self.record(state, &Event::TrialEpoch { trial, epoch })
             }
             Report::Event(TrialEvent::Finished(result)) => {
-                (self.watch)(Progress::Finished { trial, result: &result });
-                self.record(state, &Event::TrialFinished { trial, result })
+                self.record(state, &Event::TrialFinished { trial, result: result.clone() })?;
+                let seconds_left = self.seconds_left(state);
+                (self.watch)(Progress::Finished { trial, result: &result, seconds_left });
+                Ok(())
             }
             Report::Event(TrialEvent::Failed { reason }) => self.failed(state, trial, reason),
             Report::Event(TrialEvent::Blocked { reason }) => {

@@ -63,6 +63,8 @@ pub enum Progress<'a> {
         trial: u64,
         /// What came of it.
         result: &'a TrialResult,
+        /// Expected wall seconds until the search is over.
+        seconds_left: f64,
     },
     /// A trial that waited goes on.
     Promoted {

@@ -3,6 +3,7 @@
 //! A study is the list of its events. [`Study`] and [`Leaderboard`] are folds over that list and are never written
 //! down themselves. This crate is pure: no IO, no clock, no tensors.
 
+mod ahead;
 mod archive;
 pub mod conformance;
 mod describe;
@@ -22,6 +23,7 @@ mod store;
 mod study;
 mod trial;
 
+pub use ahead::{Ahead, Load};
 pub use archive::{Kind, Size};
 pub use describe::describe;
 pub use error::LedgerError;

@@ -50,6 +50,11 @@ pub fn worked(events: &[Recorded]) -> f64 {
 }
 
 impl Study {
+    /// Designs that the contract asks for beside those that there are.
+    pub fn wanted(&self) -> u64 {
+        u64::from(self.contract().search.trials).saturating_sub(self.trials.len() as u64)
+    }
+
     /// Seconds that processors worked for all runs so far: as they were measured, and what was trained since, or by runs that came to
     /// nothing, by what a second of the others took.
     pub fn cpu_seconds(&self) -> f64 {
@@ -109,6 +114,13 @@ impl Study {
             + f64::from(critical.saturating_sub(rewarded)) * self.seconds_of_epoch(run, true)
     }
 
+    /// Expected seconds of one worker to train a trial to its end, beside what is under way of it.
+    pub fn seconds_to_the_end(&self, trial: u64) -> f64 {
+        let under_way = self.unfinished().contains(&trial);
+        let soon = if under_way { self.seconds_to(trial, self.until(trial)) } else { 0.0 };
+        self.seconds_to(trial, self.contract().training.epochs) - soon
+    }
+
     /// Expected seconds of a run's next epoch, of self-critical training or not: by its own of that kind, else by its others and by how
     /// the two kinds compare in all trials; by those of all where it has none.
     fn seconds_of_epoch(&self, run: &Trial, critical: bool) -> f64 {
@@ -165,7 +177,7 @@ impl Study {
     pub fn plan(&self, seconds: f64, workers: usize) -> Vec<Step> {
         let under_way = self.unfinished().into_iter().map(|number| self.train(number, self.until(number)));
         let mut steps: Vec<Step> = under_way.collect();
-        let wanted = u64::from(self.contract().search.trials).saturating_sub(self.trials.len() as u64);
+        let wanted = self.wanted();
         steps.extend(self.promotions(wanted == 0).into_iter().map(|(trial, to)| self.train(trial, to)));
         if wanted == 0 {
             let finals = self.finals_due().into_iter().filter_map(|step| self.of_finals(step, &steps));
@@ -227,7 +239,7 @@ impl Trial {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use super::*;
     use crate::conformance::{admitted, draft, epoch, opened, result};
     use crate::{Opened, TrialResult};
@@ -238,7 +250,7 @@ mod tests {
     }
 
     /// A study of four designs of ten epochs, halved: each has one epoch of `seconds`, and two more to get ready.
-    fn study(seconds: f64) -> Study {
+    pub(crate) fn study(seconds: f64) -> Study {
         let Event::StudyOpened(opened) = opened() else { unreachable!() };
         let mut contract = opened.contract.clone();
         (contract.search.halving, contract.training.epochs, contract.search.trials) = (Some(1), 10, 6);

@@ -76,8 +76,20 @@ fn cost() -> impl TypedValueParser<Value = Merit> {
         .try_map(|name| Merit::deserialize(name.into_deserializer()).map_err(|e: Unknown| e))
 }
 
-/// Arguments of `study ablate`.
+/// Refuses an option that the arms of an ablation would override.
+fn architect_of_an_arm(_: &str) -> Result<String, &'static str> {
+    Err("each arm names its own, with --arm")
+}
+
+/// Likewise.
+fn folder_of_a_study(_: &str) -> Result<PathBuf, &'static str> {
+    Err("each study has a folder of its own in --out")
+}
+
+/// Arguments of `study ablate`: those of a search, but for what each study has of its own.
 #[derive(Debug, Args)]
+#[command(mut_arg("architect", |arg| arg.hide(true).value_parser(architect_of_an_arm)))]
+#[command(mut_arg("study", |arg| arg.hide(true).value_parser(folder_of_a_study)))]
 pub struct AblateArgs {
     /// A way to search: an architect and, after commas, snippets=N or blind (repeat for more). The others are compared with the
     /// first.
