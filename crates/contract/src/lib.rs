@@ -12,6 +12,7 @@ mod faults;
 mod feasible;
 mod join;
 mod request;
+mod sections;
 mod spelling;
 mod terms;
 mod violation;
@@ -20,12 +21,13 @@ mod words;
 pub use admitted::{Admitted, admit};
 pub use certificate::{CERTIFICATE_VERSION, Certificate, Measured, Row, Verdict};
 pub use clause::{Clause, Side, Unit};
-pub use contract::{Components, Contract, ContractError, Data, Family, MAX_BOUND, Search, Training, VERSION};
+pub use contract::{Contract, ContractError, MAX_BOUND, VERSION};
 pub use decoding::{Decoding, Diverse, LengthPenalty, Sampling};
 pub use feasible::{Demand, Impossible, cheapest, impossible};
 pub use request::{
     BACKBONES, Ignored, MAX_REQUEST_BYTES, Reading, Understood, parse_request, parse_request_with,
 };
+pub use sections::{Components, Data, Family, Search, Training};
 pub use terms::{
     Amount, Budgets, Floors, Licences, Limits, Measuring, Merit, Objective, Range, Ranges, Score,
 };

@@ -1,7 +1,6 @@
 //! The leaderboard: a fold over a study, never written down separately. It holds no time, so that a study that is trained again
 //! has the same to the byte.
 
-use crate::finals::LEVEL;
 use crate::rank::{Told, ranked};
 use crate::{Scores, Study, Trial, TrialResult, TrialStatus, describe};
 use capwright_contract::Score;
@@ -132,30 +131,6 @@ impl Leaderboard {
         board
     }
 
-    /// What the finals say, if there were any: which finalist is best, or of which that cannot be said.
-    pub fn verdict(&self) -> Option<String> {
-        let finalists = || self.rows.iter().filter(|row| row.runs > 1);
-        let leader = finalists().find(|row| row.lead_p.is_none())?;
-        let close: Vec<String> = finalists()
-            .filter_map(|row| Some((row.trial, row.lead_p?)))
-            .filter(|(_, p)| *p >= LEVEL)
-            .map(|(trial, p)| format!("trial {trial} (p = {p:.2})"))
-            .collect();
-        let runs = leader.runs;
-        Some(match close.as_slice() {
-            [] if finalists().count() == 1 => format!("finals: trial {} trained {runs} times", leader.trial),
-            [] => format!(
-                "finals: trial {} is better than every other finalist, {runs} runs each (p < {LEVEL})",
-                leader.trial
-            ),
-            close => format!(
-                "finals: trial {} leads, {runs} runs each; chance explains its lead over {}",
-                leader.trial,
-                close.join(", ")
-            ),
-        })
-    }
-
     fn number(&mut self) {
         for (row, rank) in self.rows.iter_mut().zip(1..) {
             row.rank = rank;
@@ -165,26 +140,6 @@ impl Leaderboard {
     /// The trial on top, if any is ranked.
     pub fn best(&self) -> Option<u64> {
         self.rows.first().map(|row| row.trial)
-    }
-
-    /// The leaderboard as plain text in aligned columns, with what is not ranked below.
-    pub fn table(&self) -> String {
-        let mut lines = vec![HEADS.map(str::to_owned)];
-        lines.extend(self.rows.iter().map(Row::cells));
-        let mut text = if self.rows.is_empty() { "no trial is ranked\n".to_owned() } else { aligned(&lines) };
-        text.push_str(&self.verdict().map(|verdict| verdict + "\n").unwrap_or_default());
-        for (title, trials) in
-            [("collapsed", &self.collapsed), ("failed", &self.failed), ("unfinished", &self.unfinished)]
-        {
-            for Unranked { trial, author, design, reason } in trials {
-                let (design, reason) = (one_line(design), one_line(reason));
-                text.push_str(&format!(
-                    "{title}: trial {trial} by {}, {design}: {reason}\n",
-                    one_line(author)
-                ));
-            }
-        }
-        text
     }
 }
 
@@ -216,25 +171,6 @@ fn collapse(result: &TrialResult) -> String {
     )
 }
 
-const HEADS: [&str; 13] = [
-    "#",
-    "trial",
-    "author",
-    "trainable",
-    "total",
-    "BLEU-1",
-    "BLEU-2",
-    "BLEU-3",
-    "BLEU-4",
-    "CIDEr-D",
-    "distinct",
-    "epochs",
-    "design",
-];
-
-/// Columns of text (author, design) are set to the left, numbers to the right.
-const TEXT_COLUMNS: [usize; 2] = [2, 12];
-
 impl Row {
     /// One of the scores.
     pub fn score(&self, score: Score) -> f64 {
@@ -248,66 +184,17 @@ impl Row {
     pub fn trained(&self) -> String {
         if self.runs > 1 { format!("{}×{}", self.runs, self.epochs) } else { self.epochs.to_string() }
     }
-
-    fn cells(&self) -> [String; 13] {
-        let bleu = self.bleu.map(|b| format!("{b:.4}"));
-        let [bleu1, bleu2, bleu3, bleu4] = bleu;
-        [
-            self.rank.to_string(),
-            self.trial.to_string(),
-            one_line(&self.author),
-            millions(self.params_trainable),
-            millions(self.params_total),
-            bleu1,
-            bleu2,
-            bleu3,
-            bleu4,
-            format!("{:.4}", self.cider_d),
-            format!("{}/{}", self.distinct, self.images),
-            self.trained(),
-            one_line(&self.design),
-        ]
-    }
-}
-
-/// Parameters in millions with two decimals.
-fn millions(count: u64) -> String {
-    format!("{:.2} M", count as f64 / 1e6)
-}
-
-/// Control characters would break the table, and a terminal.
-fn one_line(text: &str) -> String {
-    text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect()
-}
-
-fn aligned(lines: &[[String; 13]]) -> String {
-    let width = |column: usize| lines.iter().map(|line| line[column].chars().count()).max().unwrap_or(0);
-    let widths: [usize; 13] = std::array::from_fn(width);
-    let mut text = String::new();
-    for line in lines {
-        let cells: Vec<String> =
-            line.iter()
-                .zip(widths)
-                .enumerate()
-                .map(|(column, (cell, w))| {
-                    if TEXT_COLUMNS.contains(&column) { format!("{cell:<w$}") } else { format!("{cell:>w$}") }
-                })
-                .collect();
-        text.push_str(cells.join("  ").trim_end());
-        text.push('\n');
-    }
-    text
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use super::*;
     use crate::Event;
     use crate::conformance::{admitted, draft, epoch, opened, result, samples};
     use capwright_contract::{Merit, Objective};
 
     /// A study whose trials finish with these BLEU-4 and trainable parameters.
-    fn study(trials: &[(f64, u64)]) -> Study {
+    pub(crate) fn study(trials: &[(f64, u64)]) -> Study {
         study_for(trials, &[])
     }
 
@@ -402,16 +289,5 @@ mod tests {
         let board = Leaderboard::of(&Study::fold(samples()).expect("a study"));
         let text = serde_json::to_string(&board).expect("serialises");
         assert_eq!(serde_json::from_str::<Leaderboard>(&text).expect("reads"), board);
-    }
-
-    #[test]
-    fn the_table_is_aligned() {
-        let text = Leaderboard::of(&study(&[(0.1, 5_000_000), (0.25, 12_345_678)])).table();
-        let expected = "\
-#  trial  author  trainable   total  BLEU-1  BLEU-2  BLEU-3  BLEU-4  CIDEr-D  distinct  epochs  design
-1      2  random    12.35 M  3.00 M  0.6000  0.4000  0.3000  0.2500   0.5000    40/100       1  net2@s32 224px → lstm 512 dot
-2      1  random     5.00 M  3.00 M  0.6000  0.4000  0.3000  0.1000   0.2000    40/100       1  net1@s32 224px → lstm 512 dot
-";
-        assert_eq!(text, expected);
     }
 }

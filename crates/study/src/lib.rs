@@ -21,6 +21,7 @@ mod plan;
 mod rank;
 mod store;
 mod study;
+mod table;
 mod trial;
 
 pub use ahead::{Ahead, Load};
