@@ -10,10 +10,10 @@ use crate::macs;
 use rayon::prelude::*;
 use std::ops::Range;
 
-/// Inner extent of one pass: that part of a tile's rows stays in the nearest cache while the panels go by.
+/// Inner extent of one pass: that part of a panel stays in a near cache while the rows go by.
 const DEPTH: usize = 512;
-/// Rows of one pass: their results stay in the cache from one part of the inner extent to the next.
-const ROWS: usize = 4 * TILE;
+/// Rows of one pass: with one panel they fit in the second cache, so that panels come from farther away once in so many rows.
+const ROWS: usize = 16 * TILE;
 /// Multiply-accumulates from which a product is shared among threads.
 const LARGE: usize = 1 << 22;
 
@@ -49,6 +49,12 @@ impl Packed {
     /// Inner extent: inputs of the linear layer.
     pub fn inputs(&self) -> usize {
         self.k
+    }
+
+    /// A part of the inner extent of each panel, with its columns.
+    fn panels(&self, part: Range<usize>) -> impl Iterator<Item = (&[[f32; PANEL]], Range<usize>)> {
+        let panels = self.panels.chunks_exact(self.k).map(move |panel| &panel[part.clone()]);
+        panels.enumerate().map(|(j, panel)| (panel, j * PANEL..self.n.min((j + 1) * PANEL)))
     }
 }
 
@@ -133,17 +139,20 @@ fn rows(
         for start in (0..a.extents().1).step_by(DEPTH) {
             let depth = DEPTH.min(a.extents().1 - start);
             let left = Left::new(a, rows, (start, depth), &mut scratch);
-            let right = Right { b, part: from + start..from + start + depth };
-            let (mut done, add) = (0, add || start > 0);
-            while done < rows.1 {
-                let at = (done, stride);
-                done += match rows.1 - done {
-                    TILE.. => strip::<TILE>(out, at, &left, &right, add),
-                    8.. => strip::<8>(out, at, &left, &right, add),
-                    4.. => strip::<4>(out, at, &left, &right, add),
-                    2.. => strip::<2>(out, at, &left, &right, add),
-                    _ => strip::<1>(out, at, &left, &right, add),
-                };
+            let part = from + start..from + start + depth;
+            for (panel, columns) in b.panels(part) {
+                let right = Right { panel, columns, add: add || start > 0 };
+                let mut done = 0;
+                while done < rows.1 {
+                    let out = &mut out[done * stride + right.columns.start..];
+                    done += match rows.1 - done {
+                        TILE.. => tile::<TILE>((out, stride), &left, done, &right),
+                        8.. => tile::<8>((out, stride), &left, done, &right),
+                        4.. => tile::<4>((out, stride), &left, done, &right),
+                        2.. => tile::<2>((out, stride), &left, done, &right),
+                        _ => tile::<1>((out, stride), &left, done, &right),
+                    };
+                }
             }
         }
     }
@@ -191,41 +200,30 @@ impl<'a> Left<'a> {
     }
 }
 
-/// A part of the inner extent of the right side.
+/// A part of the inner extent of a panel, the columns that it stands for, and whether their product is added.
 struct Right<'a> {
-    b: &'a Packed,
-    part: Range<usize>,
-}
-
-impl Right<'_> {
-    /// Each panel with its columns.
-    fn panels(&self) -> impl Iterator<Item = (&[[f32; PANEL]], Range<usize>)> {
-        let panels = self.b.panels.chunks_exact(self.b.k).map(|panel| &panel[self.part.clone()]);
-        panels.enumerate().map(|(j, panel)| (panel, j * PANEL..self.b.n.min((j + 1) * PANEL)))
-    }
-}
-
-/// `M` rows from `row` on with all panels, so that the rows of the result are written from left to right.
-fn strip<const M: usize>(
-    out: &mut [f32],
-    (row, stride): (usize, usize),
-    left: &Left<'_>,
-    right: &Right<'_>,
+    panel: &'a [[f32; PANEL]],
+    columns: Range<usize>,
     add: bool,
+}
+
+/// `M` rows from `row` on with a panel; `out` begins at their first value.
+fn tile<const M: usize>(
+    (out, stride): (&mut [f32], usize),
+    left: &Left<'_>,
+    row: usize,
+    right: &Right<'_>,
 ) -> usize {
-    let rows = left.rows::<M>(row);
-    for (panel, columns) in right.panels() {
-        let out = &mut out[row * stride + columns.start..];
-        if columns.len() == PANEL {
-            multiply(&rows, panel, &mut Block::new(out, stride, add));
-            continue;
-        }
-        let mut sums = [[0.0; PANEL]; M];
-        multiply(&rows, panel, &mut Block::new(sums.as_flattened_mut(), PANEL, false));
-        for (out, sums) in out.chunks_mut(stride).zip(&sums) {
-            let own = out[..columns.len()].iter_mut().zip(sums);
-            own.for_each(|(o, s)| *o = if add { *o + s } else { *s });
-        }
+    let (rows, panel, add) = (left.rows::<M>(row), right.panel, right.add);
+    if right.columns.len() == PANEL {
+        multiply(&rows, panel, &mut Block::new(out, stride, add));
+        return M;
+    }
+    let mut sums = [[0.0; PANEL]; M];
+    multiply(&rows, panel, &mut Block::new(sums.as_flattened_mut(), PANEL, false));
+    for (out, sums) in out.chunks_mut(stride).zip(&sums) {
+        let own = out[..right.columns.len()].iter_mut().zip(sums);
+        own.for_each(|(o, s)| *o = if add { *o + s } else { *s });
     }
     M
 }
