@@ -3,8 +3,7 @@
 use crate::failure::Failure;
 use crate::say;
 use capwright_backbones::{Backbone, Entry, Joining, MAX_ENTRY, join};
-use capwright_files::sha256_file;
-use capwright_files::{TEMPORARY, is_temporary};
+use capwright_files::{TEMPORARY, is_temporary, sha256_file};
 use capwright_train::vision::{FrozenNet, Weights};
 use std::fs::{self, File};
 use std::io::Read;

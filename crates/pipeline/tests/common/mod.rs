@@ -43,17 +43,18 @@ pub fn contract() -> Contract {
     Contract::from_toml(CONTRACT).unwrap()
 }
 
-fn judge() -> Judge {
-    Judge::new(Arc::new(Library::default()), contract())
+pub fn judge(contract: &Contract) -> Judge {
+    Judge::new(Arc::new(Library::default()), contract.clone())
 }
 
 pub fn random() -> RandomArchitect {
-    RandomArchitect::new(Space::new(&contract()), judge())
+    RandomArchitect::new(Space::new(&contract()), judge(&contract()))
 }
 
 /// A study in a folder of its own.
 pub struct Case {
     pub home: tempfile::TempDir,
+    judge: Judge,
     store: MemoryStore,
     begun: bool,
 }
@@ -65,10 +66,11 @@ impl Case {
 
     pub fn of(contract: Contract) -> Self {
         let (home, mut store) = (tempfile::tempdir().unwrap(), MemoryStore::default());
+        std::fs::write(home.path().join("contract.toml"), contract.to_toml().unwrap()).unwrap();
+        let judge = judge(&contract);
         let opened = Opened { contract, seed: 11, architect: "test".into(), versions: BTreeMap::new() };
         store.append(&Event::StudyOpened(Box::new(opened))).unwrap();
-        std::fs::write(home.path().join("contract.toml"), CONTRACT).unwrap();
-        Self { home, store, begun: false }
+        Self { home, judge, store, begun: false }
     }
 
     pub fn run(
@@ -76,12 +78,12 @@ impl Case {
         architect: &mut dyn Architect,
         executor: &mut Pretend,
     ) -> Result<Outcome, SearchError> {
-        let (judge, folder, stop) = (judge(), StudyFolder::new(self.home.path()), executor.stop.clone());
+        let (folder, stop) = (StudyFolder::new(self.home.path()), executor.stop.clone());
         let resumed = std::mem::replace(&mut self.begun, true);
         Driver {
             store: &mut self.store,
             architect,
-            judge: &judge,
+            judge: &self.judge,
             executor,
             folder: &folder,
             weights: &BTreeMap::new(),
