@@ -15,6 +15,7 @@ pub fn run(path: &Path) -> Result<(), Failure> {
     yield_to_driver();
     let text = std::fs::read_to_string(path).map_err(|error| Failure::file(path, error))?;
     let spec: TrialSpec = serde_json::from_str(&text).map_err(|error| Failure::file(path, error))?;
+    compute_here_too(spec.threads)?;
     emit(&train(&spec));
     Ok(())
 }
@@ -64,6 +65,12 @@ fn end_with_driver() {
         while matches!(std::io::stdin().read(&mut byte), Ok(n) if n > 0) {}
         std::process::exit(130);
     });
+}
+
+/// Makes this thread one of those that compute: many loops are shorter than it takes to hand them to another one and to wait.
+fn compute_here_too(threads: usize) -> Result<(), Failure> {
+    let pool = rayon::ThreadPoolBuilder::new().num_threads(threads.max(1)).use_current_thread();
+    pool.build_global().map_err(Failure::input)
 }
 
 /// Lets the driver go first where cores are short: a language model in its process computes with all of them in short

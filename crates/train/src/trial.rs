@@ -51,8 +51,8 @@ struct Setting<'a> {
 ///
 /// Epochs of earlier runs are told again: whoever listened then may have ended before hearing of them.
 ///
-/// Uses rayon's global pool, and sets it to `spec.threads` where nothing has used it before: meant for a process of
-/// its own. `spec.patience` 0 means no early stopping.
+/// Computes on rayon's current pool; how many threads that has (`spec.threads`) is the caller's to see to, and changes nothing of the
+/// result. `spec.patience` 0 means no early stopping.
 ///
 /// # Errors
 /// [`TrainError`] for wrong or unreadable data, vocabulary or weights, a full disk, and training that diverges.
@@ -77,8 +77,6 @@ pub fn run_trial(
     clear_leftovers(&spec.out);
     clear_leftovers(&spec.out.join(MODEL));
     let start = Instant::now();
-    // Fails only where the pool is already in use; it then keeps its size.
-    let _ = rayon::ThreadPoolBuilder::new().num_threads(spec.threads.max(1)).build_global();
     let setting = Setting::load(spec, design, emit)?;
     let mut network = Network::new(design, spec.seed, &device::open(spec.device)?.autodiff());
     if let Some(name) = &design.tuned {

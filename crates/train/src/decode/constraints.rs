@@ -32,6 +32,11 @@ impl Allowed {
         Self { end, words, banned }
     }
 
+    /// Whether some words of the range may not be said.
+    pub fn bans(&self) -> bool {
+        !self.banned.is_empty()
+    }
+
     /// Whether a word of the range may be said.
     pub fn word(&self, word: u32) -> bool {
         !self.banned.contains(&word)

@@ -33,22 +33,15 @@ pub(super) fn sample(
     // All draws of an image read BEGIN in one row.
     let mut rows: Vec<usize> = (0..draws.len()).map(|draw| draw / n).collect();
     let mut read = vec![Vocabulary::BOS; if draws.is_empty() { 0 } else { ensemble.images }];
-    let mut words = Words::default();
     while !read.is_empty() {
-        let logits = ensemble.step(&read);
-        let (mut kept, mut open) = (Vec::new(), draws.iter_mut().filter(|draw| !draw.ended));
-        read.clear();
-        for row in rows {
-            let Some(draw) = open.next() else { break };
-            let logits = &logits[row * ensemble.vocab..][..ensemble.vocab];
-            let allowed = Allowed::after(&draw.words, decoding, ensemble.vocab);
-            let word = words.draw(logits, &allowed, sampling, &mut draw.rng);
-            draw.say(word, logits);
-            if !draw.ended {
-                kept.push(row);
-                read.extend(draw.words.last());
-            }
-        }
+        let (logits, vocab) = (ensemble.step(&read), ensemble.vocab);
+        let mut open: Vec<_> = rows.into_iter().zip(draws.iter_mut().filter(|draw| !draw.ended)).collect();
+        math::each(open.len() * vocab, open.iter_mut(), |(row, draw)| {
+            draw.go_on(&logits[*row * vocab..][..vocab], decoding, sampling);
+        });
+        let going = || open.iter().filter(|(_, draw)| !draw.ended);
+        let kept: Vec<usize> = going().map(|(row, _)| *row).collect();
+        read = going().filter_map(|(_, draw)| draw.words.last().copied()).collect();
         if !kept.is_empty() {
             ensemble.select(&kept);
         }
@@ -67,7 +60,10 @@ impl Draw {
         Self { rng, words: Vec::new(), log_probability: 0.0, ended: false }
     }
 
-    fn say(&mut self, word: u32, logits: &[f32]) {
+    /// Draws the next word.
+    fn go_on(&mut self, logits: &[f32], decoding: &Decoding, sampling: &Sampling) {
+        let allowed = Allowed::after(&self.words, decoding, logits.len());
+        let word = Words::default().draw(logits, &allowed, sampling, &mut self.rng);
         self.log_probability += f64::from(logits[word as usize]) - math::log_sum_exp(logits);
         if word == Vocabulary::EOS {
             self.ended = true;
@@ -82,7 +78,7 @@ impl Draw {
     }
 }
 
-/// The words that one may be drawn from, with their logits and later their weights. Kept between draws for its memory.
+/// The words that one may be drawn from, with their logits and later their weights.
 #[derive(Default)]
 struct Words {
     all: Vec<(u32, f32)>,
@@ -105,10 +101,13 @@ impl Words {
 
     /// Leaves the words that may be drawn, with weights proportional to their probabilities.
     fn narrow(&mut self, logits: &[f32], allowed: &Allowed, by: &Sampling) {
-        let words = allowed.words.clone().filter(|word| allowed.word(*word));
-        let end = allowed.end.then_some(Vocabulary::EOS);
+        let words = allowed.words.start as usize..allowed.words.end as usize;
         self.all.clear();
-        self.all.extend(end.into_iter().chain(words).map(|word| (word, logits[word as usize])));
+        self.all.extend(allowed.end.then(|| (Vocabulary::EOS, logits[Vocabulary::EOS as usize])));
+        self.all.extend(allowed.words.clone().zip(logits[words].iter().copied()));
+        if allowed.bans() {
+            self.all.retain(|(word, _)| *word == Vocabulary::EOS || allowed.word(*word));
+        }
         if let Some(k) = by.top_k.filter(|k| *k < self.all.len()) {
             self.all.select_nth_unstable_by(k, order);
             self.all.truncate(k);

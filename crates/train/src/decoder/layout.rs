@@ -45,11 +45,6 @@ impl Words {
         let of = |(image, words): (usize, &Range<usize>)| words.clone().map(move |_| image);
         self.images.iter().enumerate().flat_map(of).collect()
     }
-
-    /// Each word with the caption that it stands in.
-    pub fn positions(&self) -> impl Iterator<Item = (&Range<usize>, usize)> {
-        self.captions.iter().flat_map(|caption| caption.clone().map(move |i| (caption, i)))
-    }
 }
 
 /// Where words stand in packed and in padded order.

@@ -182,6 +182,29 @@ fn every_family_learns_captions_by_heart() {
     }
 }
 
+/// A batch so large that its rows are shared among threads.
+#[test]
+fn threads_change_no_bit_of_loss_and_gradients() {
+    const IMAGES: usize = 500;
+    const CELLS: usize = 16;
+    let caption = |i: usize| (0..2 + i % 3).map(|t| 4 + (i * 5 + t * 3) as u32 % 7).collect::<Vec<u32>>();
+    let references = |image: usize| (0..5).map(|i| caption(image * 7 + i)).collect::<Vec<_>>();
+    let batch = CaptionBatch::new(&(0..IMAGES).map(references).collect::<Vec<_>>());
+    let memory = TensorData::new(formula(3, IMAGES * CELLS * testing::DIM), [IMAGES, CELLS, testing::DIM]);
+    for spec in testing::families() {
+        let params = params(&spec.parameters(testing::DIM, VOCAB, 6));
+        let outcome = |threads: usize| {
+            let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
+            pool.install(|| train(&spec, &params, memory.clone(), &batch, 0.1, &mut Dropout::off()))
+        };
+        let (one, three) = (outcome(1), outcome(3));
+        assert_eq!((one.loss, one.memory), (three.loss, three.memory), "{spec:?}");
+        for (id, (name, ..)) in params.tensors().enumerate() {
+            assert_eq!(one.grads.get(id), three.grads.get(id), "{spec:?} {name}");
+        }
+    }
+}
+
 #[test]
 fn dropout_changes_the_loss_and_follows_its_seed() {
     let spec = testing::with_dropout(testing::families().remove(1), 50);

@@ -8,6 +8,7 @@ use super::CaptionBatch;
 use super::layout::Words;
 use super::loss::linear;
 use super::places::{sinusoid, turn};
+use crate::macs;
 use crate::math::{self, Dropout, View, gemm, gemm_columns};
 use crate::params::Params;
 use capwright_blueprint::TransformerSpec;
@@ -163,30 +164,52 @@ impl<'a> Pass<'a> {
         self.turn(&mut kept.key, 1.0);
         let (dim, heads) = (self.spec.dim, self.spec.heads);
         let rows: Vec<usize> = (0..self.words.read.len()).collect();
-        for (caption, i) in self.words.positions() {
-            let (seen, from, at) = (&rows[caption.start..=i], kept.weights.len(), i * dim..(i + 1) * dim);
-            kept.weights.resize(from + heads * seen.len(), 0.0);
-            let (weights, out) = (&mut kept.weights[from..], &mut kept.out[at.clone()]);
-            math::attend(out, weights, &kept.query[at], &kept.key, &kept.value, seen, heads);
-        }
+        let Attended { query, key, value, weights, out } = kept;
+        *weights = vec![0.0; self.words.captions.iter().map(|caption| self.looks(caption)).sum()];
+        let values = weights.len() * dim / heads;
+        let (mut weights, mut out) = (&mut weights[..], &mut out[..]);
+        let captions = self.words.captions.iter().map(|caption| {
+            (caption, taken(&mut weights, self.looks(caption)), taken(&mut out, caption.len() * dim))
+        });
+        math::each(values, captions, |(caption, mut weights, out)| {
+            for (i, out) in caption.clone().zip(out.chunks_exact_mut(dim)) {
+                let seen = &rows[caption.start..=i];
+                let weights = taken(&mut weights, heads * seen.len());
+                math::attend(out, weights, &query[i * dim..][..dim], key, value, seen, heads);
+            }
+        });
+    }
+
+    /// Probabilities of a caption's words for each other.
+    pub fn looks(&self, caption: &Range<usize>) -> usize {
+        self.spec.heads * caption.len() * (caption.len() + 1) / 2
     }
 
     /// To the tokens of the image. Probabilities: for each image and head `[words, tokens]`.
     fn to_memory(&self, kept: &mut Attended) {
         let (dim, scale) = (self.spec.dim, self.scale());
-        kept.weights = vec![0.0; self.words.read.len() * self.spec.heads * self.tokens];
-        let mut rest = &mut kept.weights[..];
-        for Shown { words, tokens, head } in self.shown() {
-            let weights = rest.split_off_mut(..words.len() * self.tokens).expect("as many as there are");
-            let (query, key) = (self.part(&kept.query, &words, &head), self.part(&kept.key, &tokens, &head));
-            gemm(weights, query, key.t(), false);
-            for row in weights.chunks_exact_mut(self.tokens) {
-                row.iter_mut().for_each(|score| *score *= scale);
-                math::softmax(row);
+        let Attended { query, key, value, weights, out } = kept;
+        let of_word = self.spec.heads * self.tokens;
+        *weights = vec![0.0; self.words.read.len() * of_word];
+        let products = 2 * self.words.read.len() * self.tokens * dim;
+        macs::add(products);
+        let (mut weights, mut out) = (&mut weights[..], &mut out[..]);
+        let images = self.words.images.iter().enumerate().map(|(image, words)| {
+            (image, taken(&mut weights, words.len() * of_word), taken(&mut out, words.len() * dim))
+        });
+        math::each(products, images, |(image, mut weights, out)| {
+            for Shown { words, tokens, head } in self.shown(image) {
+                let weights = taken(&mut weights, words.len() * self.tokens);
+                let (query, key) = (self.part(query, &words, &head), self.part(key, &tokens, &head));
+                macs::uncounted(|| gemm(weights, query, key.t(), false));
+                for row in weights.chunks_exact_mut(self.tokens) {
+                    row.iter_mut().for_each(|score| *score *= scale);
+                    math::softmax(row);
+                }
+                let (weights, value) = (View::new(weights, self.tokens), self.part(value, &tokens, &head));
+                macs::uncounted(|| gemm_columns(out, (dim, head.start), weights, value));
             }
-            let (out, value) = (self.rows_mut(&mut kept.out, &words), self.part(&kept.value, &tokens, &head));
-            gemm_columns(out, (dim, head.start), View::new(weights, self.tokens), value);
-        }
+        });
     }
 
     /// Turns queries or keys by their places, forwards or (-1) backwards, where places are rotary.
@@ -197,15 +220,13 @@ impl<'a> Pass<'a> {
         }
     }
 
-    /// Each image and head with its words, its tokens and its columns.
-    pub fn shown(&self) -> impl Iterator<Item = Shown> {
+    /// The words and tokens of an image with the columns of each head.
+    pub fn shown(&self, image: usize) -> impl Iterator<Item = Shown> {
         let width = self.spec.dim / self.spec.heads;
-        self.words.images.iter().enumerate().flat_map(move |(image, words)| {
-            (0..self.spec.heads).map(move |head| Shown {
-                words: words.clone(),
-                tokens: image * self.tokens..(image + 1) * self.tokens,
-                head: head * width..(head + 1) * width,
-            })
+        (0..self.spec.heads).map(move |head| Shown {
+            words: self.words.images[image].clone(),
+            tokens: image * self.tokens..(image + 1) * self.tokens,
+            head: head * width..(head + 1) * width,
         })
     }
 
@@ -213,11 +234,6 @@ impl<'a> Pass<'a> {
     pub fn part<'x>(&self, all: &'x [f32], rows: &Range<usize>, columns: &Range<usize>) -> View<'x> {
         let dim = self.spec.dim;
         View::new(&all[rows.start * dim..rows.end * dim], dim).columns(columns.start, columns.end)
-    }
-
-    /// Some rows of `[rows, dim]`.
-    pub fn rows_mut<'x>(&self, all: &'x mut [f32], rows: &Range<usize>) -> &'x mut [f32] {
-        &mut all[rows.start * self.spec.dim..rows.end * self.spec.dim]
     }
 
     /// Factor on scores of attention.
@@ -231,6 +247,11 @@ pub(super) struct Shown {
     pub words: Range<usize>,
     pub tokens: Range<usize>,
     pub head: Range<usize>,
+}
+
+/// The next `n` values.
+pub(super) fn taken<'x>(rest: &mut &'x mut [f32], n: usize) -> &'x mut [f32] {
+    rest.split_off_mut(..n).expect("as many as there are")
 }
 
 /// What a place adds to the embedding of a word.

@@ -1,8 +1,9 @@
 //! Transformer decoder, backward. Weight gradients are one matrix product over all words.
 
 use super::loss::{linear_back, vocabulary_loss};
-use super::transformer::{Attended, Branch, LayerTape, Normed, Pass, Shown, Tape, Wide, masked};
+use super::transformer::{Attended, Branch, LayerTape, Normed, Pass, Shown, Tape, Wide, masked, taken};
 use super::{CaptionBatch, Outcome};
+use crate::macs;
 use crate::math::{self, Dropout, View, gemm_columns, product};
 use crate::params::{Grads, Params};
 use capwright_blueprint::TransformerSpec;
@@ -38,6 +39,11 @@ impl Flow {
     fn new(kept: &Attended) -> Self {
         let zeros = |x: &Vec<f32>| vec![0.0; x.len()];
         Self { query: zeros(&kept.query), key: zeros(&kept.key), value: zeros(&kept.value) }
+    }
+
+    /// All three, to be taken part by part.
+    fn rest(&mut self) -> [&mut [f32]; 3] {
+        [&mut self.query, &mut self.key, &mut self.value]
     }
 }
 
@@ -171,24 +177,33 @@ impl Pass<'_> {
 
     /// Backward of [`Pass::to_words`].
     fn back_from_words(&self, kept: &Attended, d_out: &[f32]) -> Flow {
-        let (dim, heads) = (self.spec.dim, self.spec.heads);
-        let (mut flow, mut from) = (Flow::new(kept), 0);
-        for (caption, i) in self.words.positions() {
-            let (own, seen) = (i * dim..(i + 1) * dim, caption.start * dim..(i + 1) * dim);
-            let weights = &kept.weights[from..][..heads * (i + 1 - caption.start)];
-            from += weights.len();
-            math::attend_back(
-                &mut flow.query[own.clone()],
-                &mut flow.key[seen.clone()],
-                &mut flow.value[seen.clone()],
-                &d_out[own.clone()],
-                weights,
-                &kept.query[own],
-                &kept.key[seen.clone()],
-                &kept.value[seen],
-                heads,
-            );
-        }
+        let (dim, heads, mut flow) = (self.spec.dim, self.spec.heads, Flow::new(kept));
+        let (mut rest, mut weights) = (flow.rest(), &kept.weights[..]);
+        let captions = self.words.captions.iter().map(|caption| {
+            let own = weights.split_off(..self.looks(caption)).expect("as many as there are");
+            (caption, own, rest.each_mut().map(|rest| taken(rest, caption.len() * dim)))
+        });
+        math::each(
+            2 * kept.weights.len() * dim / heads,
+            captions,
+            |(caption, mut weights, [query, key, value])| {
+                for (i, d_query) in caption.clone().zip(query.chunks_exact_mut(dim)) {
+                    let (own, words) = (i * dim..(i + 1) * dim, i + 1 - caption.start);
+                    let seen = caption.start * dim..own.end;
+                    math::attend_back(
+                        d_query,
+                        &mut key[..words * dim],
+                        &mut value[..words * dim],
+                        &d_out[own.clone()],
+                        weights.split_off(..heads * words).expect("as many as there are"),
+                        &kept.query[own],
+                        &kept.key[seen.clone()],
+                        &kept.value[seen],
+                        heads,
+                    );
+                }
+            },
+        );
         self.turn(&mut flow.query, -1.0);
         self.turn(&mut flow.key, -1.0);
         flow
@@ -196,26 +211,49 @@ impl Pass<'_> {
 
     /// Backward of [`Pass::to_memory`].
     fn back_from_memory(&self, kept: &Attended, d_out: &[f32]) -> Flow {
-        let (dim, scale, mut flow) = (self.spec.dim, self.scale(), Flow::new(kept));
-        let mut rest = &kept.weights[..];
-        for Shown { words, tokens, head } in self.shown() {
-            let (weights, after) = rest.split_at(words.len() * self.tokens);
-            rest = after;
-            let d_out = self.part(d_out, &words, &head);
-            let mut d_scores = product(d_out, self.part(&kept.value, &tokens, &head).t());
-            for (d, weights) in d_scores.chunks_exact_mut(self.tokens).zip(weights.chunks_exact(self.tokens))
-            {
-                math::softmax_back(d, weights);
-                d.iter_mut().for_each(|d| *d *= scale);
+        let (dim, mut flow) = (self.spec.dim, Flow::new(kept));
+        let products = 4 * self.words.read.len() * self.tokens * dim;
+        macs::add(products);
+        let (mut rest, mut weights) = (flow.rest(), &kept.weights[..]);
+        let images = self.words.images.iter().enumerate().map(|(image, words)| {
+            let of_words = words.len() * self.spec.heads * self.tokens;
+            let own = weights.split_off(..of_words).expect("as many as there are");
+            let [query, key, value] = &mut rest;
+            let source = self.tokens * dim;
+            (image, own, [taken(query, words.len() * dim), taken(key, source), taken(value, source)])
+        });
+        math::each(products, images, |(image, mut weights, mut flow)| {
+            for shown in self.shown(image) {
+                let own = weights.split_off(..shown.words.len() * self.tokens).expect("as many as there are");
+                macs::uncounted(|| self.back_from_image(&shown, kept, own, d_out, &mut flow));
             }
-            let (weights, d_scores) = (View::new(weights, self.tokens), View::new(&d_scores, self.tokens));
-            let at = (dim, head.start);
-            let (query, key) = (self.part(&kept.query, &words, &head), self.part(&kept.key, &tokens, &head));
-            gemm_columns(self.rows_mut(&mut flow.value, &tokens), at, weights.t(), d_out);
-            gemm_columns(self.rows_mut(&mut flow.query, &words), at, d_scores, key);
-            gemm_columns(self.rows_mut(&mut flow.key, &tokens), at, d_scores.t(), query);
-        }
+        });
         flow
+    }
+
+    /// Backward of one head's look at one image, whose gradients `flow` is: of queries, keys and values.
+    fn back_from_image(
+        &self,
+        shown: &Shown,
+        kept: &Attended,
+        weights: &[f32],
+        d_out: &[f32],
+        flow: &mut [&mut [f32]; 3],
+    ) {
+        let Shown { words, tokens, head } = shown;
+        let (n, scale, at) = (self.tokens, self.scale(), (self.spec.dim, head.start));
+        let d_out = self.part(d_out, words, head);
+        let mut d_scores = product(d_out, self.part(&kept.value, tokens, head).t());
+        for (d, weights) in d_scores.chunks_exact_mut(n).zip(weights.chunks_exact(n)) {
+            math::softmax_back(d, weights);
+            d.iter_mut().for_each(|d| *d *= scale);
+        }
+        let (weights, d_scores) = (View::new(weights, n), View::new(&d_scores, n));
+        let (query, key) = (self.part(&kept.query, words, head), self.part(&kept.key, tokens, head));
+        let [d_query, d_key, d_value] = flow;
+        gemm_columns(d_value, at, weights.t(), d_out);
+        gemm_columns(d_query, at, d_scores, key);
+        gemm_columns(d_key, at, d_scores.t(), query);
     }
 
     /// Gradients of embeddings and of learned places.

@@ -139,12 +139,13 @@ fn attend<'a>(
     seen: impl ExactSizeIterator<Item = &'a [usize]>,
 ) -> Vec<f32> {
     let dim = query.len() / seen.len().max(1);
-    let (mut out, mut weights) = (vec![0.0; query.len()], Vec::new());
-    for ((out, query), seen) in out.chunks_exact_mut(dim).zip(query.chunks_exact(dim)).zip(seen) {
-        macs::add(2 * seen.len() * dim);
-        weights.clear();
-        weights.resize(heads * seen.len(), 0.0);
+    let mut out = vec![0.0; query.len()];
+    let rows: Vec<_> = out.chunks_exact_mut(dim).zip(query.chunks_exact(dim)).zip(seen).collect();
+    let seen: usize = rows.iter().map(|(_, seen)| seen.len()).sum();
+    macs::add(2 * seen * dim);
+    math::each(seen * dim, rows.into_iter(), |((out, query), seen)| {
+        let mut weights = vec![0.0; heads * seen.len()];
         math::attend(out, &mut weights, query, keys, values, seen, heads);
-    }
+    });
     out
 }

@@ -10,6 +10,7 @@ mod gemm;
 mod kernels;
 mod layers;
 mod rng;
+mod share;
 mod tile;
 mod update;
 mod view;
@@ -26,6 +27,7 @@ pub use layers::{
     silu_times_back, tanh_all,
 };
 pub use rng::Dropout;
+pub use share::each;
 pub use update::{adam, adamw, follow, lion, sgd};
 pub use view::View;
 

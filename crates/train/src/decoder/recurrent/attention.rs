@@ -95,18 +95,22 @@ impl Recurrent<'_> {
         looked.queries[from * dim..][..queries.len()].copy_from_slice(&queries);
         let mut found = vec![0.0; queries.len()];
         let weights = &mut looked.weights[from * wide..][..images.len() * wide];
+        // Scores, and the weighted sum.
+        macs::add(2 * images.len() * (wide / self.heads()) * dim);
         let rows = queries.chunks_exact(dim).zip(weights.chunks_exact_mut(wide));
-        for (row, ((query, weights), out)) in rows.zip(found.chunks_exact_mut(dim)).enumerate() {
+        let rows = rows.zip(found.chunks_exact_mut(dim)).enumerate();
+        math::each(images.len() * encoded.area(), rows, |(row, ((query, weights), out))| {
             self.look(encoded, images[row], query, weights, out);
             if let Some(own) = own {
                 let at = row * dim..(row + 1) * dim;
-                self.own_token(query, &own.keys[at.clone()], weights);
+                let last = weights.len() - 1;
+                math::additive_scores(&mut weights[last..], query, &own.keys[at.clone()], self.score());
                 math::softmax(weights);
                 let (last, weights) = weights.split_last().expect("a weight for each token");
                 math::weighted_sum(out, weights, encoded.values(images[row]));
                 math::add_scaled(out, &own.values[at], *last);
             }
-        }
+        });
         if self.wiring.attention != Attention::MultiHead {
             return found;
         }
@@ -116,8 +120,6 @@ impl Recurrent<'_> {
 
     /// One look at an image: weights of its tokens, and their weighted sum. Where a token of the row's own is to follow, scores alone.
     fn look(&self, encoded: &Encoded, image: usize, query: &[f32], weights: &mut [f32], out: &mut [f32]) {
-        // Scores, and the weighted sum.
-        macs::add(2 * encoded.tokens * self.wiring.dim);
         let (keys, values) = (encoded.keys(image), encoded.values(image));
         match self.wiring.attention {
             Attention::None => {}
@@ -133,12 +135,6 @@ impl Recurrent<'_> {
                 math::attend(out, weights, query, keys, values, &encoded.places, self.heads());
             }
         }
-    }
-
-    fn own_token(&self, query: &[f32], key: &[f32], weights: &mut [f32]) {
-        macs::add(2 * self.wiring.dim);
-        let last = weights.len() - 1;
-        math::additive_scores(&mut weights[last..], query, key, self.score());
     }
 
     /// Backward of [`Recurrent::attend`], from the gradient of the contexts. `d_own` gets the gradients of the row's own keys and

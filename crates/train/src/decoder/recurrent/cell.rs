@@ -122,15 +122,16 @@ impl Recurrent<'_> {
 
     fn activate(&self, gates: &mut [f32], state_gates: &[f32], h: &mut [f32], c: &mut [f32]) {
         let (hidden, wide) = (self.wiring.hidden, self.gates());
+        let values = gates.len();
         let rows = gates.chunks_exact_mut(wide).zip(h.chunks_exact_mut(hidden));
         match self.wiring.cell {
             Cell::Lstm => {
                 let rows = rows.zip(c.chunks_exact_mut(hidden));
-                rows.for_each(|((gates, h), c)| math::lstm_cell(gates, c, h));
+                math::each(values, rows, |((gates, h), c)| math::lstm_cell(gates, c, h));
             }
             Cell::Gru => {
                 let rows = rows.zip(state_gates.chunks_exact(wide));
-                rows.for_each(|((gates, h), state_gates)| math::gru_cell(gates, state_gates, h));
+                math::each(values, rows, |((gates, h), state_gates)| math::gru_cell(gates, state_gates, h));
             }
         }
     }
@@ -163,13 +164,15 @@ impl Recurrent<'_> {
         } else if lstm {
             let cells = around.c_old.chunks_exact(hidden).zip(around.c.chunks_exact(hidden));
             let flows = dh.chunks_exact(hidden).zip(dc.chunks_exact_mut(hidden));
-            for ((gates, (c_old, c)), (dh, dc)) in gates.chunks_exact_mut(wide).zip(cells).zip(flows) {
-                math::lstm_back(gates, c_old, c, dh, dc);
-            }
+            let (values, rows) = (gates.len(), gates.chunks_exact_mut(wide).zip(cells).zip(flows));
+            math::each(values, rows, |((gates, (c_old, c)), (dh, dc))| {
+                math::lstm_back(gates, c_old, c, dh, dc)
+            });
         } else {
+            let values = gates.len();
             let parts = gates.chunks_exact_mut(wide).zip(state_gates.chunks_exact_mut(wide));
             let states = around.h_old.chunks_exact(hidden).zip(dh.chunks_exact_mut(hidden));
-            parts.zip(states).for_each(|((x, y), (h_old, dh))| math::gru_back(x, y, h_old, dh));
+            math::each(values, parts.zip(states), |((x, y), (h_old, dh))| math::gru_back(x, y, h_old, dh));
         }
         if self.wiring.normed() {
             self.norm_back(layer, "norm_ih", &mut kept.input, rows, gates, &mut norms.input);

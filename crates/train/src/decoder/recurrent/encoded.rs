@@ -75,7 +75,7 @@ impl Encoded {
     }
 
     /// Values of the tokens of one image.
-    fn area(&self) -> usize {
+    pub(super) fn area(&self) -> usize {
         self.tokens * self.dim
     }
 

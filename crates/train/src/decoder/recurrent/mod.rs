@@ -87,5 +87,12 @@ fn put(to: &mut [f32], wide: usize, at: usize, from: &[f32], width: usize) {
 
 /// The columns from `at` on, `width` of them, of rows of `wide` values.
 fn columns(from: &[f32], wide: usize, at: usize, width: usize) -> Vec<f32> {
-    from.chunks_exact(wide).flat_map(|row| &row[at..at + width]).copied().collect()
+    gathered(from.chunks_exact(wide).map(|row| &row[at..at + width]), width)
+}
+
+/// Rows of `width` values, one behind the other.
+fn gathered<'a>(rows: impl ExactSizeIterator<Item = &'a [f32]>, width: usize) -> Vec<f32> {
+    let mut all = Vec::with_capacity(rows.len() * width);
+    rows.for_each(|row| all.extend_from_slice(row));
+    all
 }

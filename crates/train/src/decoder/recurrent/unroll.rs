@@ -5,7 +5,7 @@ use super::cell::{Norms, Step};
 use super::encoded::Encoded;
 use super::sentinel::Sentinels;
 use super::wiring::{Image, Looks, Wiring};
-use super::{Recurrent, put};
+use super::{Recurrent, gathered, put};
 use crate::decoder::CaptionBatch;
 use crate::math::{self, Dropout, View, gemm_packed};
 use capwright_blueprint::language::{Attention, Between, Cell};
@@ -25,8 +25,8 @@ impl States {
             if all.is_empty() {
                 return vec![0.0; images.len() * width];
             }
-            let from = |image: &usize| (image * wiring.layers + layer) * width;
-            images.iter().flat_map(|i| all[from(i)..from(i) + width].iter().copied()).collect()
+            let of_image = |image: &usize| &all[(image * wiring.layers + layer) * width..][..width];
+            gathered(images.iter().map(of_image), width)
         };
         let all = |values: &[f32]| (0..wiring.layers).map(|l| of_layer(values, l)).collect();
         let c =
@@ -37,7 +37,7 @@ impl States {
     /// Keeps the given rows of `width` values, in that order; a row may be repeated.
     pub(super) fn select(&mut self, rows: &[usize], width: usize) {
         for state in self.h.iter_mut().chain(&mut self.c).filter(|state| !state.is_empty()) {
-            *state = rows.iter().flat_map(|row| &state[row * width..][..width]).copied().collect();
+            *state = gathered(rows.iter().map(|row| &state[row * width..][..width]), width);
         }
     }
 }
