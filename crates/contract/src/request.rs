@@ -17,6 +17,7 @@
 
 mod backbones;
 mod lexicon;
+mod mention;
 mod names;
 mod quantity;
 mod target;
@@ -170,11 +171,15 @@ impl<'a> Sentence<'a> {
         touches && !range
     }
 
+    /// Pieces `[from, to)` as written.
+    fn text_of(&self, from: usize, to: usize) -> &'a str {
+        &self.text[self.lexemes[from].start..self.lexemes[to - 1].end]
+    }
+
     /// Marks pieces `[from, to)` and gives their text and where it starts.
     fn take(&mut self, from: usize, to: usize) -> (usize, String) {
         self.used[from..to].fill(true);
-        let (start, end) = (self.lexemes[from].start, self.lexemes[to - 1].end);
-        (start, self.text[start..end].to_owned())
+        (self.lexemes[from].start, self.text_of(from, to).to_owned())
     }
 }
 
@@ -221,9 +226,10 @@ impl Notes {
 
 /// Words that carry no wish of their own.
 const FILLERS: &[&str] = &[
-    "that", "which", "i", "me", "my", "we", "need", "would", "like", "please", "make", "build", "but", "all",
-    "by", "weights", "size", "decoder", "decoders", "based", "我", "请", "给", "做", "你", "们", "想", "它",
-    "吗", "吧", "了", "呢", "也", "还", "并", "就", "来", "能", "可", "以", "解", "码", "器",
+    "that", "which", "does", "i", "me", "my", "we", "need", "would", "like", "please", "make", "build",
+    "but", "all", "by", "weights", "size", "decoder", "decoders", "based", "我", "请", "给", "做", "你",
+    "们", "想", "它", "吗", "吧", "了", "呢", "也", "还", "并", "就", "来", "能", "可", "以", "解", "码",
+    "器",
 ];
 
 /// Words that state a count without digits.

@@ -116,7 +116,8 @@ use Clause as C;
 lexicon! {
     Limit(self::Limit::Upper) => "less than" "fewer than" "smaller than" "lower than" "shorter than" "faster than" "cheaper than"
         "at most" "up to" "limited to" "limit" "budget" "under" "below" "within" "max" "maximum" "no more than" "no greater than"
-        "not exceed" "not exceeding" "cap" "capped at" "<" "≤" "不超过" "不超" "不能超过" "不得超过" "不要超过" "别超过" "少于" "小于" "低于" "不高于"
+        "not exceed" "not exceeding" "do not exceed" "doesn't exceed" "never exceed" "never exceeds"
+        "cannot exceed" "can't exceed" "shouldn't exceed" "mustn't exceed" "won't exceed" "cap" "capped at" "<" "≤" "不超过" "不超" "不能超过" "不得超过" "不要超过" "别超过" "少于" "小于" "低于" "不高于"
         "不大于" "不多于" "最多" "至多" "最大" "最高" "上限" "预算" "控制在" "短于" "不长于" "快于" "限制在" "未超过" "最长";
     Limit(self::Limit::Lower) => "more than" "greater than" "larger than" "bigger than" "higher than" "better than" "at least" "over"
         "above" "exceeding" "from" "min" "minimum" "no less than" "no fewer than" "not less than" ">" "≥" "至少" "不少于" "不低于" "不小于" "大于" "高于" "多于" "超过" "最少"
@@ -237,7 +238,7 @@ lexicon! {
     Sense::Name(Part("cbam")) => "cbam" "cbam blocks" "cbam 模块";
     Sense::Name(Part("coordinate")) => "coordinate attention" "坐标注意力";
     Sense::Name(Part("conv_next")) => "convnext" "convnext blocks" "convnext block";
-    Sense::Name(Part("self_attention")) => "self attention blocks" "self attention block" "自注意力模块";
+    Sense::Name(Part("self_attention")) => "self attention" "self attention blocks" "self attention block" "自注意力模块";
     Sense::Name(Part("swiglu")) => "swiglu";
     Sense::Name(Part("rotary")) => "rope" "rotary" "rotary positions" "旋转位置编码";
     Sense::Name(Part("tied")) => "tied embeddings" "weight tying" "共享词嵌入";
@@ -248,7 +249,8 @@ lexicon! {
     Sense::Name(Licence("CC0-1.0")) => "cc0" "cc0-1.0" "public domain" "公有领域";
     Sense::Name(Licence("CC-BY-4.0")) => "cc by" "cc by 4.0" "cc-by-4.0" "cc by-4.0" "creative commons attribution";
     Not => "no" "not" "non" "without" "never" "neither" "nor" "except" "avoid" "avoiding" "excluding" "don't" "dont" "do not" "don't use" "instead of"
-        "rather than" "other than" "anything but" "forbid" "forbidden" "ban" "不要" "不用" "不使用" "别用" "禁止" "禁用" "避免" "不带" "不含" "没有" "无" "除了" "而不是" "不能用" "不" "不允许";
+        "rather than" "other than" "anything but" "forbid" "forbidden" "ban" "banned" "prohibited" "disallowed" "excluded" "cannot" "can't"
+        "doesn't" "shouldn't" "mustn't" "isn't" "aren't" "won't" "wouldn't" "不要" "不用" "不使用" "别用" "禁止" "禁用" "避免" "不带" "不含" "没有" "无" "除了" "而不是" "不能用" "不" "不允许";
     Only => "only" "just" "pure" "solely" "只用" "仅用" "只要" "只" "仅" "只能用" "仅限" "只使用" "只允许";
     Must => "must have" "must use" "must include" "has to use" "require" "requires" "with" "using" "use" "必须用" "必须有" "必须使用" "要有" "使用" "采用" "用" "带" "带有" "需要有" "want" "including" "包含" "必须带";
     Encoder => "encoder" "encoders" "backbone" "backbones" "vision" "编码器" "主干" "主干网络" "骨干网络" "视觉";

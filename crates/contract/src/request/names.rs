@@ -1,19 +1,10 @@
 //! What is named without a number: decoder families, parts, backbones, licences, and what to rank by.
 
 use super::backbones::BACKBONES;
-use super::lexicon::{Name, Sense};
+use super::lexicon::{Dimension, Name, Sense, Topic};
+use super::mention::{Mention, encoder, mention};
 use super::{Notes, Reading, Sentence};
-use crate::{Contract, Family, Objective};
-
-/// One list of names with what is said of them.
-struct Mention {
-    names: Vec<Name>,
-    wanted: bool,
-    only: bool,
-    /// Said of data rather than of weights; `None` if of neither.
-    of_data: Option<bool>,
-    place: (usize, String),
-}
+use crate::{Clause, Contract, Family, Merit, Objective};
 
 /// Reads every name of the request into the contract.
 pub(super) fn read(s: &mut Sentence<'_>, notes: &mut Notes, contract: &mut Contract) {
@@ -21,11 +12,7 @@ pub(super) fn read(s: &mut Sentence<'_>, notes: &mut Notes, contract: &mut Contr
     let mut at = 0;
     while at < s.len() {
         match s.sense(at).filter(|_| !s.used[at]) {
-            Some(Sense::Best(merit)) => {
-                let (start, phrase) = s.take(at, at + 1);
-                contract.objectives.push(Objective { merit, within: 0.0 });
-                notes.understand(start, phrase, format!("designs are ranked by {merit}"), "objectives");
-            }
+            Some(Sense::Best(merit)) => at = best(s, at, merit, notes, contract) - 1,
             Some(Sense::Name(name)) => {
                 if let (Name::Family(_), Some((from, to))) = (name, encoder(s, at)) {
                     let place = s.take(from, to);
@@ -36,9 +23,9 @@ pub(super) fn read(s: &mut Sentence<'_>, notes: &mut Notes, contract: &mut Contr
                     at = to;
                     continue;
                 }
-                let mention = mention(s, at);
-                at = mention.1;
-                mentions.push(mention.0);
+                let (mention, end) = mention(s, at, notes);
+                at = end;
+                mentions.extend(mention);
                 continue;
             }
             _ => {}
@@ -61,87 +48,49 @@ pub(super) fn read(s: &mut Sentence<'_>, notes: &mut Notes, contract: &mut Contr
     resolve_licences(&licences, notes, contract);
 }
 
-/// A "vision transformer" or "transformer encoder".
-fn encoder(s: &Sentence<'_>, at: usize) -> Option<(usize, usize)> {
-    let before = at.checked_sub(1).filter(|i| s.sense(*i) == Some(Sense::Encoder) && !s.used[*i]);
-    let after = s.sense(at + 1) == Some(Sense::Encoder);
-    (before.is_some() || after).then(|| (before.unwrap_or(at), at + 1 + usize::from(after)))
+/// "smallest", or "smallest latency": what designs are ranked by. Where the phrase ends.
+fn best(s: &mut Sentence<'_>, at: usize, merit: Merit, notes: &mut Notes, contract: &mut Contract) -> usize {
+    let denied =
+        (0..at).rev().find(|i| s.sense(*i) != Some(Sense::Join)).filter(|i| s.sense(*i) == Some(Sense::Not));
+    if let Some(from) = denied.filter(|from| !s.used[*from]) {
+        let place = s.take(from, at + 1);
+        notes.ignore(place, "what is not wanted most does not say what is");
+        return at + 1;
+    }
+    let of = (at + 1..s.len()).find(|i| s.sense(*i) != Some(Sense::Join)).filter(|i| !s.used[*i]);
+    let named = of.and_then(|of| Some((of, s.sense(of)?)));
+    let (merit, mut end) = match named {
+        Some((of, Sense::Topic(topic))) => (merit_of(topic), of + 1),
+        Some((of, Sense::Unit(Dimension::Parameters, _))) => (Some(Merit::ParamsTotal), of + 1),
+        Some((of, Sense::Unit(Dimension::Macs, _))) => (Some(Merit::MacsImage), of + 1),
+        _ => (Some(merit), at + 1),
+    };
+    end += usize::from(s.word(end) == "possible");
+    let (start, phrase) = s.take(at, end);
+    match merit {
+        Some(merit) => {
+            contract.objectives.push(Objective { merit, within: 0.0 });
+            notes.understand(start, phrase, format!("designs are ranked by {merit}"), "objectives");
+        }
+        None => notes.ignore(
+            (start, phrase),
+            "designs are not ranked by that; objectives in a contract name what they are",
+        ),
+    }
+    end
 }
 
-/// The names joined from `at` on, what is said of them, and where the list ends.
-fn mention(s: &mut Sentence<'_>, at: usize) -> (Mention, usize) {
-    let same = |a: Name, b: Name| std::mem::discriminant(&a) == std::mem::discriminant(&b);
-    let mut names: Vec<Name> = Vec::new();
-    let (mut i, mut end) = (at, at);
-    while let Some(Sense::Name(name)) = s.sense(i) {
-        if names.first().is_some_and(|first| !same(*first, name)) || (i > at && encoder(s, i).is_some()) {
-            break;
-        }
-        names.push(name);
-        end = i + 1;
-        end += usize::from(matches!(s.word(end), "decoder" | "decoders" | "解" | "blocks" | "block"));
-        end += usize::from(matches!(s.word(end), "码") && s.word(end - 1) == "解");
-        end += usize::from(matches!(s.word(end), "器"));
-        i = end;
-        while matches!(s.sense(i), Some(Sense::List)) || s.word(i) == "nor" {
-            i += 1;
-        }
-        if i == end {
-            break;
-        }
-    }
-    let (from, wanted, only) = polarity(s, at);
-    let mut of_data = kind_before(s, from.max(1) - 1).or(kind_before(s, at.max(1) - 1));
-    if matches!(names[0], Name::Licence(_)) {
-        while matches!(s.sense(end), Some(Sense::OfWeights | Sense::Join))
-            || matches!(s.word(end), "weights" | "data")
-        {
-            of_data = of_data.or(match s.word(end) {
-                "weights" => Some(false),
-                "data" => Some(true),
-                _ => None,
-            });
-            end += 1;
-        }
-    }
-    let from =
-        if of_data.is_some() && from > 0 && kind_before(s, from - 1).is_some() { from - 1 } else { from };
-    let place = s.take(from, end);
-    (Mention { names, wanted, only, of_data, place }, end)
-}
-
-/// Whether the phrase that ends at `at` says of what licences are.
-fn kind_before(s: &Sentence<'_>, mut at: usize) -> Option<bool> {
-    loop {
-        match s.sense(at) {
-            Some(Sense::OfData) => return Some(true),
-            Some(Sense::OfWeights) => return Some(false),
-            Some(Sense::Join | Sense::Only | Sense::Must) if at > 0 => at -= 1,
-            _ => return None,
-        }
-    }
-}
-
-/// Where the phrase before a name starts, whether the name is wanted, and whether it alone is.
-fn polarity(s: &Sentence<'_>, at: usize) -> (usize, bool, bool) {
-    let mut start = at;
-    let mut only = false;
-    while start > 0 && !s.used[start - 1] {
-        match s.sense(start - 1) {
-            Some(Sense::Only) => only = true,
-            Some(Sense::Must) => {}
-            Some(Sense::Join) if matches!(s.word(start - 1), "a" | "an" | "the" | "的" | "一个") => {}
-            _ if matches!(s.word(start - 1), "any" | "plain") => {}
-            _ => break,
-        }
-        start -= 1;
-    }
-    let denied = start.checked_sub(1).filter(|i| !s.used[*i] && s.sense(*i) == Some(Sense::Not));
-    match denied {
-        // "not only LSTM" asks for LSTM, and not for it alone.
-        Some(i) if only => (i, true, false),
-        Some(i) => (i, false, false),
-        None => (start, true, only),
+/// What designs are ranked by where something is to be the best.
+fn merit_of(topic: Topic) -> Option<Merit> {
+    match topic {
+        Topic::Training => Some(Merit::TrainingSeconds),
+        Topic::Trainable => Some(Merit::ParamsTrainable),
+        Topic::Clause(Clause::LatencyP50 | Clause::LatencyP95) => Some(Merit::CaptionMs),
+        Topic::Clause(Clause::EnergyJoules) => Some(Merit::CaptionJoules),
+        Topic::Clause(Clause::WeightBytes) => Some(Merit::WeightBytes),
+        Topic::Clause(Clause::Bleu4) => Some(Merit::Bleu4),
+        Topic::Clause(Clause::CiderD) => Some(Merit::CiderD),
+        _ => None,
     }
 }
 
@@ -175,7 +124,7 @@ fn resolve_families(mentions: &[&Mention], notes: &mut Notes, contract: &mut Con
             } else {
                 format!("no {names} decoders")
             };
-            notes.understand(mention.place.0, mention.place.1.clone(), meaning, "components.families");
+            mention.tell(notes, &meaning, "components.families");
         }
         return;
     };
@@ -202,7 +151,6 @@ fn resolve_parts(mentions: &[&Mention], notes: &mut Notes, contract: &mut Contra
                 continue;
             }
             let parts = &mut contract.components;
-            let (start, phrase) = mention.place.clone();
             let (meaning, clause) = match (mention.wanted, BACKBONES.contains(&word)) {
                 (true, true) => {
                     let names = parts.backbones.get_or_insert_default();
@@ -219,7 +167,7 @@ fn resolve_parts(mentions: &[&Mention], notes: &mut Notes, contract: &mut Contra
                     (format!("no design has {word}"), "components.forbidden")
                 }
             };
-            notes.understand(start, phrase, meaning, clause);
+            mention.tell(notes, &meaning, clause);
         }
     }
 }
@@ -232,13 +180,12 @@ fn resolve_scratch(mentions: &[&Mention], notes: &mut Notes, contract: &mut Cont
                 .refuse(mention.place.clone(), "the request asks for encoders from scratch and against them");
             continue;
         }
-        let (start, phrase) = mention.place.clone();
         if mention.wanted {
             contract.components.backbones = Some(Vec::new());
-            notes.understand(start, phrase, "encoders from scratch only".to_owned(), "components.backbones");
+            mention.tell(notes, "encoders from scratch only", "components.backbones");
         } else {
             contract.components.scratch = false;
-            notes.understand(start, phrase, "no encoders from scratch".to_owned(), "components.scratch");
+            mention.tell(notes, "no encoders from scratch", "components.scratch");
         }
     }
 }

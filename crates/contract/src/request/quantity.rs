@@ -52,14 +52,27 @@ fn bound(
     });
     let negative = s.is_negative(at);
     let number = Number::read(s.word(at));
-    let place = s.take(phrase.from, phrase.to);
-    let (target, up, down, mut doubt) = match asked(&mut phrase, &place.1, ask) {
+    let text = s.text_of(phrase.from, phrase.to).to_owned();
+    let found = asked(&mut phrase, &text, ask);
+    let part = found.as_ref().ok().and_then(|(target, ..)| part(s, *target, &phrase));
+    let place = match part {
+        Some(Part { from, to, .. }) => s.take(from, to),
+        None => s.take(phrase.from, phrase.to),
+    };
+    let (target, up, down, mut doubt) = match found {
+        Ok(_) if part.is_some_and(|part| !part.named) => {
+            notes.ignore(place, "costs are bounded of whole captioners, not of their parts");
+            return None;
+        }
         Ok(found) => found,
         Err(why) => {
             notes.ignore(place, why);
             return None;
         }
     };
+    if part.is_some() {
+        doubt = Some("costs are bounded of whole captioners: read as of all of it".to_owned());
+    }
     let number = match number {
         Ok(_) if negative => Err(BadNumber::Zero),
         other => other,
@@ -87,6 +100,38 @@ fn bound(
         _ => Limit::Exact,
     });
     Some(Bound { target, limit, number, upto: phrase.upto, more: phrase.more, up, down, place, doubt })
+}
+
+/// A part of a captioner beside a phrase, which its number may be about.
+#[derive(Clone, Copy)]
+struct Part {
+    /// The phrase with the part.
+    from: usize,
+    to: usize,
+    /// Whether a name stands before it, as in "an LSTM decoder under 5 M parameters": that may be the captioner.
+    named: bool,
+}
+
+/// The encoder or decoder beside a phrase about a cost: "decoder parameters under 2M", "2M parameters in the decoder".
+fn part(s: &Sentence<'_>, target: Target, phrase: &Phrase) -> Option<Part> {
+    use Clause::{MacsImage, MacsToken, ParamsTotal, ParamsTrainable, WeightBytes};
+    let costs = [ParamsTotal, ParamsTrainable, MacsImage, MacsToken, WeightBytes];
+    if !costs.iter().any(|cost| target == Target::Clause(*cost)) {
+        return None;
+    }
+    let is_part = |i: usize| {
+        let plain =
+            matches!(s.word(i), "decoder" | "decoders" | "encoder" | "encoders" | "backbone" | "backbones");
+        plain || (s.sense(i) == Some(Sense::Encoder) && !s.word(i).is_ascii())
+    };
+    let joins = |i: usize| s.sense(i) == Some(Sense::Join);
+    let after = (phrase.to..s.len()).find(|i| !joins(*i)).filter(|i| is_part(*i));
+    if let Some(after) = after {
+        return Some(Part { from: phrase.from, to: after + 1, named: false });
+    }
+    let before = (0..phrase.from).rev().find(|i| !joins(*i)).filter(|i| is_part(*i) && !s.used[*i])?;
+    let named = before.checked_sub(1).is_some_and(|i| matches!(s.sense(i), Some(Sense::Name(_))));
+    Some(Part { from: if named { phrase.from } else { before }, to: phrase.to, named })
 }
 
 /// A list of image sizes, as in "images of 96, 128 or 160 pixels": as many of its numbers as are about nothing else.
@@ -167,7 +212,7 @@ fn right(s: &Sentence<'_>, at: usize, phrase: &mut Phrase) {
     }
     let late = match s.sense(i) {
         Some(Sense::Late(limit)) => Some(limit),
-        Some(Sense::Limit(limit)) if !number_follows(s, i + 1) && limit != Limit::Exact => Some(limit),
+        Some(Sense::Limit(limit)) if next_number(s, i + 1).is_none() && limit != Limit::Exact => Some(limit),
         _ => None,
     };
     if let Some(limit) = late.filter(|_| phrase.limit.is_none()) {
@@ -191,7 +236,7 @@ fn attributes(s: &Sentence<'_>, mut i: usize, phrase: &mut Phrase) -> usize {
             Some(Sense::Unit(dimension, factor)) if phrase.unit.is_none() => {
                 phrase.unit = Some((dimension, factor));
             }
-            Some(Sense::Topic(topic)) if belongs(topic, phrase) && !number_follows(s, next + 1) => {
+            Some(Sense::Topic(topic)) if belongs(topic, phrase) && !is_of_next(topic, s, next + 1) => {
                 phrase.topics.push(topic);
             }
             _ => return i,
@@ -200,15 +245,28 @@ fn attributes(s: &Sentence<'_>, mut i: usize, phrase: &mut Phrase) -> usize {
     }
 }
 
-/// Whether a number follows before the phrase ends: then what stands here is said about that one.
-fn number_follows(s: &Sentence<'_>, mut i: usize) -> bool {
-    while matches!(
-        s.sense(i),
-        Some(Sense::Join | Sense::Limit(_) | Sense::Not | Sense::Topic(_) | Sense::Must)
-    ) {
+/// Whether a topic before `i` is said about the number that follows: one that comes before the phrase ends, in a unit that the
+/// topic can have.
+fn is_of_next(topic: Topic, s: &Sentence<'_>, i: usize) -> bool {
+    next_number(s, i).is_some_and(|number| {
+        let mut after = number + 1;
+        while matches!(s.sense(after), Some(Sense::Scale(_))) {
+            after += 1;
+        }
+        let unit = match s.sense(after) {
+            Some(Sense::Unit(dimension, factor)) => Some((dimension, factor)),
+            _ => None,
+        };
+        belongs(topic, &Phrase { unit, ..Phrase::default() })
+    })
+}
+
+/// The number that follows before the phrase ends.
+fn next_number(s: &Sentence<'_>, mut i: usize) -> Option<usize> {
+    while matches!(s.sense(i), Some(Sense::Join | Sense::Limit(_) | Sense::Not | Sense::Topic(_))) {
         i += 1;
     }
-    i < s.len() && s.kind(i) == Kind::Number && s.sense(i).is_none()
+    (i < s.len() && s.kind(i) == Kind::Number && s.sense(i).is_none()).then_some(i)
 }
 
 /// The second number of "256 to 512", "256-512", "between 256 and 512".
@@ -269,14 +327,20 @@ fn left(s: &Sentence<'_>, at: usize, phrase: &mut Phrase) {
     phrase.from = from;
 }
 
-/// "no", "not" and "never" turn a limit round.
+/// "no", "not", "never" and "can't be" turn a limit round.
 fn denied(s: &Sentence<'_>, at: usize, limit: Limit) -> (Limit, usize) {
     let turned = match limit {
         Limit::Upper => Limit::Lower,
         Limit::Lower => Limit::Upper,
         other => other,
     };
-    match at.checked_sub(1).filter(|i| !s.used[*i] && matches!(s.word(*i), "no" | "not" | "never" | "不")) {
+    let turns = |i: &usize| {
+        let word = s.word(*i);
+        !s.used[*i] && (matches!(word, "no" | "not" | "never" | "不" | "cannot") || word.ends_with("n't"))
+    };
+    let verb = |i: &usize| matches!(s.word(*i), "be" | "use" | "have" | "take");
+    let be = at.checked_sub(1).filter(verb).unwrap_or(at);
+    match at.checked_sub(1).filter(turns).or(be.checked_sub(1).filter(turns)) {
         Some(before) => (turned, before),
         None => (limit, at),
     }

@@ -53,11 +53,17 @@ pub(super) fn belongs(topic: Topic, phrase: &Phrase) -> bool {
         Topic::ImageSize => matches!(unit, None | Some(Dimension::Pixels)),
         Topic::Field("layers") => matches!(unit, None | Some(Dimension::Layers)),
         Topic::Field("heads") => matches!(unit, None | Some(Dimension::Heads)),
-        Topic::Field("dropout_pct") | Topic::Confidence => matches!(unit, None | Some(Dimension::Percent)),
+        Topic::Confidence => matches!(unit, None | Some(Dimension::Percent)),
+        Topic::Field(field) if is_share(field) => matches!(unit, None | Some(Dimension::Percent)),
         Topic::Field(_) | Topic::Beam | Topic::Epochs | Topic::Trials => unit.is_none(),
     };
     let second = !topics.is_empty() && !joins(topic, topics[0]);
     fits && !second
+}
+
+/// Whether a hyperparameter is a share, which the language has in percent.
+pub(super) fn is_share(field: &str) -> bool {
+    field.ends_with("_pct")
 }
 
 /// Whether two topics can be said of one number.
@@ -101,6 +107,9 @@ pub(super) fn target(phrase: &Phrase) -> Result<Read, String> {
         Topic::Clause(clause) => Some(*clause),
         _ => None,
     });
+    // "latency … in 95 % of cases": the percentile says which latency, wherever it stands.
+    let p95 = Clause::LatencyP95;
+    let clause = if has(Topic::Clause(p95)) { Some(p95) } else { clause };
     let other = phrase.topics.iter().find_map(|t| match t {
         Topic::Field(field) => Some(Target::Field(field)),
         Topic::ImageSize => Some(Target::ImageSize),
@@ -148,7 +157,7 @@ pub(super) fn target(phrase: &Phrase) -> Result<Read, String> {
         Dimension::Percent => match (clause, other) {
             (Some(clause), _) => Ok((Target::Clause(clause), factor, 100, None)),
             (None, Some(Target::Confidence)) => Ok((Target::Confidence, factor, 100, None)),
-            (None, Some(target @ Target::Field("dropout_pct"))) => Ok((target, factor, 1, None)),
+            (None, Some(target @ Target::Field(field))) if is_share(field) => Ok((target, factor, 1, None)),
             _ => {
                 Err("say what that share is of: identical captions, dropout, confidence or a BLEU".to_owned())
             }

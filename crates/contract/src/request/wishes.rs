@@ -2,7 +2,7 @@
 
 use super::lexicon::Limit;
 use super::quantity::Bound;
-use super::target::Target;
+use super::target::{Target, is_share};
 use super::tokens::{BadNumber, Number};
 use super::{Notes, Reading};
 use crate::terms::Slot;
@@ -161,8 +161,7 @@ fn keep_strictest(kept: Vec<Kept>, notes: &mut Notes, contract: &mut Contract) {
 }
 
 fn range(bound: &Bound, field: &'static str, contract: &mut Contract) -> Outcome {
-    let percent =
-        |x: f64| if field == "dropout_pct" && x > 0.0 && x < 1.0 { (x * 1e6).round() / 1e4 } else { x };
+    let percent = |x: f64| if is_share(field) && x > 0.0 && x < 1.0 { (x * 1e6).round() / 1e4 } else { x };
     let value = percent(bound.number.real(bound.up, bound.down));
     let upto = bound.upto.map(|n| percent(n.real(bound.up, bound.down)));
     let said = match bound.limit {
