@@ -59,6 +59,10 @@ fn known_bias(name: &str) -> bool {
     ["attn_q.bias", "attn_k.bias", "attn_v.bias"].iter().any(|known| name.ends_with(&format!(".{known}")))
 }
 
+/// Layers of Gemma 3 27B, which divides scores by the root of width over heads; the smaller ones by that of a head's width, as all
+/// others do (llama.cpp's `gemma3.cpp`, `f_attention_scale`).
+const LARGEST_GEMMA: usize = 62;
+
 /// The sizes of a model that can be loaded.
 pub(super) fn sizes(gguf: &Gguf) -> Result<Sizes, Fault> {
     let (architecture, prefix) = architecture(gguf)?;
@@ -92,6 +96,12 @@ pub(super) fn sizes(gguf: &Gguf) -> Result<Sizes, Fault> {
         hidden: gguf.count(&key("feed_forward_length"), BLOCK..=1 << 18)?,
         epsilon: gguf.positive(&key("attention.layer_norm_rms_epsilon"))?,
     };
+    if architecture == Architecture::Gemma3 && sizes.layers == LARGEST_GEMMA {
+        return Err(
+            "the largest Gemma 3 (27 B) scales its attention in another way; name a server that runs it"
+                .into(),
+        );
+    }
     let blocks = [width, heads * head_dim, sizes.hidden].iter().all(|n| n.is_multiple_of(BLOCK));
     if !blocks || head_dim % 2 != 0 || heads % kv_heads != 0 {
         return Err(format!("its sizes do not fit together: {sizes:?}"));

@@ -303,6 +303,8 @@ fn absurd_metadata_is_refused_with_its_name() {
         let text = fault(&tiny(&[(key, value)]));
         assert!(text.contains(part), "{key}: {text}");
     }
+    let largest = fault(&file("gemma3", &[("gemma3.block_count", U32(62))], &weights("gemma3")));
+    assert!(largest.contains("27 B"), "{largest}");
 }
 
 #[test]
