@@ -5,9 +5,12 @@ use crate::failure::Failure;
 use crate::paired::Paired;
 use crate::{say, say_json, search, study};
 use capwright_contract::MAX_BOUND;
+use capwright_files::write_atomic;
 use capwright_pipeline::StudyFolder;
 use capwright_study::{Leaderboard, Study};
 use serde::Serialize;
+use serde_json::Value;
+use std::io::ErrorKind;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 
@@ -55,6 +58,7 @@ struct Table {
 pub fn ablate(args: &AblateArgs) -> Result<(), Failure> {
     let arms = args.arm.iter().map(|text| Arm::read(text)).collect::<Result<Vec<_>, _>>()?;
     let seeds = seeds(args)?;
+    let asked = Asked::of(args)?;
     let stop =
         search::stop_flag("stopping after this step (again to stop at once); the same command goes on");
     for seed in seeds.clone() {
@@ -64,11 +68,16 @@ pub fn ablate(args: &AblateArgs) -> Result<(), Failure> {
                 continue;
             }
             tell!("{}, seed {seed}: {}", arm.name, folder.display());
-            if StudyFolder::new(&folder).ledger().exists() {
-                search::go_on(&resumed(&args.search, &folder), stop.clone())?;
+            let ledger = StudyFolder::new(&folder).ledger();
+            let done = if ledger.exists() {
+                search::go_on(&resumed(&args.search, &folder), stop.clone())
             } else {
-                search::run(&arm.arguments(&args.search, &folder, seed), stop.clone())?;
+                search::run(&arm.arguments(&args.search, &folder, seed), stop.clone())
+            };
+            if ledger.exists() {
+                asked.keep()?;
             }
+            done?;
         }
     }
     let table = table(&arms, &args.out, seeds)?;
@@ -77,6 +86,44 @@ pub fn ablate(args: &AblateArgs) -> Result<(), Failure> {
     }
     say(table.text().trim_end());
     Ok(())
+}
+
+/// What all studies of an ablation are asked for alike. Kept beside them: with other budgets they would not be comparable.
+struct Asked {
+    path: PathBuf,
+    all: Value,
+}
+
+impl Asked {
+    /// # Errors
+    /// Where the folder holds studies that were asked for otherwise.
+    fn of(args: &AblateArgs) -> Result<Self, Failure> {
+        let mut all = serde_json::to_value(&args.search).map_err(Failure::input)?;
+        if let Some(path) = &args.search.contract {
+            all["contract"] =
+                std::fs::read_to_string(path).map_err(|error| Failure::file(path, error))?.into();
+        }
+        let path = args.out.join("ablation.json");
+        let kept: Value = match std::fs::read(&path) {
+            Ok(bytes) => serde_json::from_slice(&bytes).map_err(|error| Failure::file(&path, error))?,
+            Err(error) if error.kind() == ErrorKind::NotFound => all.clone(),
+            Err(error) => return Err(Failure::file(&path, error)),
+        };
+        let names = all.as_object().into_iter().flat_map(|all| all.keys());
+        let others: Vec<_> =
+            names.filter(|name| all[*name] != kept[*name]).map(|name| name.replace('_', "-")).collect();
+        if others.is_empty() {
+            return Ok(Self { path, all });
+        }
+        let (out, others) = (args.out.display(), others.join(", "));
+        Err(Failure::input(format!("the studies in {out} were asked for otherwise: {others}"))
+            .help("name another folder with --out, or ask as its ablation.json says"))
+    }
+
+    fn keep(&self) -> Result<(), Failure> {
+        let text = format!("{:#}\n", self.all);
+        write_atomic(&self.path, text.as_bytes()).map_err(|error| Failure::file(&self.path, error))
+    }
 }
 
 /// The seeds of each arm's studies, all of which a contract may have.
@@ -110,6 +157,9 @@ impl Arm {
     fn read(text: &str) -> Result<Self, Failure> {
         let mut parts = text.split(',');
         let architect = parts.next().unwrap_or_default().to_owned();
+        if !search::is_architect(&architect) {
+            return Err(search::no_architect(&architect));
+        }
         let mut arm = Self { name: text.to_owned(), architect, snippets: None, blind: false };
         for part in parts {
             let count = part.strip_prefix("snippets=").and_then(|n| n.parse().ok());

@@ -43,13 +43,25 @@ impl Wishes {
     fn read(request: &str) -> (Self, String) {
         let mut rest = request.to_lowercase();
         let mut said = |words: &[&str]| {
-            let found = words.iter().any(|word| rest.contains(word));
-            words.iter().for_each(|word| rest = rest.replace(word, ""));
-            found
+            let before = rest.len();
+            words.iter().for_each(|word| rest = without(&rest, word));
+            rest.len() < before
         };
         let wishes = Self { smaller: said(SMALLER), faster: said(FASTER), as_good: said(AS_GOOD) };
         let rest = rest.trim_matches(|c: char| c.is_whitespace() || ",.;，。；、".contains(c)).to_owned();
         (wishes, rest)
+    }
+
+    /// What they mean for a contract.
+    fn meanings(self, contract: &Contract) -> Vec<String> {
+        let (budgets, most) = (&contract.budgets, |bound: Option<u64>| bound.unwrap_or(u64::MAX));
+        let smaller = || format!("smaller: at most {} parameters in total", most(budgets.params_total));
+        let (image, word) = (most(budgets.macs_image), most(budgets.macs_token));
+        let faster = || format!("faster: at most {image} multiply-accumulates an image and {word} a word");
+        let score = contract.score().name();
+        let as_good = || format!("as good: a {score} that is lower by at most {} %", SAME * 100.0);
+        let all = [self.smaller.then(smaller), self.faster.then(faster), self.as_good.then(as_good)];
+        all.into_iter().flatten().collect()
     }
 
     /// The contract with these wishes about a model of that card.
@@ -80,6 +92,21 @@ impl Wishes {
     }
 }
 
+/// A text without a wish; "smaller than 2 M parameters" is none, but a limit.
+fn without(text: &str, wish: &str) -> String {
+    let mut left = String::with_capacity(text.len());
+    let mut rest = text;
+    while let Some(at) = rest.find(wish) {
+        let after = &rest[at + wish.len()..];
+        let limit = after.trim_start().strip_prefix("than").is_some_and(|bound| {
+            bound.split_whitespace().take(3).any(|word| word.contains(|c: char| c.is_ascii_digit()))
+        });
+        left.push_str(&rest[..if limit { at + wish.len() } else { at }]);
+        rest = after;
+    }
+    left + rest
+}
+
 /// Searches designs near that of a model, from its values.
 pub fn refine(args: &RefineArgs) -> Result<(), Failure> {
     let stop = search::stop_flag(search::STOPPING);
@@ -96,6 +123,7 @@ pub fn refine(args: &RefineArgs) -> Result<(), Failure> {
     // What counts as the same quality is told of the score that is chosen.
     setup::select(&mut contract, run.select);
     wishes.tell(&mut contract, &card);
+    let meanings = wishes.meanings(&contract);
     let data = run.data.get_or_insert(own.data.dir);
     tell!(
         "{} on {}: {} parameters in total, {} {:.4}",
@@ -105,6 +133,7 @@ pub fn refine(args: &RefineArgs) -> Result<(), Failure> {
         contract.score().name(),
         card.validation.of(contract.score())
     );
+    meanings.iter().for_each(|meaning| tell!("  {meaning}"));
     let said = Some(contract.data.min_count).filter(|count| *count > 0);
     run.min_count = run.min_count.or(said).or(Some(own.data.min_count));
     let chosen = backbones(&args.search.backbone, &mut contract.components, &own.components)?;
@@ -186,6 +215,9 @@ mod tests {
         assert_eq!(wishes, Wishes { smaller: true, ..Wishes::default() });
         assert_eq!(rest, "under 2 m parameters");
         assert_eq!(read("a GRU").0, Wishes::default());
+        let limits = "smaller than 2 m parameters, faster than about 20 ms";
+        assert_eq!(read(limits), (Wishes::default(), limits.to_owned()));
+        assert_eq!(read("smaller than this one").0, Wishes { smaller: true, ..Wishes::default() });
         assert_eq!(read("更小，质量不变").0, Wishes { faster: false, ..all });
     }
 }

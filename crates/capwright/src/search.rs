@@ -174,10 +174,20 @@ pub fn architect(
             }
             Ok(Box::new(Hybrid::new(architects)))
         }
-        other => Err(Failure::input(format!("there is no architect \"{other}\"")).help(
-            "choose llm, evolution, random, hybrid or replay:STUDY; for designs of your own: capwright train",
-        )),
+        other => Err(no_architect(other)),
     }
+}
+
+/// Whether there is an architect of that name.
+pub fn is_architect(name: &str) -> bool {
+    matches!(name, "llm" | "evolution" | "random" | "hybrid") || name.starts_with("replay:")
+}
+
+/// What is said where there is none.
+pub fn no_architect(name: &str) -> Failure {
+    Failure::input(format!("there is no architect \"{name}\"")).help(
+        "choose llm, evolution, random, hybrid or replay:STUDY; for designs of your own: capwright train",
+    )
 }
 
 fn cores() -> usize {

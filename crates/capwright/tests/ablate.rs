@@ -47,6 +47,11 @@ fn every_arm_is_searched_with_every_seed_once() {
     assert!(String::from_utf8_lossy(&again.stderr).is_empty(), "nothing is searched again");
     assert!(said.starts_with("best validation BLEU-4, and what it is more than that of random"), "{said}");
     assert!(said.contains("| evolution |"), "{said}");
+    // Other budgets would be compared with these.
+    let other = ablate(home.path()).args(["--hours", "3", "--seeds", "3"]).output().unwrap();
+    let said = String::from_utf8_lossy(&other.stderr).into_owned();
+    assert_eq!(other.status.code(), Some(2), "{said}");
+    assert!(said.contains("asked for otherwise: hours") && said.contains("--out"), "{said}");
 }
 
 #[test]
@@ -64,6 +69,9 @@ fn an_arm_that_cannot_be_is_named() {
 #[test]
 fn seeds_that_no_contract_can_have_are_refused() {
     let home = tempfile::tempdir().unwrap();
+    let output = ablate(home.path()).args(["--arm", "grid"]).output().unwrap();
+    assert_eq!(output.status.code(), Some(2));
+    assert!(String::from_utf8_lossy(&output.stderr).contains("there is no architect \"grid\""));
     let output = ablate(home.path()).args(["--seed", "18446744073709551615"]).output().unwrap();
     assert_eq!(output.status.code(), Some(2));
     let said = String::from_utf8_lossy(&output.stderr).into_owned();

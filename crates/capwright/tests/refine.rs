@@ -36,6 +36,7 @@ fn a_model_is_refined_to_smaller_ones_that_begin_with_its_values() {
         ["refine", "s/best", "smaller, same quality", "--study", "r", "--trials", "2", "--epochs", "1"];
     let (_, log) = run(home, &args, 0);
     assert!(!log.contains("not used"), "{log}");
+    assert!(log.contains("smaller: at most") && log.contains("as good: a BLEU-4 that is lower"), "{log}");
     let contract = std::fs::read_to_string(home.join("r/contract.toml")).expect("a contract");
     let bound = card["cost"]["params_total"].as_u64().expect("a count") * 3 / 4;
     assert!(contract.contains(&format!("params_total = {bound}")), "{contract}");

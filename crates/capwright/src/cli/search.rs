@@ -2,6 +2,7 @@
 
 use clap::Args;
 use clap::builder::RangedU64ValueParser;
+use serde::Serialize;
 use std::path::PathBuf;
 
 /// Longest captions that a contract may allow.
@@ -10,7 +11,7 @@ pub(super) fn words() -> RangedU64ValueParser<usize> {
 }
 
 /// Arguments of `search`.
-#[derive(Debug, Clone, Args)]
+#[derive(Debug, Clone, Args, Serialize)]
 pub struct SearchArgs {
     /// What you need, in plain words (English or Chinese).
     #[arg(required_unless_present = "contract", default_value = "")]
@@ -41,6 +42,7 @@ pub struct SearchArgs {
     #[arg(long, value_name = "WHO")]
     pub architect: Option<String>,
     #[command(flatten)]
+    #[serde(skip)]
     pub llm: LlmArgs,
     /// Train each design for EPOCHS first, the best third threefold, and so on: more designs in the same time.
     #[arg(long, value_name = "EPOCHS", num_args = 0..=1, default_missing_value = "1")]
@@ -68,8 +70,10 @@ pub struct SearchArgs {
     #[arg(long, value_name = "USD")]
     pub llm_price: Option<f64>,
     #[command(flatten)]
+    #[serde(flatten)]
     pub run: RunArgs,
     #[command(flatten)]
+    #[serde(skip)]
     pub machine: MachineArgs,
 }
 
@@ -125,13 +129,14 @@ pub struct RefineArgs {
 }
 
 /// What designs are trained on, and for how long.
-#[derive(Debug, Clone, Args)]
+#[derive(Debug, Clone, Args, Serialize)]
 pub struct RunArgs {
     /// Data folder (captions.json, splits.json, images/) [default: that of the contract, else a small set of drawn scenes].
     #[arg(long, value_name = "DIR")]
     pub data: Option<PathBuf>,
     /// Folder of the study; a new one under capwright-studies/ by default.
     #[arg(long, value_name = "DIR")]
+    #[serde(skip)]
     pub study: Option<PathBuf>,
     /// Epochs of one trial, at most [default: what contract or request say, else 10 on scenes, 6 on your data].
     #[arg(long)]
@@ -160,11 +165,13 @@ pub struct RunArgs {
     pub pieces: Option<u32>,
     /// Seed of everything [default: 1].
     #[arg(long)]
+    #[serde(skip)]
     pub seed: Option<u64>,
 }
 
 /// Scores that epochs can be compared by.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum, Serialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum SelectArg {
     /// Corpus BLEU-4.
     Bleu4,
