@@ -1,22 +1,40 @@
 //! A reader of the few pickle opcodes that a PyTorch state dict needs. It builds plain values and executes nothing.
 //!
 //! The only "calls" are an ordered dict, a tensor over a storage, and a parameter around a tensor; every other
-//! global is refused. Values nest at most [`MAX_DEPTH`] deep, so that hostile files can exhaust neither the stack
-//! nor, through shared references, the memory.
+//! global is refused. Values nest at most [`MAX_DEPTH`] deep and are counted, and what is referred to is shared, so that hostile
+//! files can exhaust neither the stack nor the memory.
 
 use std::collections::HashMap;
 use std::rc::Rc;
 
+/// Bytes of the pickles of a file, at most.
+pub(crate) const MAX_PICKLE: usize = 64 << 20;
+
+/// Tensors of a state dict, at most.
+pub(crate) const MAX_TENSORS: usize = 100_000;
+
+/// Values and marks of a pickle, at most: a tensor takes some thirty, with its name and what is noted of its module.
+const MAX_VALUES: usize = 40 * MAX_TENSORS;
+
+/// Values kept to be referred to, at most: a tensor keeps ten.
+const MAX_MEMO: usize = 12 * MAX_TENSORS;
+
+/// Storages and calls, at most: a tensor has its storage, an empty dict of hooks, itself, and perhaps a parameter around it.
+const MAX_CALLS: usize = 4 * MAX_TENSORS;
+
 const MAX_DEPTH: u8 = 12;
 const MAX_STRING: usize = 4096;
+
+/// Where classes of storages are.
+const MODULE: &str = "torch.";
 
 /// A tensor as a state dict describes it: a view of a storage.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct View {
     /// Key of the storage.
-    pub storage: String,
-    /// Class of the storage, such as `FloatStorage`.
-    pub class: String,
+    pub storage: Rc<str>,
+    /// Name of the storage's class, such as `torch.FloatStorage`.
+    global: Rc<str>,
     /// Values in the storage.
     pub values: u64,
     /// First value of the tensor in the storage.
@@ -27,6 +45,13 @@ pub(crate) struct View {
     pub stride: Vec<u64>,
 }
 
+impl View {
+    /// Class of the storage, such as `FloatStorage`.
+    pub(crate) fn class(&self) -> &str {
+        self.global.strip_prefix(MODULE).unwrap_or(&self.global)
+    }
+}
+
 /// What a pickle may hold here.
 #[derive(Debug, Clone)]
 pub(crate) enum Value {
@@ -34,7 +59,7 @@ pub(crate) enum Value {
     Bool,
     Int(i64),
     /// An integer of more than 8 bytes, little-endian.
-    Long(Vec<u8>),
+    Long(Rc<[u8]>),
     Text(Rc<str>),
     Global(Rc<str>),
     Tuple(Rc<Vec<Value>>, u8),
@@ -61,10 +86,15 @@ pub(crate) struct Reader<'a> {
     at: usize,
 }
 
+#[derive(Default)]
 struct Machine {
     stack: Vec<Value>,
     marks: Vec<usize>,
     memo: HashMap<u32, Value>,
+    /// Values and marks that were made, whatever became of them.
+    made: usize,
+    /// Storages and calls among them.
+    calls: usize,
 }
 
 type Fault = String;
@@ -82,6 +112,9 @@ impl<'a> Reader<'a> {
     fn take(&mut self, n: usize) -> Result<&'a [u8], Fault> {
         let end = self.at.checked_add(n).filter(|end| *end <= self.bytes.len());
         let end = end.ok_or("the file ends inside a pickle")?;
+        if end > MAX_PICKLE {
+            return Err(format!("pickles of more than {MAX_PICKLE} bytes"));
+        }
         let part = &self.bytes[self.at..end];
         self.at = end;
         Ok(part)
@@ -108,7 +141,7 @@ impl<'a> Reader<'a> {
 
     /// The value of the next pickle.
     pub(crate) fn next(&mut self) -> Result<Value, Fault> {
-        let mut machine = Machine { stack: Vec::new(), marks: Vec::new(), memo: HashMap::new() };
+        let mut machine = Machine::default();
         loop {
             let opcode = self.take(1)?[0];
             if opcode == b'.' {
@@ -123,26 +156,26 @@ impl<'a> Reader<'a> {
             0x80 => {
                 self.take(1)?;
             }
-            b'N' => m.stack.push(Value::None),
-            0x88 | 0x89 => m.stack.push(Value::Bool),
-            b'K' => m.stack.push(Value::Int(self.number(1)?.into())),
-            b'M' => m.stack.push(Value::Int(self.number(2)?.into())),
-            b'J' => m.stack.push(Value::Int(i64::from(self.number(4)? as i32))),
+            b'N' => m.push(Value::None)?,
+            0x88 | 0x89 => m.push(Value::Bool)?,
+            b'K' => m.push(Value::Int(self.number(1)?.into()))?,
+            b'M' => m.push(Value::Int(self.number(2)?.into()))?,
+            b'J' => m.push(Value::Int(i64::from(self.number(4)? as i32)))?,
             0x8a => {
                 let n = self.number(1)? as usize;
-                m.stack.push(long(self.take(n)?));
+                m.push(long(self.take(n)?))?;
             }
             b'X' => {
                 let n = self.number(4)? as usize;
-                m.stack.push(Value::Text(self.text(n)?));
+                m.push(Value::Text(self.text(n)?))?;
             }
             0x8c => {
                 let n = self.number(1)? as usize;
-                m.stack.push(Value::Text(self.text(n)?));
+                m.push(Value::Text(self.text(n)?))?;
             }
             b'c' => {
                 let (module, name) = (self.line()?, self.line()?);
-                m.stack.push(Value::Global(format!("{module}.{name}").into()));
+                m.push(Value::Global(format!("{module}.{name}").into()))?;
             }
             b'q' => m.put(self.number(1)?)?,
             b'r' => m.put(self.number(4)?)?,
@@ -157,7 +190,7 @@ impl<'a> Reader<'a> {
 /// A little-endian two's-complement integer.
 fn long(bytes: &[u8]) -> Value {
     if bytes.len() > 8 {
-        return Value::Long(bytes.to_vec());
+        return Value::Long(bytes.into());
     }
     let negative = bytes.last().is_some_and(|b| b & 0x80 != 0);
     let mut all = [if negative { 0xff } else { 0 }; 8];
@@ -166,6 +199,30 @@ fn long(bytes: &[u8]) -> Value {
 }
 
 impl Machine {
+    /// Counts a value or a mark: a few bytes of a file could make any number of them, of what is in the memo.
+    fn count(&mut self) -> Result<(), Fault> {
+        self.made += 1;
+        if self.made > MAX_VALUES {
+            return Err(format!("a pickle of more than {MAX_VALUES} values"));
+        }
+        Ok(())
+    }
+
+    fn push(&mut self, value: Value) -> Result<(), Fault> {
+        self.count()?;
+        self.stack.push(value);
+        Ok(())
+    }
+
+    /// Puts a storage or what came of a call on the stack. Each is a value of its own, even where it is made of the same ones.
+    fn push_made(&mut self, value: Value) -> Result<(), Fault> {
+        self.calls += 1;
+        if self.calls > MAX_CALLS {
+            return Err(format!("a pickle of more than {MAX_CALLS} storages and calls"));
+        }
+        self.push(value)
+    }
+
     fn pop(&mut self) -> Result<Value, Fault> {
         let floor = self.marks.last().copied().unwrap_or(0);
         if self.stack.len() > floor { self.stack.pop() } else { None }
@@ -183,28 +240,32 @@ impl Machine {
             value => value.clone(),
         };
         self.memo.insert(at, value);
+        if self.memo.len() > MAX_MEMO {
+            return Err(format!("a pickle that refers to more than {MAX_MEMO} values"));
+        }
         Ok(())
     }
 
     fn get(&mut self, at: u32) -> Result<(), Fault> {
         let value = self.memo.get(&at).ok_or("a reference to nothing")?.clone();
-        self.stack.push(value);
-        Ok(())
+        self.push(value)
     }
 
     fn tuple(&mut self, items: Vec<Value>) -> Result<(), Fault> {
         let depth = deeper(items.iter())?;
-        self.stack.push(Value::Tuple(Rc::new(items), depth));
-        Ok(())
+        self.push(Value::Tuple(Rc::new(items), depth))
     }
 
     /// Opcodes that combine what is on the stack.
     fn build(&mut self, opcode: u8) -> Result<(), Fault> {
         match opcode {
-            b'(' => self.marks.push(self.stack.len()),
+            b'(' => {
+                self.count()?;
+                self.marks.push(self.stack.len());
+            }
             b')' => self.tuple(Vec::new())?,
-            b'}' => self.stack.push(Value::Dict(Vec::new(), 1)),
-            b']' => self.stack.push(Value::List(Vec::new(), 1)),
+            b'}' => self.push(Value::Dict(Vec::new(), 1))?,
+            b']' => self.push(Value::List(Vec::new(), 1))?,
             b't' => {
                 let items = self.since_mark()?;
                 self.tuple(items)?;
@@ -231,12 +292,12 @@ impl Machine {
             b'b' => drop(self.pop()?),
             b'Q' => {
                 let value = self.pop()?;
-                self.stack.push(storage(&value)?);
+                self.push_made(storage(&value)?)?;
             }
             b'R' => {
                 let arguments = self.pop()?;
                 let callee = self.pop()?;
-                self.stack.push(call(&callee, &arguments)?);
+                self.push_made(call(&callee, &arguments)?)?;
             }
             other => {
                 return Err(format!("the pickle opcode 0x{other:02x}, which no state dict needs"));
@@ -286,11 +347,11 @@ fn storage(value: &Value) -> Result<Value, Fault> {
             &items[..]
         && &**kind == "storage"
         && matches!(rest, [] | [Value::None])
-        && let Some(class) = class.strip_prefix("torch.")
+        && class.starts_with(MODULE)
     {
         return Ok(Value::Storage(Rc::new(View {
-            storage: key.to_string(),
-            class: class.to_owned(),
+            storage: key.clone(),
+            global: class.clone(),
             values: u64::try_from(*values).map_err(|_| "a storage of negative length")?,
             offset: 0,
             size: Vec::new(),
@@ -336,34 +397,4 @@ fn call(callee: &Value, arguments: &Value) -> Result<Value, Fault> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn reads_numbers_texts_and_dicts() {
-        let mut reader =
-            Reader::new(b"\x80\x02}q\x00(X\x01\x00\x00\x00aK\x07X\x01\x00\x00\x00bJ\xff\xff\xff\xffu.");
-        let Value::Dict(entries, _) = reader.next().unwrap() else { panic!("a dict") };
-        assert!(matches!(entries[0], (Value::Text(ref t), Value::Int(7)) if &**t == "a"));
-        assert!(matches!(entries[1].1, Value::Int(-1)));
-    }
-
-    #[test]
-    fn refuses_calls_of_anything_else() {
-        let error = Reader::new(b"\x80\x02cos\nsystem\nX\x02\x00\x00\x00ls\x85R.").next().unwrap_err();
-        assert!(error.contains("os.system"), "{error}");
-    }
-
-    #[test]
-    fn refuses_deep_nesting_missing_marks_and_unknown_opcodes() {
-        let mut deep = b")".to_vec();
-        deep.extend([0x85; 100_000]);
-        deep.push(b'.');
-        assert!(Reader::new(&deep).next().unwrap_err().contains("deeply"));
-        assert!(Reader::new(b"t.").next().unwrap_err().contains("mark"));
-        assert!(Reader::new(b"(u.").next().is_err());
-        assert!(Reader::new(b"\x93.").next().unwrap_err().contains("0x93"));
-        assert!(Reader::new(b".").next().is_err());
-        assert!(Reader::new(b"X\xff\xff\xff\xff").next().is_err());
-    }
-}
+mod tests;

@@ -1,14 +1,13 @@
 //! PyTorch's two file formats for state dicts: the old one (pickles, then storages) and the zip archive.
 
-use super::pickle::{Reader, Value, View};
+use super::pickle::{MAX_PICKLE, MAX_TENSORS, Reader, Value, View};
 use super::weights::{Tensor32, is_counter};
 use std::collections::{BTreeMap, HashMap};
 use std::io::{Cursor, Read};
+use std::rc::Rc;
 
 /// Ten bytes that begin the old format: 0x1950a86a20f9469cfc6c.
 const MAGIC: [u8; 10] = [0x6c, 0xfc, 0x9c, 0x46, 0xf9, 0x20, 0x6a, 0xa8, 0x50, 0x19];
-const MAX_TENSORS: usize = 100_000;
-const MAX_PICKLE: u64 = 64 << 20;
 
 /// All 32-bit tensors of a state dict; integer counters are left out.
 pub(crate) fn read(bytes: &[u8]) -> Result<BTreeMap<String, Tensor32>, String> {
@@ -18,16 +17,16 @@ pub(crate) fn read(bytes: &[u8]) -> Result<BTreeMap<String, Tensor32>, String> {
 fn read_old(bytes: &[u8]) -> Result<BTreeMap<String, Tensor32>, String> {
     let mut reader = Reader::new(bytes);
     match reader.next()? {
-        Value::Long(magic) if magic == MAGIC => {}
+        Value::Long(magic) if *magic == MAGIC => {}
         _ => return Err("it is no PyTorch file".into()),
     }
     let Value::Int(1001) = reader.next()? else { return Err("an unknown protocol".into()) };
     reader.next()?;
     let views = state_dict(reader.next()?)?;
     let Value::List(keys, _) = reader.next()? else { return Err("no list of storages".into()) };
-    let used: HashMap<&str, &View> = views.iter().map(|(_, v)| (v.storage.as_str(), v)).collect();
+    let used: HashMap<&str, &View> = views.iter().map(|(_, v)| (&*v.storage, &**v)).collect();
     let mut at = reader.position();
-    let mut storages: HashMap<String, &[u8]> = HashMap::new();
+    let mut storages: HashMap<&str, &[u8]> = HashMap::new();
     for key in &keys {
         let Value::Text(key) = key else { return Err("a storage key that is no text".into()) };
         let view = used.get(&**key).ok_or_else(|| format!("storage {key} belongs to no tensor"))?;
@@ -38,7 +37,7 @@ fn read_old(bytes: &[u8]) -> Result<BTreeMap<String, Tensor32>, String> {
         }
         let length = byte_length(view)?;
         let data = bytes.get(at + 8..(at + 8).saturating_add(length)).ok_or_else(ended)?;
-        storages.insert(key.to_string(), data);
+        storages.insert(key, data);
         at += 8 + length;
     }
     collect(views, |key| Ok(storages.get(key).copied().unwrap_or_default().to_vec()))
@@ -55,18 +54,18 @@ fn read_zip(bytes: &[u8]) -> Result<BTreeMap<String, Tensor32>, String> {
         file.take(max + 1).read_to_end(&mut data).map_err(|e| format!("{name}: {e}"))?;
         if data.len() as u64 > max { Err(format!("{name} is larger than {max} bytes")) } else { Ok(data) }
     };
-    let views = state_dict(Reader::new(&member(&pickle, MAX_PICKLE)?).next()?)?;
+    let views = state_dict(Reader::new(&member(&pickle, MAX_PICKLE as u64)?).next()?)?;
     // A storage can hold no more than the whole file does: torch stores without compression.
     collect(views, |key| member(&format!("{folder}data/{key}"), bytes.len() as u64))
 }
 
-fn state_dict(value: Value) -> Result<Vec<(String, View)>, String> {
+fn state_dict(value: Value) -> Result<Vec<(Rc<str>, Rc<View>)>, String> {
     let Value::Dict(entries, _) = value else { return Err("it holds no state dict".into()) };
     if entries.len() > MAX_TENSORS {
         return Err(format!("{} tensors", entries.len()));
     }
     let one = |(key, value): (Value, Value)| match (key, value) {
-        (Value::Text(name), Value::Tensor(view)) => Ok((name.to_string(), (*view).clone())),
+        (Value::Text(name), Value::Tensor(view)) => Ok((name, view)),
         (Value::Text(name), _) => Err(format!("`{name}` is no tensor")),
         _ => Err("a key that is no text".into()),
     };
@@ -74,7 +73,7 @@ fn state_dict(value: Value) -> Result<Vec<(String, View)>, String> {
 }
 
 fn byte_length(view: &View) -> Result<usize, String> {
-    let width = match view.class.as_str() {
+    let width = match view.class() {
         "FloatStorage" | "IntStorage" => 4,
         "DoubleStorage" | "LongStorage" => 8,
         "HalfStorage" | "BFloat16Storage" | "ShortStorage" => 2,
@@ -88,25 +87,25 @@ fn byte_length(view: &View) -> Result<usize, String> {
 }
 
 fn collect(
-    views: Vec<(String, View)>,
+    views: Vec<(Rc<str>, Rc<View>)>,
     mut storage: impl FnMut(&str) -> Result<Vec<u8>, String>,
 ) -> Result<BTreeMap<String, Tensor32>, String> {
     let mut all = BTreeMap::new();
     // Many tensors may share one small storage: what they would take together is limited too.
     let mut room = super::weights::MAX_BYTES / 4;
     for (name, view) in views {
-        if view.class != "FloatStorage" {
+        if view.class() != "FloatStorage" {
             if is_counter(&name) {
                 continue;
             }
-            return Err(format!("`{name}` has {} instead of 32-bit floats", view.class));
+            return Err(format!("`{name}` has {} instead of 32-bit floats", view.class()));
         }
         let bytes = storage(&view.storage)?;
         let count = view.size.iter().try_fold(1u64, |n, d| n.checked_mul(*d));
         room = count.and_then(|n| room.checked_sub(n)).ok_or("tensors too large in all")?;
         let values = gather(&bytes, &view).map_err(|e| format!("`{name}`: {e}"))?;
         let shape = view.size.iter().map(|n| *n as usize).collect();
-        all.insert(name, Tensor32 { shape, values });
+        all.insert(name.to_string(), Tensor32 { shape, values });
     }
     Ok(all)
 }
