@@ -2,6 +2,7 @@
 
 use super::pickle::{MAX_PICKLE, MAX_TENSORS, Reader, Value, View};
 use super::weights::{Tensor32, is_counter};
+use std::borrow::Cow;
 use std::collections::{BTreeMap, HashMap};
 use std::io::{Cursor, Read};
 use std::rc::Rc;
@@ -40,7 +41,7 @@ fn read_old(bytes: &[u8]) -> Result<BTreeMap<String, Tensor32>, String> {
         storages.insert(key, data);
         at += 8 + length;
     }
-    collect(views, |key| Ok(storages.get(key).copied().unwrap_or_default().to_vec()))
+    collect(&views, |key| Ok(Cow::Borrowed(storages.get(key).copied().unwrap_or_default())))
 }
 
 fn read_zip(bytes: &[u8]) -> Result<BTreeMap<String, Tensor32>, String> {
@@ -55,8 +56,13 @@ fn read_zip(bytes: &[u8]) -> Result<BTreeMap<String, Tensor32>, String> {
         if data.len() as u64 > max { Err(format!("{name} is larger than {max} bytes")) } else { Ok(data) }
     };
     let views = state_dict(Reader::new(&member(&pickle, MAX_PICKLE as u64)?).next()?)?;
-    // A storage can hold no more than the whole file does: torch stores without compression.
-    collect(views, |key| member(&format!("{folder}data/{key}"), bytes.len() as u64))
+    // Storages can hold no more together than the whole file does: torch stores without compression.
+    let mut left = bytes.len() as u64;
+    collect(&views, |key| {
+        let storage = member(&format!("{folder}data/{key}"), left)?;
+        left -= storage.len() as u64;
+        Ok(Cow::Owned(storage))
+    })
 }
 
 fn state_dict(value: Value) -> Result<Vec<(Rc<str>, Rc<View>)>, String> {
@@ -86,26 +92,31 @@ fn byte_length(view: &View) -> Result<usize, String> {
         .ok_or_else(|| "a huge storage".into())
 }
 
-fn collect(
-    views: Vec<(Rc<str>, Rc<View>)>,
-    mut storage: impl FnMut(&str) -> Result<Vec<u8>, String>,
+/// The tensors of these views. Many of them may share a storage: each is asked for once.
+fn collect<'a>(
+    views: &[(Rc<str>, Rc<View>)],
+    mut storage: impl FnMut(&str) -> Result<Cow<'a, [u8]>, String>,
 ) -> Result<BTreeMap<String, Tensor32>, String> {
-    let mut all = BTreeMap::new();
-    // Many tensors may share one small storage: what they would take together is limited too.
-    let mut room = super::weights::MAX_BYTES / 4;
+    let mut sharing: BTreeMap<&str, Vec<(&str, &View)>> = BTreeMap::new();
     for (name, view) in views {
-        if view.class() != "FloatStorage" {
-            if is_counter(&name) {
-                continue;
-            }
-            return Err(format!("`{name}` has {} instead of 32-bit floats", view.class()));
+        match view.class() {
+            "FloatStorage" => sharing.entry(&view.storage).or_default().push((name, view)),
+            _ if is_counter(name) => {}
+            other => return Err(format!("`{name}` has {other} instead of 32-bit floats")),
         }
-        let bytes = storage(&view.storage)?;
-        let count = view.size.iter().try_fold(1u64, |n, d| n.checked_mul(*d));
-        room = count.and_then(|n| room.checked_sub(n)).ok_or("tensors too large in all")?;
-        let values = gather(&bytes, &view).map_err(|e| format!("`{name}`: {e}"))?;
-        let shape = view.size.iter().map(|n| *n as usize).collect();
-        all.insert(name.to_string(), Tensor32 { shape, values });
+    }
+    let mut all = BTreeMap::new();
+    // What the tensors of small storages would take together is limited too.
+    let mut room = super::weights::MAX_BYTES / 4;
+    for (key, views) in sharing {
+        let bytes = storage(key)?;
+        for (name, view) in views {
+            let count = view.size.iter().try_fold(1u64, |n, d| n.checked_mul(*d));
+            room = count.and_then(|n| room.checked_sub(n)).ok_or("tensors too large in all")?;
+            let values = gather(&bytes, view).map_err(|e| format!("`{name}`: {e}"))?;
+            let shape = view.size.iter().map(|n| *n as usize).collect();
+            all.insert(name.to_owned(), Tensor32 { shape, values });
+        }
     }
     Ok(all)
 }
@@ -138,4 +149,71 @@ fn gather(bytes: &[u8], view: &View) -> Result<Vec<f32>, String> {
         }
     }
     Ok(values)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::io::Write;
+
+    fn text(t: &str) -> Vec<u8> {
+        [&b"X"[..], &(t.len() as u32).to_le_bytes(), t.as_bytes()].concat()
+    }
+
+    /// The pickle of tensors of one value each, by name, storage and place in it.
+    fn state_dict_of(tensors: &[(&str, &str, u8)]) -> Vec<u8> {
+        let mut all = b"\x80\x02}(".to_vec();
+        for (name, key, place) in tensors {
+            all.extend(text(name));
+            all.extend(b"ctorch._utils\n_rebuild_tensor_v2\n((");
+            all.extend(
+                [text("storage"), b"ctorch\nFloatStorage\n".to_vec(), text(key), text("cpu")].concat(),
+            );
+            all.extend([&b"K\x02tQK"[..], &[*place], b"K\x01\x85K\x01\x85\x89Nt", b"R"].concat());
+        }
+        all.extend(b"u.");
+        all
+    }
+
+    /// torch's archive of them, compressed, with so many bytes that nobody reads.
+    fn archive(pickle: &[u8], storages: &[(&str, Vec<u8>)], unread: usize) -> Vec<u8> {
+        let mut zip = zip::ZipWriter::new(Cursor::new(Vec::new()));
+        let mut add = |name: &str, data: &[u8], method| {
+            let options = zip::write::SimpleFileOptions::default().compression_method(method);
+            zip.start_file(name, options).unwrap();
+            zip.write_all(data).unwrap();
+        };
+        add("m/data.pkl", pickle, zip::CompressionMethod::Stored);
+        add("m/version", &vec![b'3'; unread], zip::CompressionMethod::Stored);
+        for (key, data) in storages {
+            add(&format!("m/data/{key}"), data, zip::CompressionMethod::Deflated);
+        }
+        zip.finish().unwrap().into_inner()
+    }
+
+    #[test]
+    fn tensors_that_share_a_storage_have_it_read_once() {
+        let pickle = state_dict_of(&[("a", "0", 0), ("b", "1", 1), ("c", "0", 1), ("d", "0", 0)]);
+        let views = state_dict(Reader::new(&pickle).next().unwrap()).unwrap();
+        let mut asked = Vec::new();
+        let all = collect(&views, |key| {
+            asked.push(key.to_owned());
+            let first: f32 = key.parse().unwrap();
+            Ok(Cow::Owned([first, first + 10.0].iter().flat_map(|x| x.to_le_bytes()).collect()))
+        });
+        assert_eq!(asked, ["0", "1"]);
+        let values: Vec<f32> = all.unwrap().into_values().flat_map(|tensor| tensor.values).collect();
+        assert_eq!(values, [0.0, 11.0, 10.0, 0.0]);
+    }
+
+    /// Each of many storages could take as long as the file has bytes.
+    #[test]
+    fn storages_hold_no_more_together_than_the_file() {
+        let pickle = state_dict_of(&[("a", "0", 0), ("b", "1", 0)]);
+        let storages = [("0", vec![0; 4096]), ("1", vec![0; 4096])];
+        let read = |unread| read(&archive(&pickle, &storages, unread));
+        assert_eq!(read(8192).unwrap().len(), 2);
+        let error = read(4096).unwrap_err();
+        assert!(error.contains("m/data/1 is larger than"), "{error}");
+    }
 }
