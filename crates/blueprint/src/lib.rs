@@ -49,4 +49,4 @@ pub use lower::scratch_alone;
 pub use mend::{Mended, line_and_column, mend};
 pub use pretrained::side_by_side;
 pub use read::{Document, Format, MAX_DEPTH, MAX_TEXT, Place, from_value, parse, parse_as, read};
-pub use sound::{MAX_KERNEL, MAX_MAP};
+pub use sound::{MAX_ALIVE, MAX_KERNEL, MAX_MAP};

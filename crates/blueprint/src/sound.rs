@@ -12,6 +12,9 @@ pub const MAX_KERNEL: usize = 1 << 10;
 /// Values of one map of one image, at most.
 pub const MAX_MAP: usize = 1 << 26;
 
+/// Values of one image that are alive at once while a graph runs, at most: [`crate::memory::peak_values`] counts them.
+pub const MAX_ALIVE: u64 = 1 << 28;
+
 /// Values that one step needs beside the maps of one image, at most: columns of a convolution, or scores of attention.
 const MAX_WORK: usize = 1 << 30;
 

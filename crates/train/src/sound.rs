@@ -1,20 +1,25 @@
 //! Whether a design that was read from a file can be built and run: `design.json` of a model folder may come from a stranger.
 //!
 //! What the checker admits is sound by construction: each shape follows from those before it, and numbers that no shape tells are
-//! on menus of the language. Here that is asked of every node and number, before anything is allocated by them.
+//! on menus of the language. Here that is asked of every node and number, and of what all nodes take together, before anything is
+//! allocated by them.
 
 use capwright_blueprint::language::{
     Attention, Cell, Dilation, Embeddings, FeedForward, Heads, ImageSize, Layers, Memory, Queries, RnnLayers,
     Scales, Width, WordKernel,
 };
+use capwright_blueprint::memory::peak_values;
 use capwright_blueprint::{
-    BridgeSpec, Conv, DecoderSpec, Design, Graph, MAX_KERNEL, MAX_MAP, MAX_TOKENS, Node, Op, PYRAMID_SIDE,
-    Param, Shape,
+    BridgeSpec, Conv, DecoderSpec, Design, Graph, MAX_ALIVE, MAX_KERNEL, MAX_MAP, MAX_TOKENS, Node, Op,
+    PYRAMID_SIDE, Param, Shape,
 };
 use std::collections::HashSet;
 
 /// Frozen parts, at most.
 const MAX_PARTS: usize = 2;
+
+/// Nodes of a graph, at most: a backbone of one's own has 10,000, and blocks come to these.
+const MAX_NODES: usize = 1 << 14;
 
 /// Words of a caption, at most: as many as a contract may ask for.
 const MAX_WORDS: usize = 100;
@@ -67,8 +72,10 @@ fn apart(all: Vec<Param>) -> Result<(), String> {
 /// Whether an op can stand where it reads maps of these shapes, as far as [`Op::shape`] does not tell.
 type Sound = fn(&Op, &[Shape]) -> Result<(), String>;
 
-/// What a graph makes of a map, where all of its nodes are what they say.
+/// What a graph makes of a map, where all of its nodes are what they say, and take no more memory together than they may.
 fn output(graph: &Graph, input: Shape, sound: Sound) -> Result<Shape, String> {
+    let count = graph.nodes().len();
+    hold(count <= MAX_NODES, format!("it has {count} nodes, and may have {MAX_NODES}"))?;
     let first = graph.nodes().first().map(|node| (node.op, node.inputs.len(), node.shape));
     hold(first == Some((Op::Input(input), 0, input)), format!("it does not begin with a map of {input}"))?;
     let mut made = vec![input];
@@ -76,7 +83,20 @@ fn output(graph: &Graph, input: Shape, sound: Sound) -> Result<Shape, String> {
         let shape = step(node, &made, sound).map_err(|e| format!("{}: {e}", node.name))?;
         made.push(shape);
     }
+    all_read(graph)?;
+    let alive = peak_values(graph);
+    hold(alive <= MAX_ALIVE, format!("it has {alive} values alive at once, and may have {MAX_ALIVE}"))?;
     Ok(made[made.len() - 1])
+}
+
+/// Whether every value but the last is read: engines give a value back behind its last reader.
+fn all_read(graph: &Graph) -> Result<(), String> {
+    let nodes = graph.nodes();
+    let mut read = vec![false; nodes.len()];
+    nodes.iter().flat_map(|node| &node.inputs).for_each(|id| read[*id] = true);
+    read[graph.output()] = true;
+    let idle = nodes.iter().zip(read).find(|(_, read)| !read);
+    idle.map_or(Ok(()), |(node, _)| Err(format!("{}: no node reads it", node.name)))
 }
 
 /// What a node makes, where those before it made maps of these shapes.
@@ -204,8 +224,8 @@ mod tests {
     use super::*;
     use crate::testing;
     use capwright_backbones::Library;
-    use capwright_blueprint::read;
     use capwright_blueprint::schema::{Narrowing, sample};
+    use capwright_blueprint::{Activation, Zoo, read};
     use rand::SeedableRng;
     use rand_chacha::ChaCha8Rng;
     use serde_json::{Value, json};
@@ -262,6 +282,49 @@ mod tests {
         assert!(told.starts_with("mobilenet_v2: "), "{told}");
         let told = changed(&frozen, &format!("{first}/op"), json!("AxisMeans")).unwrap_err();
         assert!(told.contains("no backbone has it"), "{told}");
+    }
+
+    /// So many nodes that read one large map; each is sound by itself.
+    fn fan(nodes: usize) -> (Graph, Vec<usize>) {
+        let mut graph = Graph::new(Shape::new(3, 32, 32));
+        let map = graph.add("wide", Op::Conv(Conv::same(3, 1 << 16, 1)), &[0]).unwrap();
+        let act = Op::Act(Activation::Relu);
+        let all = (0..nodes).map(|i| graph.add(format!("act{i}"), act, &[map]).unwrap()).collect();
+        (graph, all)
+    }
+
+    #[test]
+    fn what_takes_too_much_memory_together_is_refused() {
+        let told = |trunk: Graph| check(&Design { trunk, ..testing::design() }).unwrap_err();
+        assert_eq!(told(fan(1_000).0), "trunk: act0: no node reads it");
+        let (mut summed, all) = fan(1_000);
+        let add = |sum, other: &usize| summed.add(format!("sum{other}"), Op::Add, &[sum, *other]).unwrap();
+        all.iter().skip(1).fold(all[0], add);
+        // The map and all that is made of it: 256 GiB.
+        let most = 1_001u64 << 26;
+        let problem = format!("trunk: it has {most} values alive at once, and may have {MAX_ALIVE}");
+        assert_eq!(told(summed), problem);
+        let longer = |mut graph: Graph, i: usize| {
+            let end = graph.output();
+            graph.add(format!("act{i}"), Op::Act(Activation::Relu), &[end]).unwrap();
+            graph
+        };
+        let long = (0..MAX_NODES).fold(Graph::new(Shape::new(3, 32, 32)), longer);
+        assert_eq!(told(long), format!("trunk: it has {} nodes, and may have {MAX_NODES}", MAX_NODES + 1));
+    }
+
+    /// For the largest images of designs.
+    #[test]
+    fn the_zoo_is_sound_at_every_cut() {
+        let (zoo, side) = (Library::default(), 224);
+        for name in zoo.names() {
+            for cut in zoo.cuts(&name).unwrap() {
+                if let Some(graph) = zoo.features(&name, cut, side) {
+                    let made = output(&graph, Shape::new(3, side, side), frozen);
+                    assert_eq!(made, Ok(graph.output_shape()), "{name} at {cut}");
+                }
+            }
+        }
     }
 
     /// Pointers to all numbers in a value.

@@ -16,7 +16,8 @@ use crate::{
     Backbone, BackboneGraph, Filter, MAX_SIZE, Normalisation, Place, SizeError, TORCHVISION, WeightsManifest,
 };
 use capwright_blueprint::language::Cut;
-use capwright_blueprint::{Graph, NodeId, Op, Param, Shape, ShapeError};
+use capwright_blueprint::memory::peak_values;
+use capwright_blueprint::{Graph, MAX_ALIVE, NodeId, Op, Param, Shape, ShapeError};
 use capwright_fetch::{BadSha, Sha};
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, HashMap};
@@ -27,6 +28,9 @@ pub const MAX_ENTRY: usize = 4 << 20;
 
 /// Learned values, at most.
 const MAX_VALUES: u64 = 1_000_000_000;
+
+/// Values of an image that are alive at once, at most: of several cuts beside each other a design keeps the others meanwhile.
+const MAX_CUT: u64 = MAX_ALIVE / 2;
 
 /// Nodes of a graph, at most.
 const MAX_NODES: usize = 10_000;
@@ -97,7 +101,7 @@ pub struct Step {
 struct Faults {
     /// Steps and cuts that cannot be.
     wrong: Vec<ShapeError>,
-    /// Steps that take too much memory.
+    /// Steps that take too much memory, and cuts.
     large: Vec<ShapeError>,
 }
 
@@ -221,6 +225,13 @@ impl Entry {
                 // Why it is not there has been said.
                 Some(None) => {}
                 _ => faults.wrong.push(fault(name, "is no step that can be cut at")),
+            }
+        }
+        for id in cuts.values() {
+            let alive = peak_values(&graph.cut(*id));
+            if alive > MAX_CUT {
+                let reason = format!("a cut there has {alive} values alive at once, and may have {MAX_CUT}");
+                faults.large.push(fault(&graph.nodes()[*id].name, reason));
             }
         }
         (BackboneGraph { graph, cuts }, faults)

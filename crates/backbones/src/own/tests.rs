@@ -103,6 +103,27 @@ fn steps_that_take_too_much_memory_are_refused() {
     assert_eq!(attending(64, 1030).unwrap_err().last(), Some(&lower), "beside what else is wrong");
 }
 
+/// Each step is small enough by itself.
+#[test]
+fn cuts_that_keep_too_much_at_once_are_refused() {
+    let mut entry = tiny();
+    entry["sizes"]["most"] = json!(64);
+    let act = Op::Act(capwright_blueprint::Activation::Relu);
+    let steps = [
+        ("stem", Op::Conv(Conv::same(3, 1 << 14, 1)), vec!["input"]),
+        ("one", act, vec!["stem"]),
+        ("other", act, vec!["stem"]),
+        ("sum", Op::Add, vec!["one", "other"]),
+        ("pool", Op::AvgPool { kernel: 8, stride: 8, padding: 0 }, vec!["sum"]),
+    ];
+    entry["graph"] = steps.map(|(name, op, inputs)| json!({"name": name, "op": op, "inputs": inputs})).into();
+    let told = "pool: a cut there has 201326592 values alive at once, and may have 134217728";
+    assert_eq!(Entry::read(&entry.to_string()).unwrap_err().0, [told]);
+    // In a chain each map is given back.
+    entry["graph"][3] = json!({"name": "sum", "op": act, "inputs": ["one"]});
+    assert!(Entry::read(&entry.to_string()).is_ok());
+}
+
 /// Numbers that overflow, divide by nothing or ask for too much are refused, wherever they stand.
 #[test]
 fn absurd_numbers_never_panic() {
