@@ -106,6 +106,8 @@ fn what_does_not_fit_does_not_join() {
     }
     assert!(refused(&entry(), &weights(&TENSORS, f32::NAN)).contains("no numbers"));
     assert!(refused(&entry(), &right[..right.len() - 9]).contains("no readable weights file"));
+    let said = refused(&entry(), &weights(&TENSORS, 1e6));
+    assert!(said.contains("the map at s8 holds values above 65504"), "{said}");
     let mut wrong = entry();
     (wrong["name"], wrong["size"]) = (json!("Tiny"), json!(33));
     let said = refused(&wrong, &right);

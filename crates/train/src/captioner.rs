@@ -9,7 +9,7 @@ use crate::network::{Input, Network};
 use crate::score::score;
 use crate::sound;
 use crate::store;
-use crate::vision::Weights;
+use crate::vision::{CacheError, Weights};
 use burn::tensor::Device;
 use capwright_blueprint::Design;
 use capwright_caption_data::{ImageRecord, Preprocess, Vocabulary, load_rgb};
@@ -154,7 +154,8 @@ impl Captioner {
     /// A caption for each image file, in order.
     ///
     /// # Errors
-    /// [`TrainError::Data`] that names the image that cannot be read.
+    /// [`TrainError::Data`] that names the image that cannot be read, [`CacheError::Range`] for one of which a backbone makes what
+    /// 16 bits cannot hold.
     pub fn caption<P: AsRef<Path> + Sync>(&self, paths: &[P]) -> Result<Vec<String>, TrainError> {
         self.caption_with(paths, self.decoding)
     }
@@ -230,7 +231,14 @@ impl Member {
     }
 
     fn features<P: AsRef<Path>>(&self, path: &P) -> Result<Vec<f32>, TrainError> {
-        Ok(self.extractor.extract(&load_rgb(path.as_ref(), self.extractor.side())?))
+        let path: &Path = path.as_ref();
+        let map = self.extractor.extract(&load_rgb(path, self.extractor.side())?);
+        // No caption could come of it.
+        if let Some((backbone, cut)) = self.extractor.out_of_range(&map) {
+            let (image, backbone) = (path.to_owned(), backbone.to_owned());
+            return Err(CacheError::Range { image, backbone, cut }.into());
+        }
+        Ok(map)
     }
 }
 

@@ -2,10 +2,11 @@
 
 use crate::error::TrainError;
 use crate::network::{Input, Network};
-use crate::vision::{FrozenNet, Weights};
+use crate::vision::{FrozenNet, Weights, WeightsError};
 use burn::tensor::{Device, Tensor, TensorData};
 use capwright_backbones::{Backbone, find};
-use capwright_blueprint::{Design, Graph, Shape};
+use capwright_blueprint::language::Cut;
+use capwright_blueprint::{Design, Frozen, Graph, Shape};
 use capwright_caption_data::Preprocess;
 use capwright_study::TrialSpec;
 use half::f16;
@@ -17,9 +18,16 @@ pub type BackboneWeights = BTreeMap<String, Weights>;
 
 /// The frozen parts of a design, each with the pixels that it wants; with no part, just the pixels.
 pub struct FeatureExtractor {
-    nets: Vec<FrozenNet>,
+    parts: Vec<Part>,
     preprocess: Vec<Preprocess>,
     shape: Shape,
+}
+
+/// A frozen part, and where it comes from.
+struct Part {
+    net: FrozenNet,
+    backbone: String,
+    cut: Cut,
 }
 
 /// How images are made ready: for each frozen part, or for the pixels that the trunk reads. The size is the design's, the
@@ -93,9 +101,12 @@ impl FeatureExtractor {
         weights: impl IntoIterator<Item = &'a Weights>,
         preprocess: Vec<Preprocess>,
     ) -> Result<Self, TrainError> {
-        let parts = design.frozen.iter().zip(weights);
-        let nets: Result<Vec<_>, _> = parts.map(|(part, w)| FrozenNet::load(&part.graph, w)).collect();
-        Ok(Self { nets: nets?, preprocess, shape: design.trunk.input_shape() })
+        let load = |(part, weights): (&Frozen, &Weights)| {
+            let net = FrozenNet::load(&part.graph, weights)?;
+            Ok(Part { net, backbone: part.name.clone(), cut: part.cut })
+        };
+        let parts: Result<Vec<Part>, WeightsError> = design.frozen.iter().zip(weights).map(load).collect();
+        Ok(Self { parts: parts?, preprocess, shape: design.trunk.input_shape() })
     }
 
     /// Side of the square image in pixels.
@@ -106,16 +117,26 @@ impl FeatureExtractor {
     /// What the network reads for an image of RGB pixels, `[side, side, 3]`: a map `[c, h, w]`.
     pub fn extract(&self, rgb: &[u8]) -> Vec<f32> {
         let mut pixels = vec![0.0; rgb.len()];
-        if self.nets.is_empty() {
+        if self.parts.is_empty() {
             self.preprocess.iter().for_each(|p| p.to_chw(rgb, &mut pixels));
             return pixels;
         }
         let mut map = Vec::with_capacity(self.shape.len());
-        for (net, preprocess) in self.nets.iter().zip(&self.preprocess) {
+        for (part, preprocess) in self.parts.iter().zip(&self.preprocess) {
             preprocess.to_chw(rgb, &mut pixels);
-            map.extend(features(net, &pixels));
+            map.extend(features(&part.net, &pixels));
         }
         map
+    }
+
+    /// Of what was extracted from an image the first part, by backbone and cut, that is infinite or no number in 16 bits.
+    pub fn out_of_range(&self, map: &[f32]) -> Option<(&str, Cut)> {
+        let mut rest = map;
+        self.parts.iter().find_map(|part| {
+            let (own, others) = rest.split_at(part.net.output_shape().len());
+            rest = others;
+            own.iter().any(|x| !x.is_finite()).then_some((part.backbone.as_str(), part.cut))
+        })
     }
 
     /// Images, each as [`FeatureExtractor::extract`] gives it, as one input of `network`.
@@ -141,7 +162,25 @@ pub(crate) fn features(net: &FrozenNet, pixels: &[f32]) -> Vec<f32> {
 mod tests {
     use super::*;
     use crate::testing;
+    use crate::vision::features::tests::{net, scaled, spec};
     use capwright_backbones::{Entry, Joining, zoo};
+
+    #[test]
+    fn features_out_of_range_are_those_of_a_part() {
+        let part = |backbone: &str, net| Part { net, backbone: backbone.into(), cut: Cut::S16 };
+        let with = |second: FrozenNet| FeatureExtractor {
+            parts: vec![part("one", net()), part("other", second)],
+            preprocess: vec![spec().preprocess; 2],
+            shape: Shape::new(6, 2, 2),
+        };
+        let white = vec![255; 3 * 32 * 32];
+        let told = |extractor: FeatureExtractor| {
+            let map = extractor.extract(&white);
+            extractor.out_of_range(&map).map(|(backbone, cut)| (backbone.to_owned(), cut))
+        };
+        assert_eq!(told(with(net())), None);
+        assert_eq!(told(with(scaled(1e6))), Some(("other".to_owned(), Cut::S16)));
+    }
 
     #[test]
     fn only_a_backbone_of_one_s_own_is_known_by_its_graph() {

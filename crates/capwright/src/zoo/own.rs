@@ -4,7 +4,7 @@ use crate::failure::Failure;
 use crate::say;
 use capwright_backbones::{Backbone, Entry, Joining, MAX_ENTRY, join};
 use capwright_files::{TEMPORARY, is_temporary, sha256_file};
-use capwright_train::vision::{FrozenNet, Weights};
+use capwright_train::vision::{FrozenNet, Weights, can_be_kept};
 use std::fs::{self, File};
 use std::io::Read;
 use std::path::{Path, PathBuf};
@@ -90,7 +90,7 @@ pub fn add(from: &Path) -> Result<(), Failure> {
     Ok(())
 }
 
-/// Whether the weights are those of the graph, and every cut gives numbers.
+/// Whether the weights are those of the graph, and every cut gives numbers that can be kept.
 fn try_out(backbone: &Backbone, weights: &Weights) -> Result<(), Failure> {
     let built = backbone.graph(backbone.default_size).map_err(Failure::input)?;
     weights.matches(&built.graph).map_err(Failure::input)?;
@@ -98,11 +98,17 @@ fn try_out(backbone: &Backbone, weights: &Weights) -> Result<(), Failure> {
     let image: Vec<f32> = (0..built.graph.input_shape().len()).map(ramp).collect();
     for (cut, id) in &built.cuts {
         let net = FrozenNet::load(&built.graph.cut(*id), weights).map_err(Failure::input)?;
-        if net.forward_image(&image).iter().any(|x| !x.is_finite()) {
+        let map = net.forward_image(&image);
+        if map.iter().any(|x| !x.is_finite()) {
             return Err(Failure::input(format!(
                 "{}: the map at {cut} holds what is no number",
                 backbone.name
             )));
+        }
+        if !can_be_kept(&map) {
+            let problem = "holds values above 65504, and features are kept in 16 bits";
+            let help = "scale the weights of the last step before the cut, or leave the cut out";
+            return Err(Failure::input(format!("{}: the map at {cut} {problem}", backbone.name)).help(help));
         }
     }
     Ok(())

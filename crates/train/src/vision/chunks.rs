@@ -6,6 +6,7 @@
 //! wrong length or with another header is computed again.
 
 use super::eviction::{self, Claim, Held};
+use capwright_blueprint::language::Cut;
 use capwright_files::{Locked, folder_of};
 use memmap2::Mmap;
 use sha2::{Digest, Sha256};
@@ -39,6 +40,19 @@ pub enum CacheError {
     /// An image file has another content than when the data set was read.
     #[error("image {} changed while it was used: put it back as it was, or start anew with the data as they are now", .0.display())]
     Changed(PathBuf),
+    /// A feature that 16 bits cannot hold.
+    #[error(
+        "{backbone} cut at {cut} makes of image {} a value that 16 bits cannot hold, which go up to 65504; \
+         choose another cut or backbone", image.display()
+    )]
+    Range {
+        /// The image.
+        image: PathBuf,
+        /// The backbone.
+        backbone: String,
+        /// Where it is cut.
+        cut: Cut,
+    },
     /// The limit of the cache is no number.
     #[error("{variable} is {value:?}; give a number of GiB, such as 50")]
     Limit {

@@ -21,7 +21,7 @@ pub mod variants;
 pub mod weights;
 
 pub use chunks::CacheError;
-pub use features::{FeatureCache, FeatureSpec, Features};
+pub use features::{FeatureCache, FeatureSpec, Features, can_be_kept};
 pub use frozen::FrozenNet;
 pub use pixels::{PixelCache, Pixels};
 pub use variants::Variant;
