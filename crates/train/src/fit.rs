@@ -130,8 +130,23 @@ struct Sums {
     steps: u64,
     words: u64,
     rewards: f64,
+    /// Images whose samples were rewarded.
+    rewarded: usize,
     rate: f64,
     time: Times,
+}
+
+impl Sums {
+    /// Adds a batch by the mean over the samples of its images, of which each has as many.
+    fn reward(&mut self, mean: f64, images: usize) {
+        self.rewards += mean * images as f64;
+        self.rewarded += images;
+    }
+
+    /// Mean over all samples: batches are not all of one size.
+    fn mean_reward(&self) -> f64 {
+        self.rewards / self.rewarded.max(1) as f64
+    }
 }
 
 impl Lesson<'_> {
@@ -148,7 +163,7 @@ impl Lesson<'_> {
         if let Some(critic) = self.critic {
             let draw = (self.seed, at.epoch);
             let rewarded = network.self_critical_step(input, images, critic, draw, teaching);
-            sums.rewards += rewarded.reward;
+            sums.reward(rewarded.reward, images.len());
             sums.time.sampling += rewarded.sampling;
             return Some(rewarded.step);
         }
@@ -216,7 +231,7 @@ pub fn train_epoch(
         loss: sums.loss / sums.words.max(1) as f64,
         grad_norm: sums.norms / sums.steps.max(1) as f64,
         words: sums.words,
-        reward: lesson.critic.map(|_| sums.rewards / all.len().max(1) as f64),
+        reward: lesson.critic.map(|_| sums.mean_reward()),
         rate: sums.rate,
         time: sums.time,
     })
@@ -292,6 +307,17 @@ mod tests {
             assert!(wanted.iter().any(|g| *g != 0.0));
             assert!(found.iter().zip(wanted).all(|(f, w)| (f - w).abs() < 1e-6));
         }
+    }
+
+    /// The last batch has fewer images, or one more.
+    #[test]
+    fn every_sample_counts_once_in_the_reward() {
+        let mut sums = Sums::default();
+        assert_eq!(sums.mean_reward(), 0.0);
+        for (mean, images) in [(1.0, 4), (0.5, 4), (3.0, 2)] {
+            sums.reward(mean, images);
+        }
+        assert_eq!(sums.mean_reward(), (4.0 + 2.0 + 6.0) / 10.0);
     }
 
     #[test]
