@@ -43,7 +43,8 @@ pub struct SqliteStore {
 
 impl SqliteStore {
     /// Makes a new study that holds `first`: the file appears with all of these events or not at all, also where the process is
-    /// killed meanwhile. The folder must exist. An empty file of that name is nobody's study and is replaced.
+    /// killed meanwhile. The folder must exist. An empty file of that name is nobody's study and is replaced, and the log of a study
+    /// that somebody removed is no part of the new one.
     ///
     /// # Errors
     /// [`StoreError::Exists`] if there is such a file, [`StoreError::InUse`], [`StoreError::Backend`].
@@ -59,6 +60,7 @@ impl SqliteStore {
         first.iter().try_for_each(|event| made.append(event).map(drop))?;
         let Self { connection, writer, .. } = made;
         connection.close().map_err(|(_, e)| translate(path, "make the study", e))?;
+        remove_left_over(path)?;
         capwright_files::keep(draft, path).map_err(failed)?;
         let store = Self::connect(path, writer)?;
         store.durable().map_err(|e| translate(path, "open the study", e))?;
@@ -203,13 +205,32 @@ fn opened(name: &Path, flags: OpenFlags) -> rusqlite::Result<Connection> {
 /// The database as a file that nobody writes to meanwhile, which is read without a log; none where the log holds what the file lacks.
 fn unchanging(path: &Path) -> Option<Connection> {
     let path = path.canonicalize().ok()?;
-    let mut log = path.clone().into_os_string();
-    log.push("-wal");
-    if std::fs::metadata(log).is_ok_and(|m| m.len() > 0) {
+    if std::fs::metadata(beside(&path, "-wal")).is_ok_and(|m| m.len() > 0) {
         return None;
     }
     let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_URI;
     opened(Path::new(&format!("file:{}?immutable=1", escaped(&path))), flags).ok()
+}
+
+/// What SQLite keeps beside a database: its name and `end`.
+fn beside(path: &Path, end: &str) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push(end);
+    name.into()
+}
+
+/// Removes what a process that was killed left beside a study that is no longer there: SQLite would take it for the log of the next
+/// file of that name, and the new study would hold the events of the old one.
+fn remove_left_over(path: &Path) -> Result<(), StoreError> {
+    for left in ["-wal", "-shm", "-journal"].map(|end| beside(path, end)) {
+        match std::fs::remove_file(&left) {
+            Err(e) if e.kind() != ErrorKind::NotFound => {
+                return Err(backend(&left, "remove what an earlier study left", &e));
+            }
+            _ => {}
+        }
+    }
+    Ok(())
 }
 
 /// A path as part of a URI.

@@ -96,6 +96,34 @@ fn a_store_that_is_never_closed_loses_nothing() {
     assert_eq!(after.events().expect("readable").len(), samples().len());
 }
 
+#[test]
+fn what_a_removed_study_left_is_no_part_of_a_new_one() {
+    let (dir, path) = folder();
+    let beside = |end: &str| dir.path().join(format!("study.db{end}"));
+    let mut store = SqliteStore::create(&path, &[]).expect("created");
+    for event in samples() {
+        store.append(&event).expect("appended");
+    }
+    // What a killed process leaves, and a person does not think of.
+    let log = fs::read(beside("-wal")).expect("read");
+    drop(store);
+    fs::remove_file(&path).expect("removed");
+    for end in ["-wal", "-shm", "-journal"] {
+        fs::write(beside(end), &log).expect("written");
+    }
+    let mut new = SqliteStore::create(&path, &samples()[..1]).expect("created");
+    let events: Vec<Event> = new.events().expect("readable").into_iter().map(|r| r.event).collect();
+    assert_eq!(events, samples()[..1]);
+    assert!(!beside("-journal").exists());
+    drop(new);
+    assert_eq!(written(&path), samples()[..1]);
+    fs::remove_file(&path).expect("removed");
+    fs::create_dir(beside("-wal")).expect("a folder");
+    let error = SqliteStore::create(&path, &samples()[..1]).expect_err("what cannot be removed");
+    assert!(error.to_string().contains("study.db-wal: cannot remove"), "{error}");
+    assert!(!path.exists(), "nothing was made");
+}
+
 /// Not a test of its own: the process that [`acknowledged_events_survive_kill`] kills.
 #[test]
 fn child_that_appends_until_it_is_killed() {

@@ -76,7 +76,11 @@ pub enum StoreError {
         path: PathBuf,
     },
     /// The content is damaged.
-    #[error("{}: the study is damaged: {reason}; restore it from a copy", .path.display())]
+    #[error(
+        "{}: the study is damaged: {reason}; restore it from a copy, and remove the files of its name with -wal and -shm \
+         unless they are of that copy",
+        .path.display()
+    )]
     Corrupt {
         /// The file.
         path: PathBuf,
