@@ -127,9 +127,14 @@ impl Driver<'_> {
     }
 
     fn record(&mut self, state: &mut Running, event: &Event) -> Result<(), SearchError> {
+        self.record_all(state, std::slice::from_ref(event))
+    }
+
+    /// Records events that belong together: a process that is killed leaves all of them or none.
+    fn record_all(&mut self, state: &mut Running, events: &[Event]) -> Result<(), SearchError> {
         let mut next = state.study.clone();
-        next.apply(event)?;
-        self.store.append(event)?;
+        events.iter().try_for_each(|event| next.apply(event))?;
+        self.store.append_all(events)?;
         state.study = next;
         Ok(())
     }
@@ -184,31 +189,39 @@ impl Driver<'_> {
         }
         let promotions = self.promotions(state);
         if ending && promotions.is_empty() {
-            return self.finals(state);
+            // When all is tried, what the finals still need.
+            let due = self.finals_due(state);
+            return self.train_on(state, &due);
         }
-        promotions.into_iter().try_for_each(|(trial, epochs)| self.train_on(state, trial, epochs))
+        let longer = promotions.into_iter().map(|(trial, epochs)| FinalStep::Longer { trial, epochs });
+        self.train_on(state, &longer.collect::<Vec<_>>())
     }
 
-    fn train_on(&mut self, state: &mut Running, trial: u64, epochs: u32) -> Result<(), SearchError> {
-        (self.watch)(Progress::Promoted { trial, epochs });
-        self.record(state, &Event::TrialPromoted { trial, epochs })?;
-        state.waiting.insert(0, trial);
-        Ok(())
-    }
-
-    /// When all is tried, what the finals still need.
-    fn finals(&mut self, state: &mut Running) -> Result<(), SearchError> {
-        for step in self.finals_due(state) {
-            match step {
-                FinalStep::Longer { trial, epochs } => self.train_on(state, trial, epochs)?,
-                FinalStep::Again { of } => {
-                    let trial = state.study.next_trial();
-                    (self.watch)(Progress::Repeated { trial, of });
-                    self.record(state, &Event::TrialRepeated { trial, of })?;
-                    state.waiting.insert(0, trial);
+    /// Has trials go on, or train again, all of one choice together: after half of it, another would be made.
+    fn train_on(&mut self, state: &mut Running, steps: &[FinalStep]) -> Result<(), SearchError> {
+        if steps.is_empty() {
+            return Ok(());
+        }
+        let (mut runs, mut events) = (Vec::new(), Vec::new());
+        let mut next = state.study.next_trial();
+        for step in steps {
+            let (trial, event) = match *step {
+                FinalStep::Longer { trial, epochs } => {
+                    (self.watch)(Progress::Promoted { trial, epochs });
+                    (trial, Event::TrialPromoted { trial, epochs })
                 }
-            }
+                FinalStep::Again { of } => {
+                    let trial = next;
+                    next += 1;
+                    (self.watch)(Progress::Repeated { trial, of });
+                    (trial, Event::TrialRepeated { trial, of })
+                }
+            };
+            runs.push(trial);
+            events.push(event);
         }
+        self.record_all(state, &events)?;
+        runs.into_iter().for_each(|trial| state.waiting.insert(0, trial));
         Ok(())
     }
 

@@ -6,7 +6,7 @@ mod pretend;
 use capwright_pipeline::{Outcome, SearchError};
 use capwright_search::{Architect, ArchitectError, Brief, Draft, RandomArchitect};
 use capwright_study::{Event, Leaderboard, Trial};
-use common::{Case, contract, random};
+use common::{Case, contract, goes_on, random};
 use pretend::Pretend;
 use std::collections::BTreeSet;
 
@@ -196,5 +196,29 @@ fn finals_that_are_stopped_go_on() {
         let outcome = stopped_and_resumed(with_finals(), stops_after);
         assert_eq!(fates(&outcome), fates(&wanted), "after {stops_after}");
         assert_eq!(repeats(&outcome), repeats(&wanted), "after {stops_after}");
+    }
+}
+
+#[test]
+fn a_killed_search_leaves_no_half_of_what_was_chosen_together() {
+    let chosen = |events: &[Event]| -> Vec<Event> {
+        events.iter().filter(|event| goes_on(event)).cloned().collect()
+    };
+    let mut unbroken = with_finals();
+    unbroken.run(&mut random(), &mut Pretend::new(1)).unwrap();
+    let wanted = unbroken.events();
+    let together = wanted.windows(2).filter(|pair| goes_on(&pair[0]) && goes_on(&pair[1]));
+    assert!(together.count() >= 5, "further runs are chosen together");
+    for survives in 1..=chosen(&wanted).len() {
+        let (mut case, mut executor) = (with_finals(), Pretend::new(1));
+        case.store.survives = Some(survives);
+        let killed = case.run(&mut random(), &mut executor);
+        assert!(matches!(killed, Err(SearchError::Store(_))), "after {survives}: {killed:?}");
+        let left = case.events();
+        assert!(left.iter().map(Event::kind).eq(wanted[..left.len()].iter().map(Event::kind)));
+        assert!(!goes_on(&wanted[left.len()]), "after {survives}: half of a choice");
+        case.store.survives = None;
+        case.run(&mut random(), &mut Pretend::new(1)).unwrap();
+        assert_eq!(chosen(&case.events()), chosen(&wanted), "after {survives}");
     }
 }

@@ -57,7 +57,7 @@ impl SqliteStore {
         let draft = capwright_files::temporary_in(capwright_files::folder_of(path)).map_err(failed)?;
         let mut made = Self::connect(draft.path(), Some(lock))?;
         made.prepare().map_err(|e| translate(path, "make the study", e))?;
-        first.iter().try_for_each(|event| made.append(event).map(drop))?;
+        made.append_all(first)?;
         let Self { connection, writer, .. } = made;
         connection.close().map_err(|(_, e)| translate(path, "make the study", e))?;
         remove_left_over(path)?;
@@ -148,6 +148,32 @@ impl SqliteStore {
         }
     }
 
+    /// Appends events in one transaction, and gives the number of the last.
+    fn insert(&mut self, events: &[Event]) -> Result<u64, StoreError> {
+        if self.writer.is_none() {
+            return Err(StoreError::ReadOnly { path: self.path.clone() });
+        }
+        let lines: Vec<String> = events.iter().map(Event::to_json).collect::<Result<_, _>>()?;
+        let now = now_ms();
+        let mut insert = || {
+            let t = self.connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+            let mut last: i64 = 0;
+            for (event, json) in events.iter().zip(&lines) {
+                // A clock set back must not put an event before an earlier one.
+                last = t.query_row(
+                    "INSERT INTO events SELECT coalesce(max(seq), 0) + 1, max(?1, coalesce(max(at_ms), 0)), ?2, ?3
+                     FROM events RETURNING seq",
+                    (now, event.kind(), json),
+                    |row| row.get(0),
+                )?;
+            }
+            t.commit()?;
+            Ok(last)
+        };
+        let last = insert().map_err(|e| translate(&self.path, "write to the study", e))?;
+        Ok(last.unsigned_abs())
+    }
+
     fn corrupt(&self, reason: String) -> StoreError {
         StoreError::Corrupt { path: self.path.clone(), reason }
     }
@@ -155,25 +181,11 @@ impl SqliteStore {
 
 impl TrialStore for SqliteStore {
     fn append(&mut self, event: &Event) -> Result<u64, StoreError> {
-        if self.writer.is_none() {
-            return Err(StoreError::ReadOnly { path: self.path.clone() });
-        }
-        let json = event.to_json()?;
-        let now = now_ms();
-        let mut insert = || {
-            let t = self.connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
-            // A clock set back must not put an event before an earlier one.
-            let seq: i64 = t.query_row(
-                "INSERT INTO events SELECT coalesce(max(seq), 0) + 1, max(?1, coalesce(max(at_ms), 0)), ?2, ?3
-                 FROM events RETURNING seq",
-                (now, event.kind(), &json),
-                |row| row.get(0),
-            )?;
-            t.commit()?;
-            Ok(seq)
-        };
-        let seq = insert().map_err(|e| translate(&self.path, "write to the study", e))?;
-        Ok(seq.unsigned_abs())
+        self.insert(std::slice::from_ref(event))
+    }
+
+    fn append_all(&mut self, events: &[Event]) -> Result<(), StoreError> {
+        self.insert(events).map(drop)
     }
 
     fn events(&mut self) -> Result<Vec<Recorded>, StoreError> {

@@ -263,6 +263,23 @@ fn the_table_refuses_changes() {
 }
 
 #[test]
+fn events_that_belong_together_are_there_together_or_not_at_all() {
+    let (_dir, path) = folder();
+    let mut store = SqliteStore::create(&path, &[]).expect("created");
+    let raw = rusqlite::Connection::open(&path).expect("opened");
+    raw.execute_batch(
+        "CREATE TRIGGER full BEFORE INSERT ON events WHEN NEW.seq = 3
+         BEGIN SELECT RAISE(ABORT, 'the disk is full'); END;",
+    )
+    .expect("made");
+    let error = store.append_all(&samples()[..4]).expect_err("the third does not fit");
+    assert!(error.to_string().contains("the disk is full"), "{error}");
+    assert_eq!(store.events().expect("readable"), []);
+    store.append_all(&samples()[..2]).expect("appended");
+    assert_eq!(written(&path), samples()[..2]);
+}
+
+#[test]
 fn damage_is_reported_and_never_panics() {
     let (_dir, path) = folder();
     fill(&path);

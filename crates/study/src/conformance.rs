@@ -17,6 +17,7 @@ pub fn run<S: TrialStore>(mut make: impl FnMut() -> S) {
     starts_empty(&mut make());
     keeps_order_and_content(&mut make());
     refuses_what_cannot_be_read_back(&mut make());
+    appends_together(&mut make());
     holds_many(&mut make());
 }
 
@@ -60,6 +61,18 @@ fn refuses_what_cannot_be_read_back(store: &mut impl TrialStore) {
     assert!(store.append(&bad).is_err(), "NaN cannot be written as JSON");
     assert_eq!(store.events().expect("readable"), [], "a refused event leaves nothing");
     assert_eq!(store.append(&Event::TrialStarted { trial: 1 }).expect("appended"), 1, "nor uses up a number");
+}
+
+fn appends_together(store: &mut impl TrialStore) {
+    let events = samples();
+    store.append_all(&events[..5]).expect("appended");
+    store.append_all(&[]).expect("nothing to append");
+    let bad = Event::TrialEpoch { trial: 1, epoch: Epoch { loss: f64::NAN, ..epoch(1, 0.1) } };
+    assert!(store.append_all(&[events[5].clone(), bad]).is_err(), "NaN cannot be written as JSON");
+    assert_eq!(store.append(&events[5]).expect("appended"), 6, "with one that is refused nothing is appended");
+    store.append_all(&events[6..]).expect("appended");
+    let kept = store.events().expect("readable");
+    assert!(kept.into_iter().map(|r| r.event).eq(events), "events come back in their order");
 }
 
 fn holds_many(store: &mut impl TrialStore) {

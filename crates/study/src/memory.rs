@@ -14,6 +14,12 @@ impl TrialStore for MemoryStore {
         Ok(self.lines.len() as u64)
     }
 
+    fn append_all(&mut self, events: &[Event]) -> Result<(), StoreError> {
+        let lines: Vec<String> = events.iter().map(Event::to_json).collect::<Result<_, _>>()?;
+        self.lines.extend(lines);
+        Ok(())
+    }
+
     fn events(&mut self) -> Result<Vec<Recorded>, StoreError> {
         let numbered = (1u64..).zip(&self.lines);
         numbered

@@ -12,6 +12,12 @@ pub trait TrialStore {
     /// [`StoreError`]; nothing was appended then.
     fn append(&mut self, event: &Event) -> Result<u64, StoreError>;
 
+    /// Appends events that belong together: wherever the process ends, all of them are there or none.
+    ///
+    /// # Errors
+    /// [`StoreError`]; nothing was appended then.
+    fn append_all(&mut self, events: &[Event]) -> Result<(), StoreError>;
+
     /// All events in the order of their numbers.
     ///
     /// # Errors

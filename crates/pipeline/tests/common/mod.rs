@@ -6,7 +6,7 @@ use capwright_backbones::Library;
 use capwright_contract::Contract;
 use capwright_pipeline::{Driver, Outcome, SearchError, StudyFolder};
 use capwright_search::{Architect, Judge, RandomArchitect, Space};
-use capwright_study::{ComputeDevice, Event, MemoryStore, Opened, TrialStore, Verdict};
+use capwright_study::{ComputeDevice, Event, MemoryStore, Opened, Recorded, StoreError, TrialStore, Verdict};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -51,11 +51,45 @@ pub fn random() -> RandomArchitect {
     RandomArchitect::new(Space::new(&contract()), judge(&contract()))
 }
 
+/// Whether it has a trial go on or a design train again.
+pub fn goes_on(event: &Event) -> bool {
+    matches!(event, Event::TrialPromoted { .. } | Event::TrialRepeated { .. })
+}
+
+/// A store of a process that is killed.
+#[derive(Default)]
+pub struct Mortal {
+    store: MemoryStore,
+    /// How many more events of those that go on it may write before the process ends.
+    pub survives: Option<usize>,
+}
+
+impl TrialStore for Mortal {
+    fn append(&mut self, event: &Event) -> Result<u64, StoreError> {
+        self.append_all(std::slice::from_ref(event))?;
+        Ok(self.events()?.len() as u64)
+    }
+
+    fn append_all(&mut self, events: &[Event]) -> Result<(), StoreError> {
+        if self.survives == Some(0) {
+            let (what, reason) = ("write to the study", "it was killed".to_owned());
+            return Err(StoreError::Backend { path: "study.db".into(), what, reason });
+        }
+        let counted = events.iter().filter(|event| goes_on(event)).count();
+        self.survives = self.survives.map(|left| left.saturating_sub(counted));
+        self.store.append_all(events)
+    }
+
+    fn events(&mut self) -> Result<Vec<Recorded>, StoreError> {
+        self.store.events()
+    }
+}
+
 /// A study in a folder of its own.
 pub struct Case {
     pub home: tempfile::TempDir,
     judge: Judge,
-    store: MemoryStore,
+    pub store: Mortal,
     begun: bool,
 }
 
@@ -65,7 +99,7 @@ impl Case {
     }
 
     pub fn of(contract: Contract) -> Self {
-        let (home, mut store) = (tempfile::tempdir().unwrap(), MemoryStore::default());
+        let (home, mut store) = (tempfile::tempdir().unwrap(), Mortal::default());
         std::fs::write(home.path().join("contract.toml"), contract.to_toml().unwrap()).unwrap();
         let judge = judge(&contract);
         let opened = Opened { contract, seed: 11, architect: "test".into(), versions: BTreeMap::new() };
