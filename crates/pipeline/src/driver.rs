@@ -4,13 +4,13 @@ use crate::best::keep_best;
 use crate::clock::Clock;
 use crate::error::SearchError;
 use crate::execute::{Executor, Report};
-use crate::failing::{self, FAILURES, is_away};
+use crate::failing::{FAILURES, given_up, is_away, with_one_more};
 use crate::files::StudyFolder;
 use crate::lag;
 use crate::progress::Progress;
 use capwright_search::{Architect, ArchitectError, Brief, Judge, Surrogate, problems};
 use capwright_study::{
-    ComputeDevice, Event, FinalStep, Leaderboard, Proposal, Study, TrialEvent, TrialSpec, TrialStore,
+    ComputeDevice, Event, Failures, FinalStep, Leaderboard, Proposal, Study, TrialEvent, TrialSpec, TrialStore,
     Verdict, WeightsFile, describe,
 };
 use std::collections::BTreeMap;
@@ -71,7 +71,6 @@ struct Running {
     late: bool,
     /// A proposal whose last draft was refused and may be repaired: attempt, text and problems.
     pending: Option<(u64, u32, String, Vec<String>)>,
-    failures: u32,
 }
 
 impl Driver<'_> {
@@ -118,8 +117,7 @@ impl Driver<'_> {
             .filter(|p| study.proposals.get(&p.proposal).is_some_and(|state| !state.settled))
             .filter(|p| p.attempt < study.contract().search.repairs)
             .map(|p| (p.proposal, p.attempt, p.text.clone(), problems(&p.verdict)));
-        let (lost, failures) = (BTreeMap::new(), failing::so_far(&recorded, &study));
-        let mut state = Running { study, waiting, lost, clock, late: false, pending, failures };
+        let mut state = Running { study, waiting, lost: BTreeMap::new(), clock, late: false, pending };
         if self.resumed && state.study.finished.is_none() {
             self.record(&mut state, &Event::StudyResumed)?;
         }
@@ -147,7 +145,7 @@ impl Driver<'_> {
         state.study.wanted() == 0
             || (state.study.next_proposal() > u64::from(search.max_proposals) && state.pending.is_none())
             || search.tokens().is_some_and(|budget| spent >= budget)
-            || state.failures >= FAILURES
+            || given_up(&state.study)
             || state.late
     }
 
@@ -298,7 +296,6 @@ impl Driver<'_> {
                 return self.architect_failed(state, proposal, author, error);
             }
         };
-        state.failures = 0;
         let judgement = self.judge.judge(&draft.text, &state.study);
         let text = draft.text.clone();
         let problems = judgement.problems();
@@ -321,18 +318,20 @@ impl Driver<'_> {
         author: String,
         error: ArchitectError,
     ) -> Result<(), SearchError> {
-        state.failures += 1;
-        let (failures, reason) = (state.failures, error.to_string());
+        let (useless, reason) = (!is_away(&error), error.to_string());
+        let Failures { all: failures, useless: answered } = with_one_more(state.study.failures, useless);
         (self.watch)(Progress::ArchitectFailed { proposal, reason: &reason });
         let enough = failures >= FAILURES;
-        if enough && is_away(&error) {
+        if enough && answered < FAILURES {
             // The next sitting asks again. A ledger with as many failures in a row is of a study that was given up, for replays too.
             self.executor.stop();
             return Err(SearchError::Architect { failures, last: error });
         }
         let (prompt_tokens, completion_tokens) = self.architect.wasted();
-        let failed = Event::ArchitectFailed { proposal, author, reason, prompt_tokens, completion_tokens };
-        self.record(state, &failed)?;
+        self.record(
+            state,
+            &Event::ArchitectFailed { proposal, author, reason, prompt_tokens, completion_tokens, useless },
+        )?;
         if enough && state.study.trials.is_empty() {
             return Err(SearchError::Architect { failures, last: error });
         }

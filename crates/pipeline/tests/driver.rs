@@ -232,3 +232,56 @@ fn a_language_model_that_is_away_ends_the_sitting_and_not_the_study() {
     assert_eq!(case.verdicts(), again.verdicts());
     assert_eq!(results(&outcome), results(&replayed));
 }
+
+/// Random designs; from the fourth proposal on it fails as the list says from its end, where true is a language model that is away and
+/// false one that answers to no use, and then no more.
+struct Fails(RandomArchitect, Vec<bool>);
+
+impl Architect for Fails {
+    fn name(&self) -> String {
+        self.0.name()
+    }
+
+    fn propose(&mut self, brief: &Brief) -> Result<Draft, ArchitectError> {
+        let failure = if brief.proposal < 4 { None } else { self.1.pop() };
+        let at = String::new;
+        match failure {
+            None => self.0.propose(brief),
+            Some(true) => {
+                Err(LlmError::Timeout { after: std::time::Duration::from_secs(1), at: at() }.into())
+            }
+            Some(false) => Err(LlmError::BadAnswer { why: at(), snippet: at() }.into()),
+        }
+    }
+
+    fn repair(&mut self, brief: &Brief, _: &str, _: &[String]) -> Result<Draft, ArchitectError> {
+        self.propose(brief)
+    }
+}
+
+#[test]
+fn one_useless_answer_after_an_outage_is_no_reason_to_give_up() {
+    const AWAY: bool = true;
+    const USELESS: bool = false;
+    // Failures of each sitting, the last one first.
+    let kept: [&[&[bool]]; 4] = [
+        &[&[USELESS, AWAY, AWAY]],
+        &[&[AWAY, AWAY, AWAY], &[USELESS], &[USELESS]],
+        &[&[AWAY, USELESS, USELESS]],
+        &[&[USELESS, AWAY, USELESS], &[AWAY]],
+    ];
+    for sittings in kept {
+        let mut case = Case::new();
+        for failures in sittings {
+            let ended = case.run(&mut Fails(random(), failures.to_vec()), &mut Pretend::new(1));
+            assert!(matches!(ended, Err(SearchError::Architect { failures: 3, .. })), "{sittings:?}: {ended:?}");
+        }
+        let outcome = case.run(&mut random(), &mut Pretend::new(1)).unwrap();
+        assert_eq!((outcome.study.trials.len(), outcome.study.finished), (7, Some(outcome.best)));
+    }
+    let mut case = Case::new();
+    let away = case.run(&mut Fails(random(), vec![AWAY, USELESS, USELESS]), &mut Pretend::new(1));
+    assert!(matches!(away, Err(SearchError::Architect { .. })), "{away:?}");
+    let outcome = case.run(&mut Fails(random(), vec![USELESS]), &mut Pretend::new(1)).unwrap();
+    assert_eq!((outcome.study.trials.len(), outcome.study.finished), (3, Some(outcome.best)), "three useless");
+}

@@ -101,6 +101,7 @@ pub fn samples() -> Vec<Event> {
             reason: "no \"answer\"\nin time".to_owned(),
             prompt_tokens: 70,
             completion_tokens: 0,
+            useless: true,
         },
         Event::TrialEpoch { trial: 1, epoch: epoch(1, 0.1) },
         proposed(4, 0, Verdict::Violates { violations: vec![violation()] }),

@@ -28,6 +28,9 @@ pub enum Event {
         /// Tokens written all the same.
         #[serde(default, skip_serializing_if = "is_zero")]
         completion_tokens: usize,
+        /// Whether it answered, only to no use; false where it was away, and in ledgers of versions that did not tell.
+        #[serde(default, skip_serializing_if = "is_false")]
+        useless: bool,
     },
     /// A worker begins, or begins again after a crash.
     TrialStarted {
@@ -172,6 +175,10 @@ pub enum Verdict {
 
 fn is_zero(count: &usize) -> bool {
     *count == 0
+}
+
+fn is_false(told: &bool) -> bool {
+    !told
 }
 
 impl Event {

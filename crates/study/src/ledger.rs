@@ -1,6 +1,6 @@
 //! The state of a study as a strict fold over its events.
 
-use crate::study::{AuthorStats, ProposalState, Repeat, Study, Trial, TrialStatus};
+use crate::study::{AuthorStats, Failures, ProposalState, Repeat, Study, Trial, TrialStatus};
 use crate::{Epoch, Event, LedgerError, Proposal, Verdict};
 use std::borrow::Borrow;
 use std::collections::BTreeMap;
@@ -27,6 +27,7 @@ impl Study {
             hashes: BTreeMap::new(),
             proposals: BTreeMap::new(),
             authors: BTreeMap::new(),
+            failures: Failures::default(),
             finished: None,
         };
         for event in events {
@@ -46,9 +47,12 @@ impl Study {
         match event {
             Event::StudyOpened(_) => Err(LedgerError::OpenedTwice),
             Event::Proposed(proposal) => self.propose(proposal),
-            Event::ArchitectFailed { proposal, author, prompt_tokens, completion_tokens, .. } => {
+            Event::ArchitectFailed { proposal, author, prompt_tokens, completion_tokens, useless, .. } => {
                 let tokens = (*prompt_tokens as u64, *completion_tokens as u64);
-                self.fail_proposal(*proposal, author, tokens)
+                self.fail_proposal(*proposal, author, tokens)?;
+                self.failures.all = self.failures.all.saturating_add(1);
+                self.failures.useless = self.failures.useless.saturating_add(u32::from(*useless));
+                Ok(())
             }
             Event::TrialStarted { trial } => self.start(*trial),
             Event::TrialEpoch { trial, epoch } => self.epoch(*trial, epoch),
@@ -76,6 +80,7 @@ impl Study {
         let author = p.author.clone();
         let state = ProposalState { author, attempts: attempts.saturating_add(1), settled };
         self.proposals.insert(p.proposal, state);
+        self.failures = Failures::default();
         self.authors.entry(p.author.clone()).or_default().count(p);
         if let Verdict::Admitted { trial, hash, cost, blueprint } = &p.verdict {
             self.hashes.insert(hash.clone(), *trial);

@@ -98,6 +98,43 @@ fn numbers_have_no_gaps_and_designs_no_twins() {
 }
 
 #[test]
+fn failures_count_since_the_last_proposal() {
+    let failed = |proposal, useless| Event::ArchitectFailed {
+        proposal,
+        author: "llm".to_owned(),
+        reason: "late".to_owned(),
+        prompt_tokens: 0,
+        completion_tokens: 0,
+        useless,
+    };
+    let unread = Verdict::Unreadable { diagnostics: vec![] };
+    let events = [
+        failed(2, true),
+        failed(3, true),
+        proposed(4, 0, unread),
+        failed(4, false),
+        Event::StudyResumed,
+        failed(5, true),
+        failed(6, false),
+    ];
+    let count = |until: usize| {
+        let failures = with(&events[..until]).expect("a study").failures;
+        (failures.all, failures.useless)
+    };
+    assert_eq!([0, 1, 2, 3].map(count), [(0, 0), (1, 1), (2, 2), (0, 0)]);
+    assert_eq!([4, 5, 6, 7].map(count), [(1, 0), (1, 0), (2, 1), (3, 1)]);
+}
+
+#[test]
+fn a_failure_that_an_older_version_told_says_nothing_of_its_kind() {
+    let told = r#"{"event":"architect_failed","proposal":2,"author":"llm","reason":"late"}"#;
+    let failed = Event::from_json(told).expect("an event");
+    assert_eq!(failed.to_json().expect("writable"), told);
+    let failures = with(&[failed]).expect("a study").failures;
+    assert_eq!((failures.all, failures.useless), (1, 0));
+}
+
+#[test]
 fn only_a_ranked_trial_is_best() {
     let end = |best| Event::StudyFinished { best };
     let start = Event::TrialStarted { trial: 1 };

@@ -37,7 +37,7 @@ pub use leaderboard::{Leaderboard, Row, Unranked};
 pub use memory::MemoryStore;
 pub use plan::{Step, worked};
 pub use store::{Recorded, StoreError, TrialStore};
-pub use study::{AuthorStats, ProposalState, Repeat, Study, Tokens, Trial, TrialStatus};
+pub use study::{AuthorStats, Failures, ProposalState, Repeat, Study, Tokens, Trial, TrialStatus};
 pub use trial::{
     ComputeDevice, Epoch, SampleCaption, Scores, TrialEvent, TrialResult, TrialSpec, WeightsFile,
 };

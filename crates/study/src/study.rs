@@ -21,8 +21,19 @@ pub struct Study {
     pub proposals: BTreeMap<u64, ProposalState>,
     /// How each author has fared.
     pub authors: BTreeMap<String, AuthorStats>,
+    /// Failures of the architect since it last wrote something.
+    pub failures: Failures,
     /// `Some(best)` once the study is over.
     pub finished: Option<Option<u64>>,
+}
+
+/// Failures of the architect in a row, over all sittings.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Failures {
+    /// How many.
+    pub all: u32,
+    /// Those of which the ledger says that it answered, to no use.
+    pub useless: u32,
 }
 
 /// How far a proposal has come.
