@@ -120,7 +120,7 @@ fn put_best(folder: &StudyFolder, model: &Path, card: &ModelCard) -> io::Result<
     let staging = tempfile::Builder::new().prefix(STAGING).tempdir_in(folder.root())?;
     let target = staging.path().join("model");
     copy_files(model, &target)?;
-    fs::copy(folder.contract(), target.join("contract.toml"))?;
+    copy_durably(&folder.contract(), &target.join("contract.toml"))?;
     write_json(&target.join(CARD), card)?;
     write_manifest(&target)?;
     let best = folder.best();
@@ -159,12 +159,16 @@ fn copy_files(from: &Path, to: &Path) -> io::Result<()> {
         let name = entry.file_name();
         // A model folder is flat; its old manifest is written anew, and what a killed worker left half written is no part of it.
         if entry.file_type()?.is_file() && name != "manifest.json" && !is_temporary(&name) {
-            let path = to.join(name);
-            fs::copy(entry.path(), &path)?;
-            fs::File::open(&path)?.sync_all()?;
+            copy_durably(&entry.path(), &to.join(name))?;
         }
     }
     Ok(())
+}
+
+/// Copies a file to the disk: the folder that it is for must not get its name before it is whole, also where the power fails.
+fn copy_durably(from: &Path, to: &Path) -> io::Result<()> {
+    fs::copy(from, to)?;
+    fs::File::open(to)?.sync_all()
 }
 
 fn write_manifest(folder: &Path) -> io::Result<()> {
