@@ -4,13 +4,13 @@ use crate::best::keep_best;
 use crate::clock::Clock;
 use crate::error::SearchError;
 use crate::execute::{Executor, Report};
-use crate::failing::{FAILURES, given_up, is_away, with_one_more};
+use crate::failing::{is_away, with_one_more};
 use crate::files::StudyFolder;
 use crate::lag;
 use crate::progress::Progress;
 use capwright_search::{Architect, ArchitectError, Brief, Judge, Surrogate, problems};
 use capwright_study::{
-    ComputeDevice, Event, Failures, FinalStep, Leaderboard, Proposal, Study, TrialEvent, TrialSpec, TrialStore,
+    ComputeDevice, Event, FAILURES, Failures, FinalStep, Leaderboard, Proposal, Study, TrialEvent, TrialSpec, TrialStore,
     Verdict, WeightsFile, describe,
 };
 use std::collections::BTreeMap;
@@ -139,14 +139,7 @@ impl Driver<'_> {
 
     /// Whether no more designs will be asked for.
     fn asked_enough(&self, state: &Running) -> bool {
-        let search = &state.study.contract().search;
-        let tokens = state.study.tokens();
-        let spent = tokens.prompt + tokens.completion;
-        state.study.wanted() == 0
-            || (state.study.next_proposal() > u64::from(search.max_proposals) && state.pending.is_none())
-            || search.tokens().is_some_and(|budget| spent >= budget)
-            || given_up(&state.study)
-            || state.late
+        state.late || state.study.may_ask_for() == 0
     }
 
     /// What goes on: at the end by all that is known, before by what the next trial sees.
@@ -164,7 +157,7 @@ impl Driver<'_> {
 
     /// Expected wall seconds until all is over.
     fn seconds_left(&self, state: &Running) -> f64 {
-        let designs = if self.asked_enough(state) { 0 } else { state.study.wanted() };
+        let designs = if state.late { 0 } else { state.study.may_ask_for() };
         state.clock.seconds_left(&state.study, designs, self.executor.capacity())
     }
 

@@ -2,16 +2,7 @@
 
 use capwright_llm::LlmError;
 use capwright_search::ArchitectError;
-use capwright_study::{Failures, Study};
-
-/// Failures of the architect in a row, over all sittings, after which the study stops asking if all of them were useless answers;
-/// where it was away at one of them, only the sitting ends.
-pub const FAILURES: u32 = 3;
-
-/// Whether the ledger is of a study that stopped asking. Where there are no trials yet, it asks all the same.
-pub fn given_up(study: &Study) -> bool {
-    study.failures.all >= FAILURES && !study.trials.is_empty()
-}
+use capwright_study::{FAILURES, Failures};
 
 /// The failures in a row with one more.
 pub fn with_one_more(so_far: Failures, useless: bool) -> Failures {

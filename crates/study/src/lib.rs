@@ -5,6 +5,7 @@
 
 mod ahead;
 mod archive;
+mod asking;
 pub mod conformance;
 mod describe;
 mod error;
@@ -26,6 +27,7 @@ mod trial;
 
 pub use ahead::{Ahead, Load};
 pub use archive::{Kind, Size};
+pub use asking::FAILURES;
 pub use describe::describe;
 pub use error::LedgerError;
 pub use event::{Event, Opened, Prediction, Proposal, Verdict};

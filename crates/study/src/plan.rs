@@ -2,6 +2,7 @@
 
 use crate::{Epoch, Event, FinalStep, Recorded, Study, Trial, TrialStatus};
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
 
 /// Something that a study would do next.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
@@ -50,11 +51,6 @@ pub fn worked(events: &[Recorded]) -> f64 {
 }
 
 impl Study {
-    /// Designs that the contract asks for beside those that there are.
-    pub fn wanted(&self) -> u64 {
-        u64::from(self.contract().search.trials).saturating_sub(self.trials.len() as u64)
-    }
-
     /// Seconds that processors worked for all runs so far: as they were measured, and what was trained since, or by runs that came to
     /// nothing, by what a second of the others took.
     pub fn cpu_seconds(&self) -> f64 {
@@ -172,26 +168,23 @@ impl Study {
     }
 
     /// What the study would do within so many wall seconds, with so many workers: first what is under way, then what did well goes
-    /// on, then new designs are asked for or, where there are enough, the best is trained to its end and the finals are held. A
-    /// step that does not fit is left out.
+    /// on, then new designs are asked for or, where no more are, the best is trained to its end and the finals are held. A step that
+    /// does not fit is left out.
     pub fn plan(&self, seconds: f64, workers: usize) -> Vec<Step> {
         let under_way = self.unfinished().into_iter().map(|number| self.train(number, self.until(number)));
         let mut steps: Vec<Step> = under_way.collect();
-        let wanted = self.wanted();
-        steps.extend(self.promotions(wanted == 0).into_iter().map(|(trial, to)| self.train(trial, to)));
-        if wanted == 0 {
+        let designs = self.may_ask_for();
+        steps.extend(self.promotions(designs == 0).into_iter().map(|(trial, to)| self.train(trial, to)));
+        if designs == 0 {
             let finals = self.finals_due().into_iter().filter_map(|step| self.of_finals(step, &steps));
             let finals: Vec<Step> = finals.collect();
             steps.extend(finals);
         }
-        let mut left = seconds * workers.max(1) as f64;
-        steps.retain(|step| {
-            let fits = step.seconds() <= left;
-            left -= if fits { step.seconds() } else { 0.0 };
-            fits
-        });
+        let workers = workers.max(1);
+        let left = keep_fitting(&mut steps, seconds, workers);
         let each = self.seconds_per_design();
-        let count = if each > 0.0 { wanted.min((left / each) as u64) } else { wanted };
+        let at_most = ((seconds / each) as u64).saturating_mul(workers as u64).min((left / each) as u64);
+        let count = if each > 0.0 { designs.min(at_most) } else { designs };
         steps.extend((count > 0).then_some(Step::Designs { count, seconds: each * count as f64 }));
         steps
     }
@@ -219,6 +212,25 @@ impl Study {
         let from = self.run(trial).map_or(0, |run| run.epochs.len() as u32);
         Step::Train { trial, from, to, seconds: self.seconds_to(trial, to) }
     }
+}
+
+/// Keeps the steps that fit into so many wall seconds of so many workers; gives the seconds of one worker that are left. One training is
+/// not shared among workers, whatever all of them have time for.
+fn keep_fitting(steps: &mut Vec<Step>, seconds: f64, workers: usize) -> f64 {
+    let mut left = seconds * workers as f64;
+    let mut trained: BTreeMap<u64, f64> = BTreeMap::new();
+    steps.retain(|step| {
+        // A trial that goes on twice does so one after the other.
+        let before = if let Step::Train { trial, .. } = step { trained.get(trial).copied() } else { None };
+        let ends = before.unwrap_or_default() + step.seconds();
+        let fits = ends <= seconds && step.seconds() <= left;
+        if let Step::Train { trial, .. } = step {
+            trained.insert(*trial, if fits { ends } else { f64::INFINITY });
+        }
+        left -= if fits { step.seconds() } else { 0.0 };
+        fits
+    });
+    left
 }
 
 fn seconds_of(epoch: &Epoch) -> f64 {
@@ -279,9 +291,24 @@ pub(crate) mod tests {
         let on = Step::Train { trial: 2, from: 1, to: 3, seconds: 20.0 };
         let designs = |count| Step::Designs { count, seconds: 12.0 * count as f64 };
         assert_eq!(study.plan(1_000.0, 2), [on, designs(2)], "six designs are asked for");
-        assert_eq!(study.plan(17.0, 2), [on, designs(1)]);
+        assert_eq!(study.plan(21.0, 2), [on, designs(1)]);
+        assert_eq!(study.plan(17.0, 2), [designs(2)], "twenty seconds of one worker are not ten of two");
         assert_eq!(study.plan(17.0, 1), [designs(1)], "what does not fit waits");
+        assert_eq!(study.plan(11.0, 9), [], "nor is a design's first rung shared");
         assert_eq!(study.plan(1.0, 1), []);
+    }
+
+    #[test]
+    fn designs_that_nobody_will_be_asked_for_are_not_planned() {
+        let mut study = study(10.0);
+        let on = Step::Train { trial: 2, from: 1, to: 3, seconds: 20.0 };
+        study.opened.contract.search.max_proposals = 5;
+        assert_eq!(study.plan(1_000.0, 1), [on, Step::Designs { count: 1, seconds: 12.0 }]);
+        study.opened.contract.search.max_proposals = 4;
+        assert_eq!(study.plan(1_000.0, 1), [on]);
+        study.opened.contract.search.finalists = Some(1);
+        let last = Step::Train { trial: 2, from: 3, to: 10, seconds: 70.0 };
+        assert_eq!(study.plan(1_000.0, 1), [on, last], "the finals are next");
     }
 
     #[test]
@@ -309,6 +336,7 @@ pub(crate) mod tests {
         let to = |from, to, seconds| Step::Train { trial: 2, from, to, seconds };
         assert_eq!(study.plan(1_000.0, 1), [to(1, 3, 20.0), to(3, 10, 70.0)]);
         assert_eq!(study.plan(89.0, 1), [to(1, 3, 20.0)], "what does not fit waits");
+        assert_eq!(study.plan(89.0, 2), [to(1, 3, 20.0)], "both are of one trial");
     }
 
     #[test]
