@@ -2,7 +2,7 @@
 
 use capwright_report::render_study;
 use capwright_study::conformance::{admitted, draft, epoch, opened, result, samples};
-use capwright_study::{Event, LedgerError};
+use capwright_study::{Event, LedgerError, Scores, TrialResult};
 
 #[test]
 fn a_study_has_a_page_with_everything_that_happened() {
@@ -48,4 +48,29 @@ fn a_trial_that_runs_has_not_ended() {
     let result = Box::new(result(epoch(1, 0.1).scores));
     events.push(Event::TrialFinished { trial: 1, result });
     assert!(render_study(&events).expect("a page").contains("every trial ended"));
+}
+
+#[test]
+fn an_author_is_told_the_time_of_all_designs_and_the_middle_of_their_ranks() {
+    let scores = |bleu4, collapsed| Scores { collapsed, ..epoch(1, bleu4).scores };
+    let mut events = vec![opened()];
+    for (trial, scores) in (1..).zip([scores(0.1, false), scores(0.2, false), scores(0.3, true)]) {
+        let text = draft(trial, 0, admitted(trial, &format!("b{trial}")));
+        let ended = TrialResult { seconds: 10.0, ..result(scores) };
+        events.extend([
+            Event::Proposed(Box::new(text)),
+            Event::TrialStarted { trial },
+            Event::TrialFinished { trial, result: Box::new(ended) },
+        ]);
+    }
+    let text = draft(4, 0, admitted(4, "b4"));
+    events.extend([
+        Event::Proposed(Box::new(text)),
+        Event::TrialStarted { trial: 4 },
+        Event::TrialEpoch { trial: 4, epoch: epoch(1, 0.1) },
+        Event::TrialFailed { trial: 4, reason: "the loss is not finite".into() },
+    ]);
+    let page = render_study(&events).expect("a page");
+    let costs = "<td>32 s</td><td>0.2000</td><td>1.5</td>";
+    assert!(page.contains(costs), "three results of ten seconds and an epoch of two: {page}");
 }

@@ -176,9 +176,10 @@ impl Study {
         })
     }
 
-    /// Wall seconds of all runs of a trial's design.
+    /// Wall seconds of all runs of a trial's design: of one without a result those of its epochs.
     pub fn seconds(&self, trial: u64) -> f64 {
-        self.runs_of(trial).filter_map(|run| self.run(run)?.result()).map(|result| result.seconds).sum()
+        let runs = self.runs_of(trial).filter_map(|run| self.run(run));
+        runs.map(|run| run.result().map_or_else(|| run.epoch_seconds(), |result| result.seconds)).sum()
     }
 
     /// Trials and repetitions that are not over, in order: what a resumed study trains first.

@@ -77,7 +77,9 @@ pub(super) fn architects(html: &mut Html, told: &Told) {
     table(html, "author", columns);
     for (author, stats) in &told.study.authors {
         let own: Vec<&Row> = told.board.rows.iter().filter(|row| row.author == *author).collect();
-        let trained: f64 = own.iter().map(|row| told.study.seconds(row.trial)).sum();
+        // Designs that collapsed or failed were trained too.
+        let trials = told.study.trials.iter().filter(|(_, trial)| trial.author == *author);
+        let trained: f64 = trials.map(|(number, _)| told.study.seconds(*number)).sum();
         html.raw("<tr><th scope=\"row\">");
         swatch(html, told.colour(author));
         html.foreign(author).raw("</th>").element("<td>", number(stats.proposals), "</td>");
@@ -87,12 +89,14 @@ pub(super) fn architects(html: &mut Html, told: &Told) {
         let tokens = stats.prompt_tokens.saturating_add(stats.completion_tokens);
         html.element("<td>", number(tokens), "</td>").element("<td>", time(stats.seconds), "</td>");
         html.element("<td>", time(trained), "</td>");
-        match (own.first(), own.get(own.len() / 2)) {
-            (Some(best), Some(middle)) => {
+        match own.first() {
+            Some(best) => {
+                // Of an even number the mean of the two in the middle.
+                let middle = own[(own.len() - 1) / 2].rank + own[own.len() / 2].rank;
                 html.element("<td>", format_args!("{:.4}", told.score_of(best)), "</td>");
-                html.element("<td>", middle.rank, "</td></tr>\n");
+                html.element("<td>", middle as f64 / 2.0, "</td></tr>\n");
             }
-            _ => {
+            None => {
                 html.raw("<td></td><td></td></tr>\n");
             }
         }
