@@ -194,7 +194,11 @@ impl Architect for LlmArchitect {
         match Delta::mending(draft, &self.judge, brief.study, MENDING) {
             Some(delta) => {
                 let prompt = prompt::mending(brief, problems, &delta);
-                self.ask_for_changes(brief, prompt, &delta)
+                let mended = self.ask_for_changes(brief, prompt, &delta)?;
+                // It is made from what the draft was made from.
+                let refused = brief.study.proposals.get(&brief.proposal);
+                let parents = refused.map(|refused| refused.parents.clone()).unwrap_or_default();
+                Ok(Draft { parents, ..mended })
             }
             None => {
                 let prompt = prompt::again(brief, &self.snippets, draft, problems);

@@ -3,9 +3,9 @@
 mod common;
 
 use capwright_blueprint::schema::{language, sample, validate};
-use capwright_search::{Architect, Brief, Draft, Judge, LlmArchitect, LlmOptions, Space};
-use capwright_study::Verdict;
-use common::{CONTRACTS, Chance, Together, judge, opened, proposed, under};
+use capwright_search::{Architect, Brief, Draft, Judge, LlmArchitect, LlmOptions, RandomArchitect, Space};
+use capwright_study::{Event, Proposal, Verdict};
+use common::{CONTRACTS, Chance, Together, draft, judge, opened, proposed, under};
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
 use serde_json::Value;
@@ -136,9 +136,10 @@ fn the_best_of_some_drafts_is_proposed() {
 }
 
 /// Faults that hide each other: heads that do not divide the channels, and behind them eighteen times the budget.
+const DRAFT: &str = r#"{"encoder":{"input":192,"source":{"kind":"pretrained","backbone":"mobilenet_v2","cut":"s32","cuts":2},"blocks":[{"op":"self_attention","heads":12,"expand":4},{"op":"self_attention","heads":4,"expand":4},{"op":"self_attention","heads":12,"expand":1},{"op":"self_attention","heads":4,"expand":1}]},"bridge":{"dim":128,"dropout_pct":0,"positions":"none"},"decoder":{"family":"convolution","memory":"grid","dim":128,"layers":2,"kernel":2,"dropout_pct":20},"recipe":{"lr":0.01,"schedule":"linear","weight_decay":0.0001,"label_smoothing":0.05,"clip":5.0,"batch":16,"optimizer":"sgd","scheduled_sampling_pct":0,"encoder_lr":0.1,"freeze_encoder":0}}"#;
+
 #[test]
 fn a_draft_with_several_faults_is_offered_what_mends_it() {
-    const DRAFT: &str = r#"{"encoder":{"input":192,"source":{"kind":"pretrained","backbone":"mobilenet_v2","cut":"s32","cuts":2},"blocks":[{"op":"self_attention","heads":12,"expand":4},{"op":"self_attention","heads":4,"expand":4},{"op":"self_attention","heads":12,"expand":1},{"op":"self_attention","heads":4,"expand":1}]},"bridge":{"dim":128,"dropout_pct":0,"positions":"none"},"decoder":{"family":"convolution","memory":"grid","dim":128,"layers":2,"kernel":2,"dropout_pct":20},"recipe":{"lr":0.01,"schedule":"linear","weight_decay":0.0001,"label_smoothing":0.05,"clip":5.0,"batch":16,"optimizer":"sgd","scheduled_sampling_pct":0,"encoder_lr":0.1,"freeze_encoder":0}}"#;
     let contract = under(CONTRACTS[0]);
     let (judge, study) = (judge(&contract), opened(&contract));
     assert!(!judge.fits(DRAFT));
@@ -154,4 +155,27 @@ fn a_draft_with_several_faults_is_offered_what_mends_it() {
         let mended = architect.repair(&brief, DRAFT, &["heads".into()]).expect("an answer").text;
         assert!(judge.fits(&mended), "{mended}");
     }
+}
+
+/// Of a refused change of a design comes a design that was made from the same; of a text that is none, one of its own.
+#[test]
+fn what_mends_a_change_of_a_design_has_its_parents() {
+    let contract = under(CONTRACTS[0]);
+    let judge = judge(&contract);
+    let architect = || {
+        let (space, options) = (Space::new(&contract), LlmOptions::default());
+        LlmArchitect::new(Box::new(Chance), space, judge.clone(), Vec::new(), options)
+    };
+    let repaired = |text: &str| {
+        let mut study = opened(&contract);
+        let mut random = RandomArchitect::new(Space::new(&contract), judge.clone());
+        proposed(&mut study, &mut random);
+        let refused = draft(2, Verdict::Unreadable { diagnostics: vec![] });
+        let refused = Proposal { text: text.to_owned(), parents: vec![1], ..refused };
+        study.apply(&Event::Proposed(Box::new(refused))).expect("it follows");
+        let brief = Brief { contract: &contract, study: &study, proposal: 2, attempt: 1, surrogate: None };
+        architect().repair(&brief, text, &["heads".into()]).expect("an answer").parents
+    };
+    assert_eq!(repaired(DRAFT), [1]);
+    assert_eq!(repaired("no design"), [] as [u64; 0]);
 }

@@ -77,8 +77,8 @@ impl Study {
             return Err(LedgerError::UnknownTrial(*unknown));
         }
         let settled = matches!(p.verdict, Verdict::Admitted { .. });
-        let author = p.author.clone();
-        let state = ProposalState { author, attempts: attempts.saturating_add(1), settled };
+        let (author, parents) = (p.author.clone(), p.parents.clone());
+        let state = ProposalState { author, attempts: attempts.saturating_add(1), parents, settled };
         self.proposals.insert(p.proposal, state);
         self.failures = Failures::default();
         self.authors.entry(p.author.clone()).or_default().count(p);
@@ -144,7 +144,8 @@ impl Study {
         stats.prompt_tokens = stats.prompt_tokens.saturating_add(read);
         stats.completion_tokens = stats.completion_tokens.saturating_add(written);
         stats.proposals += u64::from(attempts == 0);
-        self.proposals.insert(number, ProposalState { author: author.to_owned(), attempts, settled: true });
+        let (author, parents) = (author.to_owned(), Vec::new());
+        self.proposals.insert(number, ProposalState { author, attempts, parents, settled: true });
         Ok(())
     }
 

@@ -43,6 +43,8 @@ pub struct ProposalState {
     pub author: String,
     /// Texts so far.
     pub attempts: u32,
+    /// Trials whose designs the last of them was made from.
+    pub parents: Vec<u64>,
     /// Whether it is over: admitted, or its architect failed.
     pub settled: bool,
 }
