@@ -80,24 +80,33 @@ impl Driver<'_> {
     /// [`SearchError`]; the ledger then holds all that was acknowledged.
     pub fn run(&mut self) -> Result<Outcome, SearchError> {
         let mut state = self.recover()?;
-        while state.study.finished.is_none() && !self.over(&state) {
+        if let Err(ended) = self.go_on(&mut state) {
+            // What was worked since the last event counts. Where that cannot be written, why the sitting ends is worth more.
+            let _ = self.record(&mut state, &Event::StudyPaused);
+            return Err(ended);
+        }
+        self.conclude(state)
+    }
+
+    fn go_on(&mut self, state: &mut Running) -> Result<(), SearchError> {
+        while state.study.finished.is_none() && !self.over(state) {
             state.late |= state.clock.is_late(&state.study, self.executor.capacity());
             if self.stop.load(Ordering::Relaxed) {
                 self.executor.stop();
                 return Err(SearchError::Interrupted);
             }
-            self.start_waiting(&mut state)?;
-            self.promote(&mut state)?;
-            if self.wants_proposal(&state) {
-                self.propose(&mut state)?;
+            self.start_waiting(state)?;
+            self.promote(state)?;
+            if self.wants_proposal(state) {
+                self.propose(state)?;
             } else if let Some((trial, report)) = self.executor.next(Duration::from_millis(200)) {
-                self.hear(&mut state, trial, report)?;
+                self.hear(state, trial, report)?;
             }
             while let Some((trial, report)) = self.executor.next(Duration::ZERO) {
-                self.hear(&mut state, trial, report)?;
+                self.hear(state, trial, report)?;
             }
         }
-        self.conclude(state)
+        Ok(())
     }
 
     fn recover(&mut self) -> Result<Running, SearchError> {

@@ -122,6 +122,7 @@ pub fn samples() -> Vec<Event> {
         Event::TrialRepeated { trial: 4, of: 1 },
         Event::TrialStarted { trial: 4 },
         Event::TrialFinished { trial: 4, result: Box::new(result(scores(0.3, 41))) },
+        Event::StudyPaused,
         Event::StudyResumed,
         Event::StudyFinished { best: Some(1) },
     ]

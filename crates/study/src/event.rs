@@ -72,6 +72,9 @@ pub enum Event {
         /// In a sentence.
         reason: String,
     },
+    /// A sitting ends before the study does: until here it was worked on. Missing where the process was killed, and in ledgers of
+    /// versions that did not tell.
+    StudyPaused,
     /// Somebody goes on with a study that was interrupted.
     StudyResumed,
     /// The study is over: always the last event.
@@ -194,6 +197,7 @@ impl Event {
             Self::TrialPromoted { .. } => "trial_promoted",
             Self::TrialRepeated { .. } => "trial_repeated",
             Self::TrialFailed { .. } => "trial_failed",
+            Self::StudyPaused => "study_paused",
             Self::StudyResumed => "study_resumed",
             Self::StudyFinished { .. } => "study_finished",
         }

@@ -64,7 +64,7 @@ impl Study {
             Event::TrialFailed { trial, reason } => {
                 self.end(*trial, event.kind(), TrialStatus::Failed(reason.clone()))
             }
-            Event::StudyResumed => Ok(()),
+            Event::StudyPaused | Event::StudyResumed => Ok(()),
             Event::StudyFinished { best } => self.finish(*best),
         }
     }

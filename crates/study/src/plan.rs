@@ -44,7 +44,8 @@ impl Step {
     }
 }
 
-/// Wall seconds that were worked on a study: between its events, but for the pauses before it was resumed.
+/// Wall seconds that were worked on a study: between its events, but for the pauses before it was resumed. What a killed process worked
+/// after its last event is not known.
 pub fn worked(events: &[Recorded]) -> f64 {
     let gaps = events.windows(2).filter(|pair| !matches!(pair[1].event, Event::StudyResumed));
     gaps.map(|pair| pair[1].at_unix_ms.saturating_sub(pair[0].at_unix_ms) as f64 / 1_000.0).sum()
@@ -394,6 +395,9 @@ pub(crate) mod tests {
             at(4, 900_500, Event::TrialStarted { trial: 1 }),
         ];
         assert!((worked(&events) - 3.5).abs() < 1e-9);
+        let mut told = events.to_vec();
+        told.insert(2, at(3, 6_000, Event::StudyPaused));
+        assert!((worked(&told) - 5.5).abs() < 1e-9, "the last two seconds of the sitting were worked");
         assert!(worked(&[]) == 0.0);
     }
 }
