@@ -1,5 +1,7 @@
 //! The loop: proposals in, trials out, every step in the ledger before anything builds on it.
 
+mod promote;
+
 use crate::best::keep_best;
 use crate::clock::Clock;
 use crate::error::SearchError;
@@ -10,7 +12,7 @@ use crate::lag;
 use crate::progress::Progress;
 use capwright_search::{Architect, ArchitectError, Brief, Judge, Surrogate, problems};
 use capwright_study::{
-    ComputeDevice, Event, FAILURES, Failures, FinalStep, Leaderboard, Proposal, Study, TrialEvent, TrialSpec, TrialStore,
+    ComputeDevice, Event, FAILURES, Failures, Leaderboard, Proposal, Study, TrialEvent, TrialSpec, TrialStore,
     Verdict, WeightsFile, describe,
 };
 use std::collections::BTreeMap;
@@ -151,19 +153,6 @@ impl Driver<'_> {
         state.late || state.study.may_ask_for() == 0
     }
 
-    /// What goes on: at the end by all that is known, before by what the next trial sees.
-    fn promotions(&self, state: &Running) -> Vec<(u64, u32)> {
-        let (study, workers) = (&state.study, self.executor.capacity());
-        if self.asked_enough(state) {
-            return state.clock.promotions(study, study, true, workers);
-        }
-        state.clock.promotions(&lag::visible(study), study, false, workers)
-    }
-
-    fn finals_due(&self, state: &Running) -> Vec<FinalStep> {
-        state.clock.finals_due(&state.study, self.executor.capacity())
-    }
-
     /// Expected wall seconds until all is over.
     fn seconds_left(&self, state: &Running) -> f64 {
         let designs = if state.late { 0 } else { state.study.may_ask_for() };
@@ -176,53 +165,6 @@ impl Driver<'_> {
             && state.study.unfinished().is_empty()
             && self.promotions(state).is_empty()
             && self.finals_due(state).is_empty()
-    }
-
-    /// Before the next trial is chosen, when all is over that it sees, lets those go on that did well: beside the next trials, which do
-    /// not see yet what comes of them. So neither promotions nor proposals depend on which worker was faster.
-    fn promote(&mut self, state: &mut Running) -> Result<(), SearchError> {
-        let ending = self.asked_enough(state);
-        // Nobody needs a promoted trial sooner than a new design, and looking for one copies the study.
-        let due = if ending { state.study.unfinished().is_empty() } else { self.wants_proposal(state) };
-        if !due {
-            return Ok(());
-        }
-        let promotions = self.promotions(state);
-        if ending && promotions.is_empty() {
-            // When all is tried, what the finals still need.
-            let due = self.finals_due(state);
-            return self.train_on(state, &due);
-        }
-        let longer = promotions.into_iter().map(|(trial, epochs)| FinalStep::Longer { trial, epochs });
-        self.train_on(state, &longer.collect::<Vec<_>>())
-    }
-
-    /// Has trials go on, or train again, all of one choice together: after half of it, another would be made.
-    fn train_on(&mut self, state: &mut Running, steps: &[FinalStep]) -> Result<(), SearchError> {
-        if steps.is_empty() {
-            return Ok(());
-        }
-        let (mut runs, mut events) = (Vec::new(), Vec::new());
-        let mut next = state.study.next_trial();
-        for step in steps {
-            let (trial, event) = match *step {
-                FinalStep::Longer { trial, epochs } => {
-                    (self.watch)(Progress::Promoted { trial, epochs });
-                    (trial, Event::TrialPromoted { trial, epochs })
-                }
-                FinalStep::Again { of } => {
-                    let trial = next;
-                    next += 1;
-                    (self.watch)(Progress::Repeated { trial, of });
-                    (trial, Event::TrialRepeated { trial, of })
-                }
-            };
-            runs.push(trial);
-            events.push(event);
-        }
-        self.record_all(state, &events)?;
-        runs.into_iter().for_each(|trial| state.waiting.insert(0, trial));
-        Ok(())
     }
 
     fn wants_proposal(&self, state: &Running) -> bool {
