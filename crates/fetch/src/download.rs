@@ -176,21 +176,23 @@ impl Downloader {
         if told_offline() {
             return Err(DownloadError::Offline { url: url(), path: path.to_owned() });
         }
-        let mut part = Part::open(path, watch)?;
+        let (mut part, mut anew) = (Part::open(path, watch)?, false);
         loop {
             self.complete(file, &mut part, watch)?;
             let found = part.hashed.sha256();
             if file.sha256.matches(&found) {
                 return part.finish(path);
             }
-            let was_joined = part.joined;
+            // What was begun anew is all of one file, in however many pieces it comes: once more would change nothing.
+            let may_be_mixed = part.joined && !anew;
             part.restart()?;
-            if !was_joined {
+            if !may_be_mixed {
                 // An error here would only hide the reason.
                 let _ = fs::remove_file(&part.path);
                 return Err(DownloadError::Digest { url: url(), expected: file.sha256.to_string(), found });
             }
             tracing::warn!(url = file.url, %found, "the parts do not belong together: starting anew");
+            anew = true;
         }
     }
 

@@ -226,6 +226,17 @@ fn a_part_of_something_else_is_given_up_and_a_wrong_file_is_refused() {
 }
 
 #[test]
+fn a_wrong_file_that_comes_in_pieces_is_begun_anew_once() {
+    let some = Answer::Ranges(700_000);
+    let mut wrong = Case::new(vec![some, ALL, some, ALL, some, ALL]);
+    wrong.sha = sha_of(b"another file");
+    let error = wrong.fetch().unwrap_err();
+    assert!(matches!(&error, DownloadError::Digest { .. }), "{error}");
+    assert_eq!(wrong.asked(), ["", "700000-", "", "700000-"]);
+    assert!(!wrong.part().exists() && !wrong.path().exists());
+}
+
+#[test]
 fn too_long_a_part_or_file_is_not_kept() {
     let long = Case::new(vec![Answer::Status(416), ALL]);
     fs::write(long.part(), [content(), vec![1]].concat()).unwrap();
