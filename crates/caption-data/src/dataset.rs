@@ -166,7 +166,7 @@ impl Dataset {
     ) -> Result<(Dataset, Quarantine), DataError> {
         let path = path.as_ref();
         let mut located = formats::locate(path, options.format)?;
-        located.ignore_splits = options.ignore_splits;
+        located.ignore_splits |= options.ignore_splits;
         if located.format.is_packed() {
             return Err(DataError::Packed { path: path.to_owned(), format: located.format });
         }

@@ -56,8 +56,12 @@ impl Splits {
 
     /// Reads `splits.json` of a folder; none is no error.
     pub(crate) fn read(dir: &Path) -> Result<Option<Splits>, DataError> {
-        let path = dir.join(FILE);
-        if path.symlink_metadata().is_err() { Ok(None) } else { read_json(&path).map(Some) }
+        if Splits::are_in(dir) { read_json(&dir.join(FILE)).map(Some) } else { Ok(None) }
+    }
+
+    /// Whether a folder has `splits.json`, readable or not.
+    pub(crate) fn are_in(dir: &Path) -> bool {
+        dir.join(FILE).symlink_metadata().is_ok()
     }
 
     /// The split of each name; names that come twice are problems.

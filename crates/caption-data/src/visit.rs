@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use rayon::prelude::*;
 
 use crate::error::read_limited;
-use crate::formats::entry::{Entry, Listing};
+use crate::formats::entry::{Archive, Entry, Listing};
 use crate::formats::{Format, Located, parquet, read_listing, webdataset};
 use crate::image_file::MAX_FILE_BYTES;
 use crate::{DataError, Problem};
@@ -87,7 +87,7 @@ where
 
     fn packed(&mut self) -> Result<Vec<Problem>, DataError> {
         let (mut problems, mut waiting, mut id) = (Vec::new(), Vec::new(), 0);
-        let located = self.located;
+        let (located, ignore_splits) = (self.located, self.located.ignore_splits);
         let inside = |_: &Entry, bytes| Ok(Seen { path: PathBuf::new(), bytes });
         for path in &located.files {
             let mut take = |entry: Entry, bytes: Vec<u8>| {
@@ -97,9 +97,10 @@ where
                 }
                 self.chunk(std::mem::take(&mut waiting), inside)
             };
+            let archive = Archive { path, ignore_splits };
             match located.format {
-                Format::Parquet => parquet::read(path, &mut id, &mut problems, &mut take)?,
-                _ => webdataset::read(path, &mut id, &mut problems, &mut take)?,
+                Format::Parquet => parquet::read(archive, &mut id, &mut problems, &mut take)?,
+                _ => webdataset::read(archive, &mut id, &mut problems, &mut take)?,
             }
         }
         self.chunk(waiting, inside)?;

@@ -255,23 +255,29 @@ fn files_that_are_no_images() {
 
 #[test]
 fn tables_that_are_none() {
-    let check = |name: &str, content: &[u8], expected: &[&str]| {
+    let folder_of = |name: &str, content: &[u8]| {
         let folder = Folder::new();
         folder.write("1.jpg", jpeg(1)).write("2.jpg", jpeg(2)).write(name, content);
+        folder
+    };
+    let check = |name: &str, content: &[u8], expected: &[&str]| {
+        let folder = folder_of(name, content);
         folder.write("splits.json", r#"{"train": ["1.jpg"], "val": ["2.jpg"]}"#);
         assert_eq!(kinds(&folder), expected, "{name}: {}", String::from_utf8_lossy(content));
+    };
+    // With `splits.json` the table's splits are not read.
+    let check_splits = |name: &str, content: &[u8], expected: &str| {
+        let found = kinds(&folder_of(name, content));
+        assert!(found.contains(&expected), "{name}: {}: {found:?}", String::from_utf8_lossy(content));
     };
     check("a.csv", b"", &["malformed"]);
     check("a.csv", b"photo,words\n1.jpg,x\n", &["malformed"]);
     check("a.csv", b"image,caption\n1.jpg,\xff\xfe\n2.jpg,x\n", &["malformed"]);
     check("a.csv", b"\xff\xfei\0m\0a\0g\0e\0", &["malformed"]);
     check("a.csv", b"image,caption\n1.jpg,a\n2.jpg,b\n3.jpg\n", &["bad_row"]);
-    check(
-        "a.csv",
-        b"image,caption,split\n1.jpg,a,train\n2.jpg,b,val\n2.jpg,b,holdout\n",
-        &["unknown_split_name"],
-    );
-    check("a.csv", b"image,caption,split\n1.jpg,a,train\n2.jpg,b,val\n2.jpg,b,test\n", &["overlap"]);
+    let table = b"image,caption,split\n1.jpg,a,train\n2.jpg,b,val\n2.jpg,b,holdout\n";
+    check_splits("a.csv", table, "unknown_split_name");
+    check_splits("a.csv", b"image,caption,split\n1.jpg,a,train\n2.jpg,b,val\n2.jpg,b,test\n", "overlap");
     check("a.csv", b"image,caption\n1.jpg,\"never ends\n2.jpg,b\n", &["bad_row", "unknown_in_split"]);
     check(
         "a.jsonl",
@@ -289,7 +295,7 @@ fn tables_that_are_none() {
     check("a.token", b"1.jpg#0\ta\n2.jpg#0\tb\n3.jpg#x\ta dog\n", &["bad_row"]);
     check("a.token", b"1.jpg#0\t\n1.jpg#1\ta\n2.jpg#0\tb", &["caption_length"]);
     check("dataset.json", br#"{"images": [{"filename": "1.jpg"}]}"#, &["malformed"]);
-    check("dataset.json", br#"{"images": [{"filename": "1.jpg", "split": "later", "sentences": [{"raw": "x"}]}, {"filename": "2.jpg", "sentences": [{"raw": "x"}]}]}"#, &["unknown_split_name"]);
+    check_splits("dataset.json", br#"{"images": [{"filename": "1.jpg", "split": "later", "sentences": [{"raw": "x"}]}, {"filename": "2.jpg", "sentences": [{"raw": "x"}]}]}"#, "unknown_split_name");
     check("dataset.json", br#"{"images": [{"filepath": "..", "filename": "1.jpg", "sentences": [{"raw": "x"}]}, {"filename": "1.jpg", "sentences": [{"raw": "x"}]}, {"filename": "2.jpg", "sentences": [{"raw": "x"}]}]}"#, &["unsafe_file_name"]);
 }
 

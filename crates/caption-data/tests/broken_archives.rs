@@ -64,6 +64,17 @@ fn unpacking(name: &str, content: &[u8]) -> Vec<Problem> {
     }
 }
 
+/// The splits of what is unpacked where `splits.json` puts one image to train.
+fn unpacked_splits(name: &str, content: &[u8], image: &str) -> [usize; 3] {
+    let folder = Folder::new();
+    folder.write(&format!("in/{name}"), content);
+    folder.write("in/splits.json", format!("{{\"train\": [\"{image}\"]}}"));
+    let options = ConvertOptions { max_bad_share: None, ..ConvertOptions::to(Format::Folder) };
+    let done = convert(folder.path("in"), folder.path("out"), &options).unwrap();
+    assert_eq!(inspect(folder.path("in"), None).unwrap().fingerprint, done.fingerprint);
+    done.splits
+}
+
 fn unpacking_kinds(name: &str, content: &[u8]) -> Vec<&'static str> {
     unpacking(name, content).iter().map(Problem::kind).collect()
 }
@@ -107,7 +118,9 @@ fn held_out_images_of_shards_are_not_taken_for_others() {
     {
         let text = format!("{{\"caption\": \"x\", \"split\": {split}}}");
         let tar = Tar::new().file("b.jpg", &jpeg(2)).file("b.json", text.as_bytes());
-        assert_eq!(unpacking_kinds("train.tar", &tar.end()), [kind], "{split}");
+        let shard = tar.end();
+        assert_eq!(unpacking_kinds("train.tar", &shard), [kind], "{split}");
+        assert_eq!(unpacked_splits("train.tar", &shard, "b.jpg"), [1, 0, 0], "{split}");
     }
 }
 
@@ -205,7 +218,9 @@ fn held_out_rows_of_parquet_are_not_taken_for_others() {
     let split = |kind: &str, last: &dyn Fn(&mut SerializedColumnWriter<'_>)| {
         let fields =
             format!("required binary image; required binary caption (STRING); required {kind} split;");
-        unpacking_kinds("train.parquet", &parquet_of(&fields, &[&image, b"x"], last))
+        let bytes = parquet_of(&fields, &[&image, b"x"], last);
+        assert_eq!(unpacked_splits("train.parquet", &bytes, "00000001.jpg"), [1, 0, 0], "{kind}");
+        unpacking_kinds("train.parquet", &bytes)
     };
     let text = |bytes: &'static [u8]| {
         move |column: &mut SerializedColumnWriter<'_>| {

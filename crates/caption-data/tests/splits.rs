@@ -6,7 +6,8 @@ use std::collections::HashSet;
 use std::path::Path;
 
 use capwright_caption_data::{
-    DataError, Dataset, LoadOptions, Ratios, SceneOptions, Split, inspect, make_scenes, make_splits,
+    ConvertOptions, DataError, Dataset, Format, LoadOptions, Ratios, SceneOptions, Split, convert, inspect,
+    make_scenes, make_splits,
 };
 use common::Folder;
 use image::imageops::FilterType;
@@ -129,17 +130,25 @@ fn broken_splits_do_not_hinder_new_ones() {
 fn broken_splits_of_a_format_do_not_hinder_new_ones() {
     let options = LoadOptions { need_splits: false, ignore_splits: true, ..LoadOptions::default() };
     let karpathy = |split: &str| {
-        format!("{{\"filename\": \"1.jpg\", \"split\": {split}, \"sentences\": [{{\"raw\": \"x\"}}]}}")
+        format!(
+            "{{\"filename\": \"1.jpg\", \"split\": {split}, \"sentences\": [{{\"raw\": \"x\"}}]}}, {{\"filename\": \"2.jpg\", \"sentences\": [{{\"raw\": \"y\"}}]}}"
+        )
     };
-    let line = |split: &str| format!("{{\"image\": \"1.jpg\", \"caption\": \"x\", \"split\": {split}}}\n");
+    let line = |split: &str| {
+        format!(
+            "{{\"image\": \"1.jpg\", \"caption\": \"x\", \"split\": {split}}}\n{{\"image\": \"2.jpg\", \"caption\": \"y\"}}\n"
+        )
+    };
     let dataset = |split: &str| format!("{{\"images\": [{}]}}", karpathy(split));
-    let tokens =
-        [("a.token", "1.jpg#0\tx\n".to_owned()), ("a.trainImages.txt", "1.jpg\ngone.jpg\n".to_owned())];
+    let tokens = [
+        ("a.token", "1.jpg#0\tx\n2.jpg#0\ty\n".to_owned()),
+        ("a.trainImages.txt", "1.jpg\ngone.jpg\n".to_owned()),
+    ];
     for files in [
-        vec![("captions.csv", "image,caption,split\n1.jpg,x,holdout\n".to_owned())],
-        vec![("captions.csv", "image,caption,split\n1.jpg,x,train\n1.jpg,y,test\n".to_owned())],
+        vec![("captions.csv", "image,caption,split\n1.jpg,x,holdout\n2.jpg,y,\n".to_owned())],
+        vec![("captions.csv", "image,caption,split\n1.jpg,x,train\n1.jpg,y,test\n2.jpg,y,\n".to_owned())],
         vec![
-            ("train.csv", "image,caption\n1.jpg,x\n".to_owned()),
+            ("train.csv", "image,caption\n1.jpg,x\n2.jpg,y\n".to_owned()),
             ("val.csv", "image,caption\n1.jpg,y\n".to_owned()),
         ],
         vec![("captions.jsonl", line("\"holdout\""))],
@@ -149,15 +158,24 @@ fn broken_splits_of_a_format_do_not_hinder_new_ones() {
         tokens.to_vec(),
     ] {
         let folder = Folder::new();
-        folder.write("images/1.jpg", common::jpeg(1));
+        folder.write("images/1.jpg", common::jpeg(1)).write("images/2.jpg", common::jpeg(2));
         for (name, text) in &files {
             folder.write(name, text);
         }
         assert!(Dataset::load_with(folder.root(), &LoadOptions { ignore_splits: false, ..options }).is_err());
         let (dataset, _) =
             Dataset::load_with(folder.root(), &options).unwrap_or_else(|error| panic!("{files:?}: {error}"));
-        assert_eq!(dataset.images().len(), 1, "{files:?}");
+        assert_eq!(dataset.images().len(), 2, "{files:?}");
         assert!(Split::ALL.into_iter().all(|split| !dataset.has(split)));
+        let ratios = Ratios { train: 0.5, val: 0.5, test: 0.0 };
+        make_splits(&dataset, ratios, 1).unwrap().write(folder.root()).unwrap();
+        let loaded = Dataset::load(folder.root()).unwrap_or_else(|error| panic!("{files:?}: {error}"));
+        assert_eq!(Split::ALL.map(|split| loaded.split(split).len()), [1, 1, 0], "{files:?}");
+        let report = inspect(folder.root(), None).unwrap();
+        assert_eq!((report.quarantine.bad, report.overlap.len()), (0, 0), "{files:?}");
+        let strict = ConvertOptions { max_bad_share: None, ..ConvertOptions::to(Format::Folder) };
+        let done = convert(folder.root(), folder.path("out"), &strict).unwrap();
+        assert_eq!(done.fingerprint, loaded.fingerprint(), "{files:?}");
     }
 }
 

@@ -106,6 +106,21 @@ pub(crate) struct Listing {
     pub problems: Vec<Problem>,
 }
 
+/// A file with captions and images inside.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Archive<'a> {
+    pub path: &'a Path,
+    /// As in [`Located`](super::Located).
+    pub ignore_splits: bool,
+}
+
+impl Archive<'_> {
+    /// The split that its name says.
+    pub(crate) fn split(&self) -> Option<Split> {
+        split_of_file(self.path).filter(|_| !self.ignore_splits)
+    }
+}
+
 /// True for a relative name of plain parts, so that no two such names are one file.
 ///
 /// A backslash separates folders on Windows only: refused everywhere, so that a data set means the same everywhere.

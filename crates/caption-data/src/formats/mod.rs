@@ -21,8 +21,8 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use self::entry::{Listing, short};
-use crate::DataError;
 use crate::error::read_limited;
+use crate::{DataError, Splits};
 
 /// Most bytes of a JSON file (the captions of COCO train2017 have 92 MB).
 pub(crate) const MAX_JSON_BYTES: u64 = 1 << 30;
@@ -183,14 +183,18 @@ pub(crate) struct Located {
     pub dir: PathBuf,
     /// Files with captions, sorted.
     pub files: Vec<PathBuf>,
-    /// Leaves the splits that the format names unread, and with them what is wrong with those.
+    /// Leaves the splits that the format names unread, and with them what is wrong with those: there is `splits.json`, or nobody asks.
     pub ignore_splits: bool,
 }
 
 /// Finds the data set at `path`, a folder or a file; `format` rules out all others.
 pub(crate) fn locate(path: &Path, format: Option<Format>) -> Result<Located, DataError> {
     let metadata = std::fs::metadata(path).map_err(|e| DataError::read(path, e))?;
-    if metadata.is_dir() { locate_folder(path, format) } else { locate_file(path, format) }
+    let mut located =
+        if metadata.is_dir() { locate_folder(path, format)? } else { locate_file(path, format)? };
+    // Those win: were the format's read too, broken ones would hinder whoever has replaced them.
+    located.ignore_splits = Splits::are_in(&located.dir);
+    Ok(located)
 }
 
 fn locate_folder(dir: &Path, format: Option<Format>) -> Result<Located, DataError> {

@@ -7,7 +7,6 @@ mod delta;
 mod pages;
 
 use std::fs::File;
-use std::path::Path;
 use std::sync::Arc;
 
 use parquet::basic::{LogicalType, Type as Physical};
@@ -19,7 +18,7 @@ use parquet::file::reader::{FileReader, SerializedFileReader};
 use parquet::schema::types::SchemaDescriptor;
 
 use self::pages::{Budget, MAX_COLUMN_BYTES, Pages, too_large};
-use super::entry::{Entry, short, split_of_file};
+use super::entry::{Archive, Entry, short};
 use super::webdataset::Take;
 use crate::image_file::MAX_FILE_BYTES;
 use crate::{DataError, Problem};
@@ -34,7 +33,7 @@ const CAPTIONS: [&str; 6] = ["caption", "captions", "text", "sentences", "raw", 
 
 /// Reads a file; ids go on from `id`.
 pub(crate) fn read(
-    path: &Path,
+    archive: Archive,
     id: &mut u64,
     problems: &mut Vec<Problem>,
     take: Take,
@@ -42,7 +41,7 @@ pub(crate) fn read(
     let mut passed_on = None;
     // The decoder of a foreign library must not end the program when a file is damaged in a way that it did not expect.
     let outcome = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
-        rows(path, id, &mut |entry, bytes| {
+        rows(archive, id, &mut |entry, bytes| {
             take(entry, bytes).map_err(|error| {
                 passed_on = Some(error);
                 ParquetError::General("stopped".into())
@@ -55,7 +54,7 @@ pub(crate) fn read(
         Ok(Err(error)) => error.to_string(),
         Err(_) => "the content is damaged".into(),
     };
-    problems.push(Problem::Malformed { place: short(path), message });
+    problems.push(Problem::Malformed { place: short(archive.path), message });
     Ok(())
 }
 
@@ -70,7 +69,7 @@ struct Leaves {
 }
 
 impl Leaves {
-    fn find(schema: &SchemaDescriptor) -> Result<Leaves, ParquetError> {
+    fn find(schema: &SchemaDescriptor, ignore_splits: bool) -> Result<Leaves, ParquetError> {
         let leaves: Vec<(usize, Vec<&str>)> = (0..schema.num_columns())
             .filter(|&at| schema.column(at).physical_type() == Physical::BYTE_ARRAY)
             .map(|at| (at, schema.columns()[at].path().parts().iter().map(String::as_str).collect()))
@@ -86,7 +85,7 @@ impl Leaves {
         let captions = CAPTIONS.iter().find_map(|name| {
             find(&|p| p[0] == *name && p.last() == Some(&"raw")).or_else(|| find(&|p| p[0] == *name))
         });
-        let split = split_leaf(schema)?;
+        let split = if ignore_splits { None } else { split_leaf(schema)? };
         match (image, captions) {
             (Some(image), Some(captions)) if schema.column(captions).max_rep_level() <= 1 => {
                 Ok(Leaves { image, name, captions, split })
@@ -121,10 +120,10 @@ fn split_leaf(schema: &SchemaDescriptor) -> Result<Option<usize>, ParquetError> 
 
 type TakeRow<'a> = &'a mut dyn FnMut(Entry, Vec<u8>) -> Result<(), ParquetError>;
 
-fn rows(path: &Path, id: &mut u64, take: TakeRow) -> Result<(), ParquetError> {
-    let reader = SerializedFileReader::new(File::open(path)?)?;
+fn rows(archive: Archive, id: &mut u64, take: TakeRow) -> Result<(), ParquetError> {
+    let reader = SerializedFileReader::new(File::open(archive.path)?)?;
     let schema = reader.metadata().file_metadata().schema_descr_ptr();
-    let leaves = Leaves::find(&schema)?;
+    let leaves = Leaves::find(&schema, archive.ignore_splits)?;
     for group in 0..reader.num_row_groups() {
         let group = reader.get_row_group(group)?;
         for at in [Some(leaves.image), leaves.name, Some(leaves.captions), leaves.split].into_iter().flatten()
@@ -153,7 +152,7 @@ fn rows(path: &Path, id: &mut u64, take: TakeRow) -> Result<(), ParquetError> {
                 let cell = |rows: &Option<Vec<Vec<ByteArray>>>| rows.as_ref()?.get(at)?.first().cloned();
                 let captions = caption_rows.get(at).map_or(&[][..], Vec::as_slice);
                 let row = Row { image: image.into_iter().next(), captions };
-                let (entry, bytes) = row.entry(path, *id, cell(&name_rows), cell(&split_rows));
+                let (entry, bytes) = row.entry(archive, *id, cell(&name_rows), cell(&split_rows));
                 take(entry, bytes)?;
             }
         }
@@ -169,18 +168,18 @@ struct Row<'a> {
 impl Row<'_> {
     fn entry(
         self,
-        path: &Path,
+        archive: Archive,
         id: u64,
         name: Option<ByteArray>,
         split: Option<ByteArray>,
     ) -> (Entry, Vec<u8>) {
-        let place = || format!("{}, row {id}", short(path));
+        let place = || format!("{}, row {id}", short(archive.path));
         let bytes = self.image.as_ref().map_or(&[][..], ByteArray::data);
         let text = |b: &ByteArray| std::str::from_utf8(b.data()).ok().map(str::to_owned);
         let extension = if bytes.starts_with(b"\x89PNG") { "png" } else { "jpg" };
         let name = name.as_ref().and_then(text).filter(|name| !name.is_empty());
         let mut entry = Entry::new(id, name.unwrap_or_else(|| format!("{id:08}.{extension}")));
-        entry.split = split_of_file(path);
+        entry.split = archive.split();
         let bad = |message: &str| Problem::BadRow { place: place(), message: message.into() };
         match split.as_ref().map(text) {
             Some(Some(split)) if !split.trim().is_empty() => entry.set_split(&split, place),

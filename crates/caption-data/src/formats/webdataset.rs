@@ -5,11 +5,10 @@
 
 use std::fs::File;
 use std::io::{BufReader, Read};
-use std::path::Path;
 
 use serde_json::{Map, Value};
 
-use super::entry::{Entry, short, split_of_file};
+use super::entry::{Archive, Entry, short};
 use super::table::{CAPTION_COLUMNS, captions_of, first};
 use crate::image_file::MAX_FILE_BYTES;
 use crate::{DataError, Problem};
@@ -34,17 +33,18 @@ struct Sample {
 
 /// Reads a shard from its beginning to its end; ids go on from `id`.
 pub(crate) fn read(
-    path: &Path,
+    archive: Archive,
     id: &mut u64,
     problems: &mut Vec<Problem>,
     take: Take,
 ) -> Result<(), DataError> {
+    let path = archive.path;
     let file = File::open(path).map_err(|e| DataError::read(path, e))?;
-    let mut archive = tar::Archive::new(BufReader::with_capacity(1 << 18, file));
+    let mut tar = tar::Archive::new(BufReader::with_capacity(1 << 18, file));
     let shard = short(path);
     let malformed = |e: std::io::Error| Problem::Malformed { place: shard.clone(), message: e.to_string() };
     let mut sample = Sample::default();
-    let entries = archive.entries().map_err(|e| DataError::read(path, e))?;
+    let entries = tar.entries().map_err(|e| DataError::read(path, e))?;
     for entry in entries {
         let mut entry = match entry {
             Ok(entry) => entry,
@@ -55,7 +55,7 @@ pub(crate) fn read(
         };
         let Some(part) = Part::new(&shard, &entry, problems) else { continue };
         if part.key != sample.key || sample.has(&part) {
-            finish(std::mem::take(&mut sample), id, path, problems, take)?;
+            finish(std::mem::take(&mut sample), id, archive, problems, take)?;
             sample.key = part.key.clone();
         }
         if let Err(error) = sample.add(part, &mut entry) {
@@ -63,7 +63,7 @@ pub(crate) fn read(
             return Ok(());
         }
     }
-    finish(sample, id, path, problems, take)
+    finish(sample, id, archive, problems, take)
 }
 
 /// An entry that is of interest.
@@ -138,14 +138,14 @@ impl Sample {
 fn finish(
     sample: Sample,
     id: &mut u64,
-    path: &Path,
+    archive: Archive,
     problems: &mut Vec<Problem>,
     take: Take,
 ) -> Result<(), DataError> {
     if sample.key.is_empty() {
         return Ok(());
     }
-    let shard = short(path);
+    let shard = short(archive.path);
     let place = || format!("{shard}: {}", sample.key);
     let Some((extension, bytes)) = sample.image else {
         let message = "no image of this key".to_owned();
@@ -159,8 +159,8 @@ fn finish(
     let name = own_name.map_or_else(|| format!("{}.{extension}", sample.key), str::to_owned);
     let mut entry = Entry::new(json.get("id").and_then(Value::as_u64).unwrap_or(*id), name);
     entry.faults = sample.faults;
-    entry.split = split_of_file(path);
-    entry.set_split_field(json.get("split"), place);
+    entry.split = archive.split();
+    entry.set_split_field(json.get("split").filter(|_| !archive.ignore_splits), place);
     let captions = first(&json, &CAPTION_COLUMNS).and_then(captions_of);
     for caption in captions.or(sample.text.map(|text| vec![text])).unwrap_or_default() {
         entry.push_caption(caption, place);
