@@ -159,7 +159,7 @@ impl Job<'_> {
             },
             |mut entry, seen| {
                 let usable = entry.is_usable();
-                tally.entry(&mut entry);
+                tally.entry(&mut entry)?;
                 if let Some(named) = &mut named {
                     entry.split = named.remove(entry.file_name.as_str());
                 }

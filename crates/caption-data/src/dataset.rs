@@ -250,7 +250,7 @@ pub(crate) fn gather<T: Send>(
     };
     let problems = visit(located, hash, |mut entry, seen| {
         let usable = entry.is_usable();
-        tally.entry(&mut entry);
+        tally.entry(&mut entry)?;
         let Entry { id, file_name, captions, split, .. } = entry;
         if let Some(split) = split {
             named.push(split, file_name.clone());

@@ -14,6 +14,9 @@ use crate::{DataError, Problem, Problems};
 /// Share of bad items that a lenient reader puts up with unless told otherwise.
 pub const DEFAULT_BAD_SHARE: f64 = 0.05;
 
+/// Most problems that are noted: nobody mends a data set by a longer list, which might not fit in memory.
+pub(crate) const MAX_NOTED: usize = 1_000_000;
+
 /// One item that was left out.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Quarantined {
@@ -106,13 +109,17 @@ impl Tally {
         self.overlap.take().unwrap_or_default()
     }
 
-    /// Counts an image and takes its faults.
-    pub fn entry(&mut self, entry: &mut Entry) {
+    /// Counts an image and takes its faults; with too many of them, all are the error.
+    pub fn entry(&mut self, entry: &mut Entry) -> Result<(), DataError> {
         self.quarantine.total += 1;
         self.quarantine.bad += usize::from(!entry.faults.is_empty());
         for problem in entry.faults.drain(..) {
             self.quarantine.items.push(Quarantined { file_name: Some(entry.file_name.clone()), problem });
         }
+        if self.quarantine.items.len() > MAX_NOTED {
+            return std::mem::take(self).verdict(None).map(drop);
+        }
+        Ok(())
     }
 
     /// Takes a problem of an image that is counted already.
@@ -156,5 +163,24 @@ impl Tally {
             return Err(DataError::TooManyBad(Box::new(quarantine)));
         }
         Ok(quarantine)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_list_without_end_is_the_error() {
+        let mut tally = Tally::new(Path::new("data"));
+        let mut image = |number: usize| {
+            let mut entry = Entry::new(number as u64, "a.jpg");
+            entry.faults = vec![Problem::DuplicateImageId(1); 1000];
+            tally.entry(&mut entry)
+        };
+        assert!((0..MAX_NOTED / 1000).all(|number| image(number).is_ok()));
+        let DataError::Problems(problems) = image(MAX_NOTED).unwrap_err() else { panic!() };
+        assert_eq!(problems.list.len(), MAX_NOTED + 1000);
+        assert_eq!(problems.dir, Path::new("data"));
     }
 }

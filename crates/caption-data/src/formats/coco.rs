@@ -86,7 +86,7 @@ fn join(file: CaptionsFile, name: &str, problems: &mut Vec<Problem>) -> Vec<Entr
         let number = || id.map_or(format!("number {}", place + 1), |id| id.to_string());
         let annotation = || format!("{name}: annotation {}", number());
         match by_id.get(&image_id) {
-            Some(&at) => entries[at].push_caption(caption, annotation),
+            Some(&at) => _ = entries[at].push_caption(caption, annotation),
             None => problems.push(Problem::UnknownImageId { annotation: annotation(), image_id }),
         }
     }

@@ -4,6 +4,7 @@ use std::path::{Component, Path, PathBuf};
 
 use serde_json::Value;
 
+use crate::quarantine::MAX_NOTED;
 use crate::{Problem, Split};
 
 /// Most characters of a caption (the longest of COCO val2017 has about 250).
@@ -27,6 +28,8 @@ pub(crate) struct Entry {
     pub other_name: Option<String>,
     /// Captions that may be used, white space around them removed.
     pub captions: Vec<String>,
+    /// How many were given, good and bad.
+    given: usize,
     /// The split that the file names.
     pub split: Option<Split>,
     /// What is wrong with this image and its captions.
@@ -38,16 +41,39 @@ impl Entry {
         Entry { id, file_name: file_name.into(), ..Entry::default() }
     }
 
-    /// Adds a caption, or the fault that it has; `place` names it.
-    pub(crate) fn push_caption(&mut self, caption: String, place: impl FnOnce() -> String) {
-        if self.captions.len() >= MAX_CAPTIONS {
-            if !self.faults.iter().any(|f| matches!(f, Problem::TooManyCaptions { .. })) {
-                let (id, file_name) = (self.id, self.file_name.clone());
-                self.faults.push(Problem::TooManyCaptions { id, file_name, limit: MAX_CAPTIONS });
-            }
-            return;
+    /// Adds a caption, or the fault that it has; `place` names it. False where it is one too many, and so are all after it.
+    pub(crate) fn push_caption<T: AsRef<str> + Into<String>>(
+        &mut self,
+        caption: T,
+        place: impl FnOnce() -> String,
+    ) -> bool {
+        self.counts_caption() && {
+            self.check_caption(caption, place);
+            true
         }
-        let trimmed = caption.trim();
+    }
+
+    /// Notes a caption that is no text; false as for [`push_caption`](Self::push_caption).
+    pub(crate) fn push_bad_caption(&mut self, fault: impl FnOnce() -> Problem) -> bool {
+        self.counts_caption() && {
+            self.faults.push(fault());
+            true
+        }
+    }
+
+    /// Counts a caption, good or bad: what is said of bad ones takes more memory than they do.
+    fn counts_caption(&mut self) -> bool {
+        self.given += 1;
+        if self.given == MAX_CAPTIONS + 1 {
+            let (id, file_name) = (self.id, self.file_name.clone());
+            self.faults.push(Problem::TooManyCaptions { id, file_name, limit: MAX_CAPTIONS });
+        }
+        self.given <= MAX_CAPTIONS
+    }
+
+    fn check_caption<T: AsRef<str> + Into<String>>(&mut self, caption: T, place: impl FnOnce() -> String) {
+        let whole = caption.as_ref();
+        let trimmed = whole.trim();
         // Bytes bound characters, so most captions need no count.
         let chars = if trimmed.len() <= MAX_CAPTION_CHARS { trimmed.len() } else { trimmed.chars().count() };
         let forbidden = |c: &char| c.is_control() && !matches!(c, '\n' | '\r' | '\t');
@@ -56,8 +82,8 @@ impl Entry {
             self.faults.push(Problem::CaptionLength { annotation: place(), chars, limit });
         } else if let Some(control) = trimmed.chars().find(forbidden) {
             self.faults.push(Problem::ControlCharacter { annotation: place(), code: control as u32 });
-        } else if trimmed.len() == caption.len() {
-            self.captions.push(caption);
+        } else if trimmed.len() == whole.len() {
+            self.captions.push(caption.into());
         } else {
             self.captions.push(trimmed.to_owned());
         }
@@ -119,6 +145,15 @@ impl Archive<'_> {
     pub(crate) fn split(&self) -> Option<Split> {
         split_of_file(self.path).filter(|_| !self.ignore_splits)
     }
+}
+
+/// The problem of a file in which more is bad than is noted; what comes after `place` is not read.
+pub(crate) fn hopeless(noted: usize, place: impl FnOnce() -> String) -> Result<(), Problem> {
+    if noted <= MAX_NOTED {
+        return Ok(());
+    }
+    let message = format!("more than {MAX_NOTED} rows and captions are bad: see whether the format is right");
+    Err(Problem::Malformed { place: place(), message })
 }
 
 /// True for a relative name of plain parts, so that no two such names are one file.
@@ -197,10 +232,24 @@ mod tests {
     }
 
     #[test]
+    fn bad_captions_count_as_good_ones_do() {
+        let bad = || Problem::BadRow { place: "here".into(), message: "it is not UTF-8".into() };
+        let mut entry = Entry::new(1, "a.jpg");
+        for _ in 0..MAX_CAPTIONS / 2 {
+            assert!(entry.push_caption("", || "here".into()) && entry.push_bad_caption(bad));
+        }
+        for _ in 0..2 {
+            assert!(!entry.push_caption("good", || "here".into()) && !entry.push_bad_caption(bad));
+        }
+        assert_eq!((entry.captions.len(), entry.faults.len()), (0, MAX_CAPTIONS + 1));
+        assert_eq!(entry.faults[MAX_CAPTIONS].kind(), "too_many_captions");
+    }
+
+    #[test]
     fn captions_are_trimmed_and_checked() {
         let mut entry = Entry::new(1, "a.jpg");
         for caption in [" a dog ", "two\nlines", "", "bell \u{7}", &"x".repeat(2001)] {
-            entry.push_caption(caption.to_owned(), || "here".into());
+            entry.push_caption(caption, || "here".into());
         }
         assert_eq!(entry.captions, ["a dog", "two\nlines"]);
         let kinds: Vec<&str> = entry.faults.iter().map(Problem::kind).collect();

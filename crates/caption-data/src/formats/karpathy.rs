@@ -63,7 +63,9 @@ fn entry(at: usize, image: Image, file: &str) -> Entry {
     entry.set_split_field(image.split.as_ref(), place);
     for (number, sentence) in image.sentences.into_iter().enumerate() {
         let text = sentence.raw.unwrap_or_else(|| sentence.tokens.join(" "));
-        entry.push_caption(text, || format!("{}, sentence {}", place(), number + 1));
+        if !entry.push_caption(text, || format!("{}, sentence {}", place(), number + 1)) {
+            break;
+        }
     }
     entry.finish();
     entry

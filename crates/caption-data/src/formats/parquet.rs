@@ -187,9 +187,12 @@ impl Row<'_> {
             _ => {}
         }
         for caption in self.captions {
-            match text(caption) {
-                Some(caption) => entry.push_caption(caption, place),
-                None => entry.faults.push(bad("it is not UTF-8")),
+            let more = match std::str::from_utf8(caption.data()) {
+                Ok(caption) => entry.push_caption(caption, place),
+                Err(_) => entry.push_bad_caption(|| bad("it is not UTF-8")),
+            };
+            if !more {
+                break;
             }
         }
         entry.finish();

@@ -9,7 +9,7 @@ use std::path::Path;
 use csv::StringRecord;
 use serde_json::{Map, Value};
 
-use super::entry::{Entry, Listing, NO_TEXT, short, split_named, split_of_file};
+use super::entry::{Entry, Listing, NO_TEXT, hopeless, short, split_named, split_of_file};
 use super::quotes::Span;
 use super::{Located, image_folders, read_text};
 use crate::{Problem, Split};
@@ -35,6 +35,8 @@ struct Rows {
     /// How many captions each image of this file has from earlier files.
     known: HashMap<usize, usize>,
     listing: Listing,
+    /// How many captions are bad.
+    bad_captions: usize,
 }
 
 /// Reads tables with columns.
@@ -92,11 +94,14 @@ impl Rows {
         let entry = &mut entries[at];
         // A file may hold what another does: what is said of an image there is not said twice.
         let known = *self.known.entry(at).or_insert(entry.captions.len());
+        let faults = entry.faults.len();
         for caption in captions {
-            if !entry.captions[..known].iter().any(|old| old == caption.trim()) {
-                entry.push_caption(caption, place);
+            let is_known = entry.captions[..known].iter().any(|old| old == caption.trim());
+            if !is_known && !entry.push_caption(caption, place) {
+                break;
             }
         }
+        self.bad_captions += entry.faults.len() - faults;
         if entry.split != split {
             let overlap = |first, second| Problem::Overlap {
                 first,
@@ -114,6 +119,12 @@ impl Rows {
     fn bad(&mut self, line: u64, message: impl Into<String>) {
         let place = format!("{}, line {line}", self.file);
         self.listing.problems.push(Problem::BadRow { place, message: message.into() });
+    }
+
+    /// Ends a file in which too much is bad.
+    fn check(&self, line: u64) -> Result<(), Problem> {
+        let noted = self.listing.problems.len() + self.bad_captions;
+        hopeless(noted, || format!("{}, line {line}", self.file))
     }
 }
 
@@ -136,6 +147,7 @@ fn columns(text: &str, rows: &mut Rows) -> Result<(), Problem> {
     let (mut record, mut read_again) = (StringRecord::new(), 0);
     while reader.read_record(&mut record).map_err(refused)? {
         let span = Span::new(text, &record, reader.position());
+        rows.check(span.line)?;
         if !span.is_unclosed(&record, columns.delimiter, [columns.image, columns.caption]) {
             columns.add(span.line, &record, rows);
             continue;
@@ -211,6 +223,7 @@ fn cell_captions(cell: String) -> Vec<String> {
 fn lines(text: &str, rows: &mut Rows) -> Result<(), Problem> {
     for (at, line) in text.lines().enumerate().filter(|(_, line)| !line.trim().is_empty()) {
         let number = at as u64 + 1;
+        rows.check(number)?;
         let row = match serde_json::from_str::<Map<String, Value>>(line) {
             Ok(row) => row,
             Err(error) => {
@@ -253,6 +266,7 @@ pub(super) fn captions_of(value: &Value) -> Option<Vec<String>> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::quarantine::MAX_NOTED;
 
     fn rows_of(
         read: fn(&str, &mut Rows) -> Result<(), Problem>,
@@ -324,6 +338,21 @@ mod tests {
         let text = format!("image,caption\n{}x,b\"c", "x,b\",\",\n".repeat(5000));
         let read = columns(&text, &mut Rows::default());
         assert!(matches!(read, Err(Problem::Malformed { .. })), "{read:?}");
+    }
+
+    #[test]
+    fn files_in_which_too_much_is_bad_are_not_read_to_their_end() {
+        let line = "{\"image\": \"a.jpg\", \"captions\": [\"\", \"\"]}\n";
+        for (read, text) in [
+            (lines as fn(&str, &mut Rows) -> Result<(), Problem>, "x\n".repeat(9)),
+            (lines, line.repeat(9)),
+            (columns, format!("image,caption{}", "\na.jpg,".repeat(9))),
+        ] {
+            let mut rows = Rows { bad_captions: MAX_NOTED - 5, ..Rows::default() };
+            rows.begin(Path::new("a file"));
+            let Err(Problem::Malformed { place, message }) = read(&text, &mut rows) else { panic!("{text}") };
+            assert!(place.starts_with("a file, line ") && message.contains("1000000"), "{place}: {message}");
+        }
     }
 
     #[test]

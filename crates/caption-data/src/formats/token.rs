@@ -8,7 +8,7 @@ use std::path::Path;
 
 use capwright_files::folder_of;
 
-use super::entry::{Entry, Listing, short};
+use super::entry::{Entry, Listing, hopeless, short};
 use super::{Located, image_folders, read_text};
 use crate::{DataError, Problem, Split};
 
@@ -25,10 +25,9 @@ pub(super) fn read(located: &Located) -> Listing {
     let mut listing = Listing { roots: image_folders(&located.dir), ..Listing::default() };
     let mut places = HashMap::new();
     for path in &located.files {
-        match read_text(path) {
-            Ok(text) => add_captions(&short(path), &text, &mut places, &mut listing),
-            Err(error) => listing.problems.push(error.into()),
-        }
+        let text = read_text(path).map_err(Problem::from);
+        let done = text.and_then(|text| add_captions(&short(path), &text, &mut places, &mut listing));
+        listing.problems.extend(done.err());
     }
     listing.entries.iter_mut().for_each(Entry::finish);
     let beside = located.files.iter().map(|file| folder_of(file));
@@ -41,9 +40,16 @@ pub(super) fn read(located: &Located) -> Listing {
     listing
 }
 
-fn add_captions(file: &str, text: &str, places: &mut HashMap<String, usize>, listing: &mut Listing) {
+fn add_captions(
+    file: &str,
+    text: &str,
+    places: &mut HashMap<String, usize>,
+    listing: &mut Listing,
+) -> Result<(), Problem> {
+    let mut bad_captions = 0;
     for (number, line) in text.lines().enumerate().filter(|(_, line)| !line.trim().is_empty()) {
         let place = || format!("{file}, line {}", number + 1);
+        hopeless(listing.problems.len() + bad_captions, place)?;
         let parts = line.split_once('\t').and_then(|(key, caption)| {
             let (name, number) = key.rsplit_once('#')?;
             number.trim().parse::<u32>().ok().map(|_| (name, caption))
@@ -57,8 +63,12 @@ fn add_captions(file: &str, text: &str, places: &mut HashMap<String, usize>, lis
             listing.entries.push(Entry::new(listing.entries.len() as u64 + 1, name));
             listing.entries.len() - 1
         });
-        listing.entries[at].push_caption(caption.to_owned(), place);
+        let entry = &mut listing.entries[at];
+        let faults = entry.faults.len();
+        entry.push_caption(caption, place);
+        bad_captions += entry.faults.len() - faults;
     }
+    Ok(())
 }
 
 fn add_splits(dir: &Path, places: &HashMap<String, usize>, listing: &mut Listing) -> Result<(), DataError> {

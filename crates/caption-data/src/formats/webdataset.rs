@@ -163,7 +163,9 @@ fn finish(
     entry.set_split_field(json.get("split").filter(|_| !archive.ignore_splits), place);
     let captions = first(&json, &CAPTION_COLUMNS).and_then(captions_of);
     for caption in captions.or(sample.text.map(|text| vec![text])).unwrap_or_default() {
-        entry.push_caption(caption, place);
+        if !entry.push_caption(caption, place) {
+            break;
+        }
     }
     entry.finish();
     take(entry, bytes)
