@@ -132,6 +132,14 @@ pub enum DataError {
     /// Another process downloads into the folder.
     #[error("another process downloads into {}: let it finish, or stop it", .0.display())]
     Busy(PathBuf),
+    /// What scenes show is told in another way than it was written.
+    #[error("{}: {why}", path.display())]
+    Truth {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it, and what to do.
+        why: String,
+    },
     /// Options of the scenes set that cannot be met.
     #[error("cannot make scenes: {0}")]
     Scenes(String),

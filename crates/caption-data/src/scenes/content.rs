@@ -4,6 +4,10 @@ use rand::Rng;
 use rand::seq::IndexedRandom;
 use serde::{Deserialize, Serialize};
 
+/// Most groups of a scene, and most objects of a group, at any level.
+pub(super) const MOST_GROUPS: usize = 4;
+pub(super) const MOST_OBJECTS: usize = 6;
+
 /// The outline of an object.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -141,6 +145,12 @@ pub struct Scene {
 }
 
 impl Scene {
+    /// Whether its groups, and their objects, are as many as a drawn scene has: all are tried when captions are scored.
+    pub(super) fn is_of_drawn_size(&self) -> bool {
+        (1..=MOST_GROUPS).contains(&self.groups.len())
+            && self.groups.iter().all(|group| (1..=MOST_OBJECTS).contains(&group.count))
+    }
+
     /// Draws a scene of a level, 1 to 4.
     ///
     /// Of level 1: one group in a quarter of the cases, two in a half, three in a quarter, of up to four objects. From level 2

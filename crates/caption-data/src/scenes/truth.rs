@@ -5,9 +5,9 @@ use std::path::Path;
 
 use serde::Deserialize;
 
-use super::content::Scene;
-use crate::DataError;
+use super::content::{MOST_GROUPS, MOST_OBJECTS, Scene};
 use crate::error::read_limited;
+use crate::{DataError, Problems};
 
 /// Name of the file beside `captions.json`.
 const FILE: &str = "truth.json";
@@ -42,14 +42,75 @@ pub fn has_truth(dir: impl AsRef<Path>) -> bool {
 /// What each image of a folder that [`make_scenes`](super::make_scenes) made shows, by file name.
 ///
 /// # Errors
-/// [`DataError`] naming `truth.json` when it cannot be read, has more than 256 MiB, or is not of the form that was written.
+/// [`DataError`] naming `truth.json` when it cannot be read, has more than 256 MiB, or is not of the form that was written, with the
+/// images whose groups or objects are more than are drawn, or none.
 pub fn load_truth(dir: impl AsRef<Path>) -> Result<BTreeMap<String, Scene>, DataError> {
     let path = dir.as_ref().join(FILE);
     let bytes = read_limited(&path, MAX_BYTES)?;
     let truth: Truth = serde_json::from_slice(&bytes).map_err(|e| DataError::json(&path, &e))?;
     if truth.version != VERSION {
-        let why = format!("{} has version {}, this program reads {VERSION}", path.display(), truth.version);
-        return Err(DataError::Scenes(why));
+        let why =
+            format!("it has version {}, this program reads {VERSION}: draw the scenes again", truth.version);
+        return Err(DataError::Truth { path, why });
     }
-    Ok(truth.images)
+    let odd: Vec<&str> = truth
+        .images
+        .iter()
+        .filter(|(_, scene)| !scene.is_of_drawn_size())
+        .map(|(name, _)| name.as_str())
+        .collect();
+    if odd.is_empty() { Ok(truth.images) } else { Err(DataError::Truth { why: too_many(&odd), path }) }
+}
+
+fn too_many(names: &[&str]) -> String {
+    let shown = names[..names.len().min(Problems::SHOWN)].join(", ");
+    let more = match names.len() - names.len().min(Problems::SHOWN) {
+        0 => String::new(),
+        more => format!(" and {more} more"),
+    };
+    format!(
+        "a scene has 1 to {MOST_GROUPS} groups of 1 to {MOST_OBJECTS} objects, unlike those of {shown}{more}: \
+         correct them, or draw the scenes again"
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn scenes_that_nobody_draws_are_refused_by_name() {
+        let dir = tempfile::tempdir().unwrap();
+        let group = |count: usize| {
+            let mut group = serde_json::json!({"shape": "star", "colour": "red", "size": "small"});
+            group["count"] = count.into();
+            group
+        };
+        let load = |images: &[(&str, Vec<serde_json::Value>)]| {
+            let scenes: serde_json::Map<_, _> = images
+                .iter()
+                .map(|(name, groups)| {
+                    (name.to_string(), serde_json::json!({"layout": "row", "groups": groups}))
+                })
+                .collect();
+            let text = serde_json::json!({"version": 1, "images": scenes}).to_string();
+            std::fs::write(dir.path().join(FILE), text).unwrap();
+            load_truth(dir.path())
+        };
+        let good = ("good.png", vec![group(1), group(6), group(2), group(3)]);
+        assert_eq!(load(&[good.clone()]).unwrap()["good.png"].groups.len(), 4);
+        let bad = [
+            ("crowd.png", vec![group(1); 5]),
+            ("empty.png", vec![]),
+            good,
+            ("many.png", vec![group(1), group(7)]),
+            ("none.png", vec![group(0)]),
+        ];
+        let message = load(&bad).unwrap_err().to_string();
+        assert!(message.contains("truth.json: a scene has 1 to 4 groups of 1 to 6 objects"), "{message}");
+        assert!(message.contains("those of crowd.png, empty.png, many.png, none.png: correct"), "{message}");
+        let names: Vec<String> = (0..25).map(|number| format!("{number}.png")).collect();
+        let crowds: Vec<_> = names.iter().map(|name| (name.as_str(), vec![])).collect();
+        assert!(load(&crowds).unwrap_err().to_string().contains(" and 5 more: "));
+    }
 }
