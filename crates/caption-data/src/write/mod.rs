@@ -93,6 +93,6 @@ impl ImageFolder {
         if let Some(parent) = path.parent().filter(|p| *p != self.0) {
             std::fs::create_dir_all(parent).map_err(|e| DataError::write(parent, e))?;
         }
-        staging::write_new(&path, bytes).map(drop)
+        staging::write_new(&path, bytes)
     }
 }

@@ -5,13 +5,11 @@ use std::fmt::Write;
 use std::path::Path;
 
 use capwright_caption_metrics::tokenize;
-use capwright_files::sync_folder;
-use rayon::prelude::*;
 use serde_json::{Value, json};
 
 use super::Record;
 use crate::formats::Format;
-use crate::staging::write_synced;
+use crate::staging::write_new;
 use crate::{DataError, Split, Splits};
 
 /// Refuses what the format cannot hold.
@@ -35,8 +33,7 @@ pub(super) fn write(format: Format, dir: &Path, mut records: Vec<Record>) -> Res
     if ids.len() < records.len() {
         records.iter_mut().zip(1..).for_each(|(record, id)| record.id = id);
     }
-    sync_images(&dir.join("images"), &records)?;
-    let put = |name: &str, text: String| write_synced(&dir.join(name), text.as_bytes());
+    let put = |name: &str, text: String| write_new(&dir.join(name), text.as_bytes());
     match format {
         Format::Karpathy => put("dataset.json", format!("{}\n", karpathy(&records))),
         Format::Jsonl => put("captions.jsonl", records.iter().map(line).collect()),
@@ -49,17 +46,6 @@ pub(super) fn write(format: Format, dir: &Path, mut records: Vec<Record>) -> Res
             if splits.is_empty() { Ok(()) } else { splits.write(dir) }
         }
     }
-}
-
-/// Waits for the disk once all images are written: one by one that takes many times as long.
-fn sync_images(folder: &Path, records: &[Record]) -> Result<(), DataError> {
-    records.par_iter().try_for_each(|record| {
-        let path = folder.join(&record.file_name);
-        let sync = || std::fs::File::open(&path)?.sync_all();
-        sync().map_err(|e| DataError::write(&path, e))
-    })?;
-    sync_folder(folder);
-    Ok(())
 }
 
 fn coco(records: &[Record]) -> Value {
