@@ -49,12 +49,22 @@ pub enum DataError {
         message: String,
     },
     /// Images with more than one caption where one is wanted.
-    #[error("{} has more than one caption of image {}: give one an image", path.display(), ids.iter().map(u64::to_string).collect::<Vec<_>>().join(", "))]
+    #[error("{} has more than one caption of image {}: give one an image", path.display(), some_of(ids))]
     Repeated {
         /// The file.
         path: PathBuf,
         /// Ids of the images, in order.
         ids: Vec<u64>,
+    },
+    /// Captions that are longer than those of data sets may be, which take too long to score.
+    #[error("{} has captions of more than {limit} characters, of image {}: shorten them, or leave them out", path.display(), some_of(ids))]
+    LongCaptions {
+        /// The file.
+        path: PathBuf,
+        /// Ids of the images, in order.
+        ids: Vec<u64>,
+        /// Most characters of a caption.
+        limit: usize,
     },
     /// The data set has problems; all of them are listed.
     #[error(transparent)]
@@ -143,6 +153,15 @@ pub enum DataError {
     /// Options of the scenes set that cannot be met.
     #[error("cannot make scenes: {0}")]
     Scenes(String),
+}
+
+/// The first [`Problems::SHOWN`] of a list, and how many more there are.
+pub(crate) fn some_of<T: ToString>(all: &[T]) -> String {
+    let shown: Vec<String> = all.iter().take(Problems::SHOWN).map(T::to_string).collect();
+    match all.len() - shown.len() {
+        0 => shown.join(", "),
+        more => format!("{} and {more} more", shown.join(", ")),
+    }
 }
 
 impl DataError {

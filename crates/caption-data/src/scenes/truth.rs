@@ -6,8 +6,8 @@ use std::path::Path;
 use serde::Deserialize;
 
 use super::content::{MOST_GROUPS, MOST_OBJECTS, Scene};
-use crate::error::read_limited;
-use crate::{DataError, Problems};
+use crate::DataError;
+use crate::error::{read_limited, some_of};
 
 /// Name of the file beside `captions.json`.
 const FILE: &str = "truth.json";
@@ -59,19 +59,14 @@ pub fn load_truth(dir: impl AsRef<Path>) -> Result<BTreeMap<String, Scene>, Data
         .filter(|(_, scene)| !scene.is_of_drawn_size())
         .map(|(name, _)| name.as_str())
         .collect();
-    if odd.is_empty() { Ok(truth.images) } else { Err(DataError::Truth { why: too_many(&odd), path }) }
-}
-
-fn too_many(names: &[&str]) -> String {
-    let shown = names[..names.len().min(Problems::SHOWN)].join(", ");
-    let more = match names.len() - names.len().min(Problems::SHOWN) {
-        0 => String::new(),
-        more => format!(" and {more} more"),
-    };
-    format!(
-        "a scene has 1 to {MOST_GROUPS} groups of 1 to {MOST_OBJECTS} objects, unlike those of {shown}{more}: \
-         correct them, or draw the scenes again"
-    )
+    if odd.is_empty() {
+        return Ok(truth.images);
+    }
+    let why = format!(
+        "a scene has 1 to {MOST_GROUPS} groups of 1 to {MOST_OBJECTS} objects, unlike those of {}: correct them, or draw the scenes again",
+        some_of(&odd)
+    );
+    Err(DataError::Truth { path, why })
 }
 
 #[cfg(test)]

@@ -12,6 +12,8 @@
 //! some remaining ties in a way that trials did not settle: of 20,000 pairs of COCO captions in which words were
 //! doubled and dropped, 11 align otherwise there, and of 10,026 drawn pairs of a few words much repeated, 7.
 
+use std::cmp::Ordering;
+
 use super::Stage;
 
 /// Partial alignments kept for each word of the reference: METEOR's default.
@@ -83,6 +85,12 @@ impl Positions for Vec<bool> {
 struct Path<P> {
     used_hyp: P,
     used_reference: P,
+    standing: Standing,
+}
+
+/// What paths are compared by, and how one goes on.
+#[derive(Debug, Clone, Copy, Default)]
+struct Standing {
     /// Matched words of each side, weighted by stage and rounded down at each match.
     weight: [u32; 2],
     /// Matched words of both sides.
@@ -96,6 +104,76 @@ struct Path<P> {
     covered: usize,
     /// The last link of its chain of matches.
     last: Option<usize>,
+}
+
+impl Standing {
+    /// Ends the open chunk, if there is one.
+    fn pause(&mut self) {
+        self.chunks += usize::from(self.next_hyp.take().is_some());
+    }
+
+    /// Goes on over a match.
+    fn take(&mut self, m: &Match) {
+        for (sum, words) in self.weight.iter_mut().zip([m.hyp_len, m.reference_len]) {
+            *sum += (m.stage.weight() * words as f64) as u32;
+        }
+        self.matched += m.hyp_len + m.reference_len;
+        self.chunks += usize::from(self.next_hyp.is_some_and(|next| next != m.hyp));
+        self.distance += m.hyp.abs_diff(m.reference);
+        self.next_hyp = Some(m.hyp + m.hyp_len);
+        self.covered = m.reference + m.reference_len;
+    }
+
+    /// Better ones first.
+    fn order(&self, other: &Self) -> Ordering {
+        let weight = |standing: &Self| standing.weight[0] + standing.weight[1];
+        weight(other)
+            .cmp(&weight(self))
+            .then(self.chunks.cmp(&other.chunks))
+            .then(other.matched.cmp(&self.matched))
+            .then(self.distance.cmp(&other.distance))
+    }
+}
+
+/// Paths of which only the best [`BEAM`] go on. Of equals those that came first are better, so that it changes nothing when the others
+/// are left out: in captions of one word said again and again they are many.
+struct Beam<P> {
+    paths: Vec<Path<P>>,
+    /// How many are held before the best are chosen.
+    most: usize,
+    /// The last of the best so far, once they are [`BEAM`].
+    bar: Option<Standing>,
+}
+
+impl<P> Beam<P> {
+    fn new(most: usize) -> Self {
+        Self { paths: Vec::new(), most, bar: None }
+    }
+
+    /// Whether a path like this, which comes after all others, may be one of the best.
+    fn wants(&self, standing: &Standing) -> bool {
+        self.bar.is_none_or(|bar| standing.order(&bar) == Ordering::Less)
+    }
+
+    fn push(&mut self, path: Path<P>) {
+        self.paths.push(path);
+        if self.paths.len() >= self.most {
+            self.choose();
+        }
+    }
+
+    fn choose(&mut self) {
+        // Stable, so that of equals the first found stays before the others.
+        self.paths.sort_by(|left, right| left.standing.order(&right.standing));
+        self.paths.truncate(BEAM);
+        self.bar = self.paths.get(BEAM - 1).map(|path| path.standing);
+    }
+
+    /// The paths to go on with, best first.
+    fn best(mut self) -> Vec<Path<P>> {
+        self.choose();
+        self.paths
+    }
 }
 
 struct Search<'a, P> {
@@ -117,17 +195,8 @@ impl<'a, P: Positions> Search<'a, P> {
             of_hyp[m.hyp..m.hyp + m.hyp_len].iter_mut().for_each(|count| *count += 1);
             of_reference[m.reference..m.reference + m.reference_len].iter_mut().for_each(|count| *count += 1);
         }
-        let mut first = Path {
-            used_hyp: P::none(hyp_len),
-            used_reference: P::none(reference_len),
-            weight: [0; 2],
-            matched: 0,
-            chunks: 0,
-            distance: 0,
-            next_hyp: None,
-            covered: 0,
-            last: None,
-        };
+        let (used_hyp, used_reference) = (P::none(hyp_len), P::none(reference_len));
+        let mut first = Path { used_hyp, used_reference, standing: Standing::default() };
         let mut settled = vec![None; reference_len];
         let mut starting = vec![0..0; reference_len];
         for (at, m) in candidates.iter().enumerate() {
@@ -144,19 +213,23 @@ impl<'a, P: Positions> Search<'a, P> {
         Self { reference_len, candidates, starting, settled, links: Vec::new(), paths: vec![first] }
     }
 
-    fn run(mut self) -> Alignment {
+    fn run(self) -> Alignment {
+        self.run_holding(2 * BEAM)
+    }
+
+    fn run_holding(mut self, most: usize) -> Alignment {
         for word in 0..self.reference_len {
-            let mut next = Vec::with_capacity(self.paths.len() + 1);
-            for path in self.best() {
+            let mut next = Beam::new(most);
+            for path in std::mem::take(&mut self.paths) {
                 self.extend(path, word, &mut next);
             }
-            self.paths = next;
+            self.paths = next.best();
         }
-        let mut paths = self.best();
-        paths.iter_mut().for_each(|path| path.chunks += usize::from(path.next_hyp.take().is_some()));
+        let mut ends: Vec<Standing> = self.paths.iter().map(|path| path.standing).collect();
+        ends.iter_mut().for_each(Standing::pause);
         // Stable, so that of equals the first found wins.
-        paths.sort_by(order);
-        let Some(best) = paths.first() else { return Alignment::default() };
+        ends.sort_by(Standing::order);
+        let Some(best) = ends.first() else { return Alignment::default() };
         let mut matches = Vec::new();
         let mut link = best.last;
         while let Some(at) = link {
@@ -167,24 +240,15 @@ impl<'a, P: Positions> Search<'a, P> {
         Alignment { matches, chunks: best.chunks }
     }
 
-    /// The paths to go on with, best first.
-    fn best(&mut self) -> Vec<Path<P>> {
-        let mut paths = std::mem::take(&mut self.paths);
-        if paths.len() > 1 {
-            paths.sort_by(order);
-            paths.truncate(BEAM);
-        }
-        paths
-    }
-
     /// All ways to go on over one word of the reference.
-    fn extend(&mut self, mut path: Path<P>, word: usize, next: &mut Vec<Path<P>>) {
-        if word < path.covered {
+    fn extend(&mut self, mut path: Path<P>, word: usize, next: &mut Beam<P>) {
+        if word < path.standing.covered {
             next.push(path);
             return;
         }
         if let Some(settled) = self.settled[word] {
-            self.take(&mut path, settled);
+            path.standing.take(&self.candidates[settled]);
+            self.link(&mut path, settled);
             next.push(path);
             return;
         }
@@ -195,40 +259,26 @@ impl<'a, P: Positions> Search<'a, P> {
             {
                 continue;
             }
-            let mut with = path.clone();
-            with.used_hyp.add(m.hyp, m.hyp_len);
-            with.used_reference.add(m.reference, m.reference_len);
-            self.take(&mut with, candidate);
-            next.push(with);
+            let mut standing = path.standing;
+            standing.take(&m);
+            if next.wants(&standing) {
+                let mut with = Path { standing, ..path.clone() };
+                with.used_hyp.add(m.hyp, m.hyp_len);
+                with.used_reference.add(m.reference, m.reference_len);
+                self.link(&mut with, candidate);
+                next.push(with);
+            }
         }
         // The word stays without a match, which ends a chunk.
-        path.chunks += usize::from(path.next_hyp.take().is_some());
+        path.standing.pause();
         next.push(path);
     }
 
-    fn take(&mut self, path: &mut Path<P>, candidate: usize) {
-        let m = self.candidates[candidate];
-        for (sum, words) in path.weight.iter_mut().zip([m.hyp_len, m.reference_len]) {
-            *sum += (m.stage.weight() * words as f64) as u32;
-        }
-        path.matched += m.hyp_len + m.reference_len;
-        path.chunks += usize::from(path.next_hyp.is_some_and(|next| next != m.hyp));
-        path.distance += m.hyp.abs_diff(m.reference);
-        path.next_hyp = Some(m.hyp + m.hyp_len);
-        path.covered = m.reference + m.reference_len;
-        self.links.push((candidate, path.last));
-        path.last = Some(self.links.len() - 1);
+    /// Notes the match that a path has taken.
+    fn link(&mut self, path: &mut Path<P>, candidate: usize) {
+        self.links.push((candidate, path.standing.last));
+        path.standing.last = Some(self.links.len() - 1);
     }
-}
-
-/// Better paths first.
-fn order<P>(left: &Path<P>, right: &Path<P>) -> std::cmp::Ordering {
-    let weight = |path: &Path<P>| path.weight[0] + path.weight[1];
-    weight(right)
-        .cmp(&weight(left))
-        .then(left.chunks.cmp(&right.chunks))
-        .then(right.matched.cmp(&left.matched))
-        .then(left.distance.cmp(&right.distance))
 }
 
 #[cfg(test)]
@@ -236,7 +286,7 @@ mod tests {
     use super::*;
 
     /// All pairs of equal letters.
-    fn aligned(hyp: &str, reference: &str) -> (usize, usize) {
+    fn candidates(hyp: &str, reference: &str) -> Vec<Match> {
         let mut candidates = Vec::new();
         for (j, b) in reference.chars().enumerate() {
             for (i, _) in hyp.chars().enumerate().filter(|(_, a)| *a == b) {
@@ -249,6 +299,11 @@ mod tests {
                 });
             }
         }
+        candidates
+    }
+
+    fn aligned(hyp: &str, reference: &str) -> (usize, usize) {
+        let candidates = candidates(hyp, reference);
         let short = align(hyp.len(), reference.len(), &candidates);
         let long = Search::<Vec<bool>>::new(hyp.len(), reference.len(), &candidates).run();
         assert_eq!(short, long);
@@ -263,6 +318,23 @@ mod tests {
         assert_eq!(aligned("axab", "ab"), (2, 1));
         assert_eq!(aligned("", "ab"), (0, 0));
         assert_eq!(aligned("aaaa", "aa"), (2, 1));
+    }
+
+    #[test]
+    fn choosing_while_paths_are_collected_changes_nothing() {
+        // Two or three words again and again, so that there are far more paths than go on, and many are equal.
+        let mut state = 1u64;
+        let mut word = |of: u64| {
+            state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            char::from(b'a' + (state >> 33) as u8 % of as u8)
+        };
+        for round in 0..60 {
+            let mut caption = |len: usize| (0..len).map(|_| word(2 + round % 2)).collect::<String>();
+            let (hyp, reference) = (caption(14), caption(16));
+            let candidates = candidates(&hyp, &reference);
+            let search = || Search::<u64>::new(hyp.len(), reference.len(), &candidates);
+            assert_eq!(search().run(), search().run_holding(usize::MAX), "{hyp} {reference}");
+        }
     }
 
     #[test]
