@@ -300,6 +300,31 @@ fn tables_that_are_none() {
 }
 
 #[test]
+fn what_nobody_asks_for_is_passed_over_however_deep_it_is() {
+    let deep = format!("{}1{}", "[".repeat(5000), "]".repeat(5000));
+    let lines = |field: &str| {
+        let first = format!("{{\"image\": \"1.jpg\", \"{field}\": {deep}, \"caption\": \"a\"}}\n");
+        first + "{\"image\": \"2.jpg\", \"caption\": \"b\"}"
+    };
+    let images = |field: &str| {
+        let image = |number: u32, rest: &str| {
+            format!("{{\"filename\": \"{number}.jpg\", {rest}\"sentences\": [{{\"raw\": \"x\"}}]}}")
+        };
+        let deep = format!("\"{field}\": {deep}, ");
+        format!("{{\"images\": [{}, {}]}}", image(1, &deep), image(2, ""))
+    };
+    for field in ["other", "split"] {
+        for (name, text) in [("a.jsonl", lines(field)), ("dataset.json", images(field))] {
+            let folder = Folder::new();
+            folder.write("1.jpg", jpeg(1)).write("2.jpg", jpeg(2)).write(name, text);
+            assert_eq!(kinds(&folder).contains(&"bad_row"), field == "split", "{name}: {field}");
+            folder.write("splits.json", r#"{"train": ["1.jpg"], "val": ["2.jpg"]}"#);
+            Dataset::load(folder.root()).unwrap_or_else(|error| panic!("{name}: {field}: {error}"));
+        }
+    }
+}
+
+#[test]
 fn a_few_bad_items_are_left_out_and_many_are_not() {
     let folder = Folder::new();
     let mut lines = String::new();

@@ -101,7 +101,10 @@ fn shards_that_attack() {
     let long = vec![b'x'; (1 << 20) + 1];
     assert_eq!(kinds(Tar::new().file("b.jpg", &image).file("b.txt", &long)), ["entry_too_large"]);
     let deep = format!("{}1{}", "[".repeat(3000), "]".repeat(3000));
-    assert_eq!(kinds(Tar::new().file("b.jpg", &image).file("b.json", deep.as_bytes())), ["bad_row"]);
+    let split = format!("{{\"caption\": \"x\", \"other\": {deep}, \"split\": {deep}}}");
+    for json in [&deep, &split] {
+        assert_eq!(kinds(Tar::new().file("b.jpg", &image).file("b.json", json.as_bytes())), ["bad_row"]);
+    }
     assert_eq!(kinds(Tar::new().file("b.jpg", &image).file("b.txt", b"\xff")), ["bad_row"]);
     assert_eq!(kinds(Tar::new().file("b.jpg", &image)), ["no_captions"]);
     assert_eq!(kinds(Tar::new().file("b.txt", b"no image")), ["bad_row"]);

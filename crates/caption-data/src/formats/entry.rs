@@ -2,8 +2,7 @@
 
 use std::path::{Component, Path, PathBuf};
 
-use serde_json::Value;
-
+use super::loose::Field;
 use crate::quarantine::MAX_NOTED;
 use crate::{Problem, Split};
 
@@ -105,11 +104,11 @@ impl Entry {
     }
 
     /// Sets the split by a field of JSON; one that is absent or blank says nothing.
-    pub(crate) fn set_split_field(&mut self, field: Option<&Value>, place: impl FnOnce() -> String) {
+    pub(super) fn set_split_field(&mut self, field: Option<&Field>, place: impl FnOnce() -> String) {
         match field {
-            None | Some(Value::Null) => {}
-            Some(Value::String(name)) if name.trim().is_empty() => {}
-            Some(Value::String(name)) => self.set_split(name, place),
+            None => {}
+            Some(Field::Text(name)) if name.trim().is_empty() => {}
+            Some(Field::Text(name)) => self.set_split(name, place),
             Some(_) => self.faults.push(Problem::BadRow { place: place(), message: NO_TEXT.into() }),
         }
     }
@@ -218,14 +217,15 @@ mod tests {
 
     #[test]
     fn splits_that_are_unknown_or_no_text_are_faults() {
-        let read = |field: Value| {
+        let read = |field: serde_json::Value| {
             let mut entry = Entry { split: Some(Split::Train), ..Entry::new(1, "a.jpg") };
-            entry.set_split_field(Some(&field), || "here".into());
+            let field: Option<Field> = serde_json::from_value(field).unwrap();
+            entry.set_split_field(field.as_ref(), || "here".into());
             (entry.split, entry.faults.iter().map(Problem::kind).collect::<Vec<_>>())
         };
         assert_eq!(read("dev".into()), (Some(Split::Val), vec![]));
         assert_eq!(read(" ".into()), (Some(Split::Train), vec![]));
-        assert_eq!(read(Value::Null), (Some(Split::Train), vec![]));
+        assert_eq!(read(().into()), (Some(Split::Train), vec![]));
         assert_eq!(read("holdout".into()).1, ["unknown_split_name"]);
         assert_eq!(read(2.into()).1, ["bad_row"]);
         assert_eq!(read(vec!["test"].into()).1, ["bad_row"]);

@@ -3,9 +3,9 @@
 //! Source: Karpathy and Fei-Fei, "Deep Visual-Semantic Alignments" (2015), <https://cs.stanford.edu/people/karpathy/deepimagesent/>.
 
 use serde::Deserialize;
-use serde_json::Value;
 
 use super::entry::{Entry, Listing, short};
+use super::loose::Field;
 use super::{Located, image_folders, read_json};
 
 #[derive(Deserialize)]
@@ -17,7 +17,7 @@ struct File {
 struct Image {
     filename: String,
     filepath: Option<String>,
-    split: Option<Value>,
+    split: Option<Field>,
     cocoid: Option<u64>,
     imgid: Option<u64>,
     sentences: Vec<Sentence>,

@@ -6,6 +6,7 @@
 pub(crate) mod coco;
 pub(crate) mod entry;
 mod karpathy;
+mod loose;
 pub(crate) mod parquet;
 mod quotes;
 mod table;

@@ -7,9 +7,9 @@ use std::io::Cursor;
 use std::path::Path;
 
 use csv::StringRecord;
-use serde_json::{Map, Value};
 
 use super::entry::{Entry, Listing, NO_TEXT, hopeless, short, split_named, split_of_file};
+use super::loose::{Field, Row};
 use super::quotes::Span;
 use super::{Located, image_folders, read_text};
 use crate::{Problem, Split};
@@ -224,43 +224,30 @@ fn lines(text: &str, rows: &mut Rows) -> Result<(), Problem> {
     for (at, line) in text.lines().enumerate().filter(|(_, line)| !line.trim().is_empty()) {
         let number = at as u64 + 1;
         rows.check(number)?;
-        let row = match serde_json::from_str::<Map<String, Value>>(line) {
+        let mut row: Row = match serde_json::from_str(line) {
             Ok(row) => row,
             Err(error) => {
                 rows.bad(number, error.to_string());
                 continue;
             }
         };
-        let Some(name) = first(&row, &IMAGE_COLUMNS).and_then(Value::as_str) else {
+        let captions = row.take_captions();
+        let Some(name) = row.name(&IMAGE_COLUMNS).and_then(Field::as_text) else {
             rows.bad(number, format!("no text under {}", IMAGE_COLUMNS.join(", ")));
             continue;
         };
-        let Some(captions) = first(&row, &CAPTION_COLUMNS).and_then(captions_of) else {
+        let Some(captions) = captions else {
             rows.bad(number, format!("no text or list of texts under {}", CAPTION_COLUMNS.join(", ")));
             continue;
         };
-        let split = row.get("split").filter(|split| !split.is_null() && !rows.ignore_splits);
-        if split.is_some_and(|split| !split.is_string()) {
+        let split = row.split.as_ref().filter(|_| !rows.ignore_splits);
+        if split.is_some_and(|split| split.as_text().is_none()) {
             rows.bad(number, NO_TEXT);
             continue;
         }
-        rows.add(number, name, captions, split.and_then(Value::as_str));
+        rows.add(number, name, captions, split.and_then(Field::as_text));
     }
     Ok(())
-}
-
-/// The value under the first of the names that has one.
-pub(super) fn first<'a>(row: &'a Map<String, Value>, names: &[&str]) -> Option<&'a Value> {
-    names.iter().find_map(|name| row.get(*name).filter(|value| !value.is_null()))
-}
-
-/// A text, a list of texts, or a list of objects with `raw` text.
-pub(super) fn captions_of(value: &Value) -> Option<Vec<String>> {
-    let text = |v: &Value| v.as_str().or_else(|| v.get("raw")?.as_str()).map(str::to_owned);
-    match value {
-        Value::Array(list) => list.iter().map(text).collect(),
-        other => text(other).map(|caption| vec![caption]),
-    }
 }
 
 #[cfg(test)]

@@ -6,10 +6,8 @@
 use std::fs::File;
 use std::io::{BufReader, Read};
 
-use serde_json::{Map, Value};
-
 use super::entry::{Archive, Entry, short};
-use super::table::{CAPTION_COLUMNS, captions_of, first};
+use super::loose::{Field, Row};
 use crate::image_file::MAX_FILE_BYTES;
 use crate::{DataError, Problem};
 
@@ -27,7 +25,7 @@ struct Sample {
     key: String,
     image: Option<(String, Vec<u8>)>,
     text: Option<String>,
-    json: Option<Map<String, Value>>,
+    json: Option<Row>,
     faults: Vec<Problem>,
 }
 
@@ -154,15 +152,14 @@ fn finish(
         return Ok(());
     };
     *id += 1;
-    let json = sample.json.unwrap_or_default();
-    let own_name = json.get("file_name").and_then(Value::as_str);
+    let mut json = sample.json.unwrap_or_default();
+    let own_name = json.name(&["file_name"]).and_then(Field::as_text);
     let name = own_name.map_or_else(|| format!("{}.{extension}", sample.key), str::to_owned);
-    let mut entry = Entry::new(json.get("id").and_then(Value::as_u64).unwrap_or(*id), name);
+    let mut entry = Entry::new(json.id.as_ref().and_then(Field::as_number).unwrap_or(*id), name);
     entry.faults = sample.faults;
     entry.split = archive.split();
-    entry.set_split_field(json.get("split").filter(|_| !archive.ignore_splits), place);
-    let captions = first(&json, &CAPTION_COLUMNS).and_then(captions_of);
-    for caption in captions.or(sample.text.map(|text| vec![text])).unwrap_or_default() {
+    entry.set_split_field(json.split.as_ref().filter(|_| !archive.ignore_splits), place);
+    for caption in json.take_captions().or(sample.text.map(|text| vec![text])).unwrap_or_default() {
         if !entry.push_caption(caption, place) {
             break;
         }
