@@ -116,7 +116,7 @@ pub enum Problem {
     },
     /// A file name leads out of the folder of images, or is another spelling of a name.
     #[error(
-        "image {id}: {file_name:?} is no plain relative name inside the folder of images: its parts are neither empty nor \".\" nor \"..\" and have at most 255 bytes"
+        "image {id}: {file_name:?} is no plain relative name inside the folder of images: its parts are neither empty nor \".\" nor \"..\" and have at most 255 bytes, 1024 with all folders"
     )]
     UnsafeFileName {
         /// Id of the image.

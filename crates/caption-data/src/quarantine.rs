@@ -8,7 +8,7 @@ use serde::ser::SerializeStruct;
 use serde::{Serialize, Serializer};
 use thiserror::Error;
 
-use crate::formats::entry::Entry;
+use crate::formats::entry::{Entry, shortened};
 use crate::{DataError, Problem, Problems};
 
 /// Share of bad items that a lenient reader puts up with unless told otherwise.
@@ -113,8 +113,9 @@ impl Tally {
     pub fn entry(&mut self, entry: &mut Entry) -> Result<(), DataError> {
         self.quarantine.total += 1;
         self.quarantine.bad += usize::from(!entry.faults.is_empty());
+        let name = shortened(&entry.file_name);
         for problem in entry.faults.drain(..) {
-            self.quarantine.items.push(Quarantined { file_name: Some(entry.file_name.clone()), problem });
+            self.quarantine.items.push(Quarantined { file_name: Some(name.to_owned()), problem });
         }
         if self.quarantine.items.len() > MAX_NOTED {
             return std::mem::take(self).verdict(None).map(drop);

@@ -116,6 +116,46 @@ fn shards_that_attack() {
 }
 
 #[test]
+fn names_of_any_length_are_not_read() {
+    let image = jpeg(2);
+    let named = |kind: u8, bytes: usize| {
+        let long = [&vec![b'x'; bytes][..], b".jpg"].concat();
+        let pax = [format!("{} path=", bytes + 20).as_bytes(), &long, b"\n"].concat();
+        let text = if kind == b'x' { pax } else { long };
+        let tar = Tar::new().entry("long", kind, text.len() as u64, "", &text);
+        tar.file("b.jpg", &image).file("c.jpg", &image).file("c.txt", b"x").end()
+    };
+    for kind in [b'L', b'K', b'x'] {
+        let found = unpacking("train.tar", &named(kind, 1 << 20));
+        let told: Vec<String> = found.iter().map(Problem::to_string).collect();
+        assert!(matches!(&found[..], [Problem::Malformed { .. }]), "{}: {told:?}", char::from(kind));
+        assert!(told[0].starts_with("train.tar: the names") && told[0].contains("short names"), "{told:?}");
+    }
+    let told = unpacking("train.tar", &named(b'L', 5000));
+    assert!(
+        matches!(&told[..], [Problem::BadRow { message, .. }] if message.contains("1024 bytes")),
+        "{told:?}"
+    );
+    assert!(told[0].to_string().len() < 1200, "{told:?}");
+    // Names that a shard may have, before and after contents that are longer than they.
+    let long = format!("{}/b.jpg", ["x"; 100].join("/"));
+    let mut tar = Tar::new();
+    for number in 0..3 {
+        let name = format!("{number}{long}");
+        tar =
+            tar.entry("long", b'L', name.len() as u64, "", name.as_bytes()).file("b.jpg", &jpeg(3 + number));
+        tar = tar.file("pad.bin", &vec![0; 3 << 20]);
+        let name = name.replace("jpg", "txt");
+        tar = tar.entry("long", b'L', name.len() as u64, "", name.as_bytes()).file("b.txt", b"x");
+    }
+    let folder = Folder::new();
+    folder.write("in/train.tar", tar.end());
+    let done =
+        convert(folder.path("in"), folder.path("out"), &ConvertOptions::to(Format::Webdataset)).unwrap();
+    assert_eq!((done.images, done.quarantine.bad), (4, 0), "{}", done.quarantine);
+}
+
+#[test]
 fn held_out_images_of_shards_are_not_taken_for_others() {
     for (split, kind) in [("\"testdev\"", "unknown_split_name"), ("2", "bad_row"), ("[\"test\"]", "bad_row")]
     {

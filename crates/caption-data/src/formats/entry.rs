@@ -10,8 +10,9 @@ use crate::{Problem, Split};
 pub(crate) const MAX_CAPTION_CHARS: usize = 2000;
 /// Most captions of an image.
 pub(crate) const MAX_CAPTIONS: usize = 1000;
-/// Most bytes of a part of a file name, which is what file systems take.
+/// Most bytes of a part of a file name, and of the whole with its folders, which is what file systems take.
 const MAX_NAME_BYTES: usize = 255;
+pub(crate) const MAX_PATH_BYTES: usize = 1024;
 
 /// What is wrong with a split that is a number or a list.
 pub(crate) const NO_TEXT: &str = "the split is no text";
@@ -162,7 +163,10 @@ pub(crate) fn is_plain_name(name: &str) -> bool {
     let plain = Path::new(name).components().all(|c| matches!(c, Component::Normal(_)));
     // Components pass over empty parts and dots in the middle.
     let part = |part: &str| !matches!(part, "" | "." | "..") && part.len() <= MAX_NAME_BYTES;
-    plain && name.split('/').all(part) && !name.contains(|c: char| c == '\\' || c.is_control())
+    plain
+        && name.len() <= MAX_PATH_BYTES
+        && name.split('/').all(part)
+        && !name.contains(|c: char| c == '\\' || c.is_control())
 }
 
 /// The split that data sets give this name; `restval` of Karpathy's splits is training data.
@@ -179,6 +183,11 @@ pub(crate) fn split_named(name: &str) -> Option<Split> {
 pub(crate) fn split_of_file(path: &Path) -> Option<Split> {
     let name = path.file_name()?.to_str()?;
     name.split(|c: char| !c.is_ascii_alphabetic()).find_map(split_named)
+}
+
+/// The beginning of a name that is longer than any may be: such a one is said once for each caption of its image.
+pub(crate) fn shortened(name: &str) -> &str {
+    &name[..name.floor_char_boundary(MAX_PATH_BYTES)]
 }
 
 /// The file's name without folders, for messages.
@@ -209,10 +218,13 @@ mod tests {
         for name in ["0.png", "x/0.png", "x/...png", "a b/ü#0.jpg", &"n".repeat(255)] {
             assert!(is_plain_name(name), "{name}");
         }
-        let long = format!("x/{}", "n".repeat(256));
+        let (long, deep) = (format!("x/{}", "n".repeat(256)), "x/".repeat(512));
+        assert!(is_plain_name(&deep[..1023]) && !is_plain_name(&format!("{deep}xy")));
         for name in ["", "x//0.png", "x/./0.png", "x/../0.png", "./0.png", "/0.png", "x/", "a\\b", &long] {
             assert!(!is_plain_name(name), "{name}");
         }
+        assert_eq!(shortened(&"é".repeat(600)).len(), 1024);
+        assert_eq!(shortened("a.jpg"), "a.jpg");
     }
 
     #[test]

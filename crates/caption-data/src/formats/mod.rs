@@ -3,6 +3,7 @@
 //! A reader turns files into [`Entry`](entry::Entry)s. It never looks at pixels, never follows a name out of the data set, and limits
 //! sizes before it takes memory.
 
+mod bounded;
 pub(crate) mod coco;
 pub(crate) mod entry;
 mod karpathy;

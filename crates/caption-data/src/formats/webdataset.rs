@@ -6,7 +6,8 @@
 use std::fs::File;
 use std::io::{BufReader, Read};
 
-use super::entry::{Archive, Entry, short};
+use super::bounded::{Bounded, Bounds};
+use super::entry::{Archive, Entry, MAX_PATH_BYTES, short, shortened};
 use super::loose::{Field, Row};
 use crate::image_file::MAX_FILE_BYTES;
 use crate::{DataError, Problem};
@@ -38,7 +39,8 @@ pub(crate) fn read(
 ) -> Result<(), DataError> {
     let path = archive.path;
     let file = File::open(path).map_err(|e| DataError::read(path, e))?;
-    let mut tar = tar::Archive::new(BufReader::with_capacity(1 << 18, file));
+    let bounds = Bounds::default();
+    let mut tar = tar::Archive::new(Bounded::new(BufReader::with_capacity(1 << 18, file), &bounds));
     let shard = short(path);
     let malformed = |e: std::io::Error| Problem::Malformed { place: shard.clone(), message: e.to_string() };
     let mut sample = Sample::default();
@@ -51,6 +53,7 @@ pub(crate) fn read(
                 break;
             }
         };
+        bounds.pass(&entry);
         let Some(part) = Part::new(&shard, &entry, problems) else { continue };
         if part.key != sample.key || sample.has(&part) {
             finish(std::mem::take(&mut sample), id, archive, problems, take)?;
@@ -75,13 +78,18 @@ struct Part {
 impl Part {
     fn new(shard: &str, entry: &tar::Entry<impl Read>, problems: &mut Vec<Problem>) -> Option<Part> {
         let name = String::from_utf8_lossy(&entry.path_bytes()).into_owned();
-        let place = format!("{shard}: {name}");
+        let place = format!("{shard}: {}", shortened(&name));
         let kind = entry.header().entry_type();
         if kind.is_dir() || kind.is_pax_global_extensions() {
             return None;
         }
         if !kind.is_file() && kind != tar::EntryType::Continuous {
             problems.push(Problem::NotAFile { place, kind: format!("{kind:?}") });
+            return None;
+        }
+        if name.len() > MAX_PATH_BYTES {
+            let message = format!("its name has more than {MAX_PATH_BYTES} bytes");
+            problems.push(Problem::BadRow { place, message });
             return None;
         }
         let name = name.strip_prefix("./").unwrap_or(&name);
