@@ -150,6 +150,25 @@ fn wrong_and_invented_groups_cost_precision() {
 }
 
 #[test]
+fn a_caption_that_repeats_itself_is_scored() {
+    let stars: Vec<String> = ["red", "blue", "green", "pink"]
+        .iter()
+        .map(|colour| format!(r#"{{"shape": "star", "colour": "{colour}", "size": "small", "count": 1}}"#))
+        .collect();
+    let scene = format!(r#"{{"layout": "row", "groups": [{}]}}"#, stars.join(","));
+    let scene: Scene = serde_json::from_str(&scene).unwrap();
+    let caption = "from left to right star ".repeat(20) + &"star ".repeat(120);
+    let scores = factual_score([(caption.as_str(), &scene)]);
+    assert_eq!((scores.objects.claimed, scores.objects.correct), (140, 4));
+    // Each list is about all stars after it, so that of the first eight the last four are in the most true pairs.
+    let claimed: usize = (0..20).map(|first| (140 - first) * (139 - first) / 2).sum();
+    assert_eq!(
+        (scores.relations.claimed, scores.relations.correct, scores.relations.found),
+        (claimed, 3 * 5 + 2 * 6 + 7, 6)
+    );
+}
+
+#[test]
 fn the_first_level_is_what_it_always_was() {
     let dir = tempfile::tempdir().unwrap();
     let set = dir.path().join("set");

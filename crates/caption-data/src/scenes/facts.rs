@@ -75,6 +75,17 @@ pub enum Relation {
     Alone,
 }
 
+impl Relation {
+    /// The last of the mentions that it is about.
+    pub(super) fn last_mention(&self) -> Option<usize> {
+        match *self {
+            Relation::Before(_, a, b) | Relation::Beside(a, b) => Some(a.max(b)),
+            Relation::Between(middle, a, b) => Some(middle.max(a).max(b)),
+            Relation::Arranged(_) | Relation::Alone => None,
+        }
+    }
+}
+
 /// A piece of a sentence.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Piece {

@@ -123,8 +123,14 @@ pub fn factual_score<'a>(captions: impl IntoIterator<Item = (&'a str, &'a Scene)
 
 /// For each mention the group that it is about, chosen so that most claims are true.
 fn best_match(facts: &Facts, scene: &Scene) -> Vec<Option<usize>> {
-    let mut best = ((0, 0), vec![None; facts.mentions.len()]);
-    extend(facts, scene, &mut vec![None; facts.mentions.len()], 0, &mut best);
+    // What is said of mentions that match nothing is never true: left out here, it is not counted again for every match.
+    let number = facts.mentions.len().min(MOST_MENTIONS);
+    let near = |relation: &&Relation| relation.last_mention().is_none_or(|last| last < number);
+    let relations = facts.relations.iter().filter(near).copied().collect();
+    let first = Facts { mentions: facts.mentions[..number].to_vec(), relations, unread: Vec::new() };
+    let mut best = ((0, 0), vec![None; number]);
+    extend(&first, scene, &mut vec![None; number], 0, &mut best);
+    best.1.resize(facts.mentions.len(), None);
     best.1
 }
 
@@ -135,7 +141,7 @@ fn extend(
     at: usize,
     best: &mut ((usize, usize), Vec<Option<usize>>),
 ) {
-    if at == facts.mentions.len().min(MOST_MENTIONS) {
+    if at == facts.mentions.len() {
         let mut scores = FactualScores::default();
         add(&mut scores, facts, scene, matched);
         let [what @ .., relations, places] = scores.aspects().map(|(_, a)| a.correct);
