@@ -12,8 +12,8 @@ use crate::lag;
 use crate::progress::Progress;
 use capwright_search::{Architect, ArchitectError, Brief, Judge, Surrogate, problems};
 use capwright_study::{
-    ComputeDevice, Event, FAILURES, Failures, Leaderboard, Proposal, Study, TrialEvent, TrialSpec, TrialStore,
-    Verdict, WeightsFile, describe,
+    ComputeDevice, Event, FAILURES, Failures, Leaderboard, Proposal, Study, TrialEvent, TrialSpec,
+    TrialStore, Verdict, WeightsFile, describe,
 };
 use std::collections::BTreeMap;
 use std::path::PathBuf;

@@ -274,7 +274,10 @@ fn one_useless_answer_after_an_outage_is_no_reason_to_give_up() {
         let mut case = Case::new();
         for failures in sittings {
             let ended = case.run(&mut Fails(random(), failures.to_vec()), &mut Pretend::new(1));
-            assert!(matches!(ended, Err(SearchError::Architect { failures: 3, .. })), "{sittings:?}: {ended:?}");
+            assert!(
+                matches!(ended, Err(SearchError::Architect { failures: 3, .. })),
+                "{sittings:?}: {ended:?}"
+            );
         }
         let outcome = case.run(&mut random(), &mut Pretend::new(1)).unwrap();
         assert_eq!((outcome.study.trials.len(), outcome.study.finished), (7, Some(outcome.best)));
@@ -283,5 +286,9 @@ fn one_useless_answer_after_an_outage_is_no_reason_to_give_up() {
     let away = case.run(&mut Fails(random(), vec![AWAY, USELESS, USELESS]), &mut Pretend::new(1));
     assert!(matches!(away, Err(SearchError::Architect { .. })), "{away:?}");
     let outcome = case.run(&mut Fails(random(), vec![USELESS]), &mut Pretend::new(1)).unwrap();
-    assert_eq!((outcome.study.trials.len(), outcome.study.finished), (3, Some(outcome.best)), "three useless");
+    assert_eq!(
+        (outcome.study.trials.len(), outcome.study.finished),
+        (3, Some(outcome.best)),
+        "three useless"
+    );
 }

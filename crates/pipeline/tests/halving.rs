@@ -201,9 +201,8 @@ fn finals_that_are_stopped_go_on() {
 
 #[test]
 fn a_killed_search_leaves_no_half_of_what_was_chosen_together() {
-    let chosen = |events: &[Event]| -> Vec<Event> {
-        events.iter().filter(|event| goes_on(event)).cloned().collect()
-    };
+    let chosen =
+        |events: &[Event]| -> Vec<Event> { events.iter().filter(|event| goes_on(event)).cloned().collect() };
     let mut unbroken = with_finals();
     unbroken.run(&mut random(), &mut Pretend::new(1)).unwrap();
     let wanted = unbroken.events();

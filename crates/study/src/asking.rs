@@ -69,8 +69,14 @@ mod tests {
         let left = [5, 6, 7].map(|proposal| {
             let (author, reason) = ("llm".to_owned(), "no answer".to_owned());
             let (prompt_tokens, completion_tokens, useless) = (0, 0, true);
-            let failed =
-                Event::ArchitectFailed { proposal, author, reason, prompt_tokens, completion_tokens, useless };
+            let failed = Event::ArchitectFailed {
+                proposal,
+                author,
+                reason,
+                prompt_tokens,
+                completion_tokens,
+                useless,
+            };
             study.apply(&failed).expect("it follows");
             study.may_ask_for()
         });

@@ -69,7 +69,11 @@ fn appends_together(store: &mut impl TrialStore) {
     store.append_all(&[]).expect("nothing to append");
     let bad = Event::TrialEpoch { trial: 1, epoch: Epoch { loss: f64::NAN, ..epoch(1, 0.1) } };
     assert!(store.append_all(&[events[5].clone(), bad]).is_err(), "NaN cannot be written as JSON");
-    assert_eq!(store.append(&events[5]).expect("appended"), 6, "with one that is refused nothing is appended");
+    assert_eq!(
+        store.append(&events[5]).expect("appended"),
+        6,
+        "with one that is refused nothing is appended"
+    );
     store.append_all(&events[6..]).expect("appended");
     let kept = store.events().expect("readable");
     assert!(kept.into_iter().map(|r| r.event).eq(events), "events come back in their order");

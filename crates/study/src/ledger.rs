@@ -47,7 +47,9 @@ impl Study {
         match event {
             Event::StudyOpened(_) => Err(LedgerError::OpenedTwice),
             Event::Proposed(proposal) => self.propose(proposal),
-            Event::ArchitectFailed { proposal, author, prompt_tokens, completion_tokens, useless, .. } => {
+            Event::ArchitectFailed {
+                proposal, author, prompt_tokens, completion_tokens, useless, ..
+            } => {
                 let tokens = (*prompt_tokens as u64, *completion_tokens as u64);
                 self.fail_proposal(*proposal, author, tokens)?;
                 self.failures.all = self.failures.all.saturating_add(1);
