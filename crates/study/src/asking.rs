@@ -35,7 +35,6 @@ impl Study {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
     use crate::conformance::draft;
     use crate::plan::tests::study;
     use crate::{Event, Verdict};
