@@ -93,7 +93,7 @@ mod tests {
             load_truth(dir.path())
         };
         let good = ("good.png", vec![group(1), group(6), group(2), group(3)]);
-        assert_eq!(load(&[good.clone()]).unwrap()["good.png"].groups.len(), 4);
+        assert_eq!(load(std::slice::from_ref(&good)).unwrap()["good.png"].groups.len(), 4);
         let bad = [
             ("crowd.png", vec![group(1); 5]),
             ("empty.png", vec![]),
