@@ -65,7 +65,10 @@ fn read_zip(bytes: &[u8]) -> Result<BTreeMap<String, Tensor32>, String> {
     })
 }
 
-fn state_dict(value: Value) -> Result<Vec<(Rc<str>, Rc<View>)>, String> {
+/// Tensors by name, in the order of the file.
+type Views = Vec<(Rc<str>, Rc<View>)>;
+
+fn state_dict(value: Value) -> Result<Views, String> {
     let Value::Dict(entries, _) = value else { return Err("it holds no state dict".into()) };
     if entries.len() > MAX_TENSORS {
         return Err(format!("{} tensors", entries.len()));
