@@ -194,11 +194,18 @@ struct Notes {
 
 impl Notes {
     fn understand(&mut self, start: usize, phrase: String, meaning: String, clause: &str) {
-        self.understood.push((start, Reading { phrase, meaning, start, clause: clause.to_owned() }));
+        self.say(Reading { phrase, meaning, start, clause: clause.to_owned() }, None);
     }
 
-    fn doubt(&mut self, reading: Reading) {
-        self.ambiguous.push((reading.start, reading));
+    /// Lists what was used, with why it may be meant otherwise.
+    fn say(&mut self, reading: Reading, doubt: Option<&str>) {
+        match doubt {
+            None => self.understood.push((reading.start, reading)),
+            Some(doubt) => {
+                let meaning = format!("{} ({doubt})", reading.meaning);
+                self.ambiguous.push((reading.start, Reading { meaning, ..reading }));
+            }
+        }
     }
 
     fn ignore(&mut self, (start, phrase): (usize, String), why: impl Into<String>) {

@@ -20,13 +20,8 @@ impl Mention {
     /// Lists it with what it was read as.
     pub fn tell(&self, notes: &mut Notes, meaning: &str, clause: &str) {
         let (start, phrase) = self.place.clone();
-        match self.doubt {
-            None => notes.understand(start, phrase, meaning.to_owned(), clause),
-            Some(doubt) => {
-                let meaning = format!("{meaning} ({doubt})");
-                notes.doubt(Reading { phrase, meaning, start, clause: clause.to_owned() });
-            }
-        }
+        let reading = Reading { phrase, meaning: meaning.to_owned(), start, clause: clause.to_owned() };
+        notes.say(reading, self.doubt);
     }
 }
 

@@ -12,7 +12,10 @@ pub(super) fn read(s: &mut Sentence<'_>, notes: &mut Notes, contract: &mut Contr
     let mut at = 0;
     while at < s.len() {
         match s.sense(at).filter(|_| !s.used[at]) {
-            Some(Sense::Best(merit)) => at = best(s, at, merit, notes, contract) - 1,
+            Some(Sense::Best(merit)) => {
+                at = best(s, at, merit, notes, contract);
+                continue;
+            }
             Some(Sense::Name(name)) => {
                 if let (Name::Family(_), Some((from, to))) = (name, encoder(s, at)) {
                     let place = s.take(from, to);
@@ -209,11 +212,7 @@ fn resolve_licences(mentions: &[&Mention], notes: &mut Notes, contract: &mut Con
             if of_data { ("data", "licences.data") } else { ("weights", "licences.weights") };
         let (start, phrase) = mention.place.clone();
         let meaning = format!("licences of {noun}: {}", list.join(", "));
-        if mention.of_data.is_some() {
-            notes.understand(start, phrase, meaning, clause);
-        } else {
-            let meaning = format!("{meaning} (not said of what: read as of weights)");
-            notes.doubt(Reading { phrase, meaning, start, clause: clause.to_owned() });
-        }
+        let doubt = mention.of_data.is_none().then_some("not said of what: read as of weights");
+        notes.say(Reading { phrase, meaning, start, clause: clause.to_owned() }, doubt);
     }
 }

@@ -53,18 +53,11 @@ fn settle(outcome: Outcome, bound: Bound, notes: &mut Notes) {
     let (start, phrase) = bound.place.clone();
     match outcome {
         Outcome::Understood(meaning, clause) => {
-            said(notes, Reading { phrase, meaning, start, clause }, bound.doubt)
+            notes.say(Reading { phrase, meaning, start, clause }, bound.doubt.as_deref());
         }
         Outcome::Ignored(why) => notes.ignore(bound.place, why),
         Outcome::Refused(why) => notes.refuse(bound.place, why),
         Outcome::Aside => {}
-    }
-}
-
-fn said(notes: &mut Notes, reading: Reading, doubt: Option<String>) {
-    match doubt {
-        None => notes.understood.push((reading.start, reading)),
-        Some(doubt) => notes.doubt(Reading { meaning: format!("{} ({doubt})", reading.meaning), ..reading }),
     }
 }
 
@@ -151,11 +144,8 @@ fn keep_strictest(kept: Vec<Kept>, notes: &mut Notes, contract: &mut Contract) {
                 }
             };
             let meaning = format!("{} {shown} {}", clause.side(), clause.noun());
-            said(
-                notes,
-                Reading { phrase, meaning, start, clause: clause.to_string() },
-                one.bound.doubt.clone(),
-            );
+            let reading = Reading { phrase, meaning, start, clause: clause.to_string() };
+            notes.say(reading, one.bound.doubt.as_deref());
         }
     }
 }
