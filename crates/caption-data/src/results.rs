@@ -7,7 +7,7 @@ use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
-use crate::formats::entry::MAX_CAPTION_CHARS;
+use crate::formats::entry::{MAX_CAPTION_CHARS, caption_chars};
 use crate::formats::read_json;
 use crate::{DataError, staging};
 
@@ -74,9 +74,8 @@ pub fn read_references(path: impl AsRef<Path>) -> Result<BTreeMap<u64, Vec<Strin
 /// Refuses captions that no data set may have: METEOR compares each word with each.
 fn refuse_long(path: &Path, all: &[Hypothesis]) -> Result<(), DataError> {
     let limit = MAX_CAPTION_CHARS;
-    // Bytes bound characters, so most captions need no count.
-    let long = |caption: &str| caption.len() > limit && caption.chars().count() > limit;
-    let ids: BTreeSet<u64> = all.iter().filter(|h| long(h.caption.trim())).map(|h| h.image_id).collect();
+    let long = all.iter().filter(|h| caption_chars(h.caption.trim()) > limit);
+    let ids: BTreeSet<u64> = long.map(|h| h.image_id).collect();
     if ids.is_empty() {
         return Ok(());
     }

@@ -74,8 +74,7 @@ impl Entry {
     fn check_caption<T: AsRef<str> + Into<String>>(&mut self, caption: T, place: impl FnOnce() -> String) {
         let whole = caption.as_ref();
         let trimmed = whole.trim();
-        // Bytes bound characters, so most captions need no count.
-        let chars = if trimmed.len() <= MAX_CAPTION_CHARS { trimmed.len() } else { trimmed.chars().count() };
+        let chars = caption_chars(trimmed);
         let forbidden = |c: &char| c.is_control() && !matches!(c, '\n' | '\r' | '\t');
         if !(1..=MAX_CAPTION_CHARS).contains(&chars) {
             let limit = MAX_CAPTION_CHARS;
@@ -130,6 +129,11 @@ pub(crate) struct Listing {
     pub roots: Vec<PathBuf>,
     /// What concerns no single image.
     pub problems: Vec<Problem>,
+}
+
+/// Characters of a caption, or its bytes where those are no more than it may have: they bound characters, so that most need no count.
+pub(crate) fn caption_chars(trimmed: &str) -> usize {
+    if trimmed.len() <= MAX_CAPTION_CHARS { trimmed.len() } else { trimmed.chars().count() }
 }
 
 /// A file with captions and images inside.
