@@ -57,16 +57,20 @@ kernel! {
     pub fn attend(
         out: &mut [f32], weights: &mut [f32], query: &[f32], keys: &[f32], values: &[f32], rows: &[usize], heads: usize,
     ) {
-        let width = query.len() / heads;
+        let (dim, width, seen) = (query.len(), query.len() / heads, rows.len());
         let scale = 1.0 / (width as f32).sqrt();
-        for (head, weights) in weights.chunks_exact_mut(rows.len()).enumerate() {
-            let from = head * width;
-            for (weight, row) in weights.iter_mut().zip(rows) {
-                *weight = dot_any(&query[from..][..width], &keys[row * query.len() + from..][..width]) * scale;
+        // A row's heads one after the other: rows lie far apart, and what is near in a row is fetched together.
+        for (i, row) in rows.iter().enumerate() {
+            let parts = query.chunks_exact(width).zip(keys[row * dim..][..dim].chunks_exact(width));
+            for (head, (query, key)) in parts.enumerate() {
+                weights[head * seen + i] = dot_any(query, key) * scale;
             }
-            softmax_any(weights);
-            for (weight, row) in weights.iter().zip(rows) {
-                add_scaled_any(&mut out[from..][..width], &values[row * query.len() + from..][..width], *weight);
+        }
+        weights.chunks_exact_mut(seen).for_each(softmax_any);
+        for (i, row) in rows.iter().enumerate() {
+            let parts = out.chunks_exact_mut(width).zip(values[row * dim..][..dim].chunks_exact(width));
+            for (head, (out, value)) in parts.enumerate() {
+                add_scaled_any(out, value, weights[head * seen + i]);
             }
         }
     }

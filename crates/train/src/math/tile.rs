@@ -131,6 +131,8 @@ mod x86 {
             // SAFETY: as for this function; there are as many rows from the first on.
             first += unsafe {
                 match M - first {
+                    // Four and four: two rows alone would wait for their sums.
+                    8 => both::<4, M>(a, panel, out, first),
                     6.. => both::<6, M>(a, panel, out, first),
                     4.. => both::<4, M>(a, panel, out, first),
                     2.. => both::<2, M>(a, panel, out, first),
