@@ -4,6 +4,8 @@ use crate::surrogate::Surrogate;
 use capwright_contract::Contract;
 use capwright_llm::LlmError;
 use capwright_study::{Proposal, Study, Verdict};
+use rand::SeedableRng;
+use rand_chacha::ChaCha8Rng;
 
 /// What an architect may know when it writes.
 #[derive(Debug, Clone, Copy)]
@@ -20,11 +22,31 @@ pub struct Brief<'a> {
     pub surrogate: Option<&'a Surrogate>,
 }
 
+/// What random numbers of one attempt are drawn for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Draws {
+    /// The design itself; a language model draws its words from the same seed.
+    Design = 0,
+    /// Who is asked.
+    Turn = 1,
+    /// Whether a design of the study is changed, and which.
+    Base = 2,
+    /// What a prompt shows for inspiration.
+    Ideas = 3,
+}
+
 impl Brief<'_> {
     /// A seed for this attempt of this proposal of this study.
     pub fn seed(&self) -> u64 {
         let mix = |seed: u64, n: u64| (seed ^ n.wrapping_mul(0x9E37_79B9_7F4A_7C15)).rotate_left(29);
         mix(mix(self.contract.training.seed, self.proposal), u64::from(self.attempt) + 1)
+    }
+
+    /// Random numbers of this attempt. Each use has its own: were they one stream, who is asked would decide what is done.
+    pub(crate) fn rng(&self, draws: Draws) -> ChaCha8Rng {
+        let mut rng = ChaCha8Rng::seed_from_u64(self.seed());
+        rng.set_stream(draws as u64);
+        rng
     }
 }
 

@@ -2,7 +2,7 @@
 //! same grammar: the parent is the best of a few drawn from the youngest designs, or the best of its kind; the child differs in one
 //! choice or takes parts of two. Of some children the one is proposed that the surrogate finds most promising.
 
-use crate::architect::{Architect, ArchitectError, Brief, Draft};
+use crate::architect::{Architect, ArchitectError, Brief, Draft, Draws};
 use crate::compose::Parts;
 use crate::judge::Judge;
 use crate::random::RandomArchitect;
@@ -12,8 +12,8 @@ use crate::thrift::Thrift;
 use capwright_blueprint::{Cost, vary};
 use capwright_contract::Contract;
 use capwright_study::{Leaderboard, Study, Trial, TrialStatus};
+use rand::Rng;
 use rand::seq::IndexedRandom;
-use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};
@@ -226,7 +226,7 @@ impl Architect for Evolution {
     /// A child; a design of known parts as long as there are no parents, and now and then.
     fn propose(&mut self, brief: &Brief) -> Result<Draft, ArchitectError> {
         let start = Instant::now();
-        let mut rng = ChaCha8Rng::seed_from_u64(brief.seed());
+        let mut rng = brief.rng(Draws::Design);
         let child = self.child(brief, &mut rng);
         let (text, parents) = child
             .or_else(|| Some((self.founder(brief, &mut rng)?, Vec::new())))

@@ -1,9 +1,7 @@
 //! A bandit over architects: known designs first, then each is asked the more often the better the designs that it delivered.
 
-use crate::architect::{Architect, ArchitectError, Brief, Draft};
+use crate::architect::{Architect, ArchitectError, Brief, Draft, Draws};
 use capwright_study::{Leaderboard, Study, TrialStatus};
-use rand::SeedableRng;
-use rand_chacha::ChaCha8Rng;
 use rand_distr::{Beta, Distribution};
 use std::collections::BTreeMap;
 
@@ -39,7 +37,7 @@ impl Hybrid {
         let credits = credits(brief.study, brief.proposal);
         // Repairs stay with the author of the first draft.
         let first = Brief { attempt: 0, ..*brief };
-        let mut rng = ChaCha8Rng::seed_from_u64(first.seed());
+        let mut rng = first.rng(Draws::Turn);
         let draws = self.architects.iter().map(|architect| {
             let credit = credits.get(&architect.name()).copied().unwrap_or_default();
             Beta::new(1.0 + credit.earned, 1.0 + credit.missed).map_or(0.5, |belief| belief.sample(&mut rng))

@@ -1,6 +1,6 @@
 //! The language model as architect.
 
-use crate::architect::{Architect, ArchitectError, Brief, Draft};
+use crate::architect::{Architect, ArchitectError, Brief, Draft, Draws};
 use crate::delta::Delta;
 use crate::judge::Judge;
 use crate::prompt::{self, Prompt, Snippet};
@@ -8,8 +8,7 @@ use crate::space::Space;
 use crate::surrogate::Surrogate;
 use capwright_llm::{Completion, Request, TextModel};
 use capwright_study::Leaderboard;
-use rand::{Rng, SeedableRng};
-use rand_chacha::ChaCha8Rng;
+use rand::Rng;
 use serde_json::Value;
 use std::time::Duration;
 
@@ -155,7 +154,7 @@ impl LlmArchitect {
 
     /// One of the best designs and its changes; `None` where a whole design is due.
     fn varied(&self, brief: &Brief) -> Option<(u64, Delta)> {
-        let mut rng = ChaCha8Rng::seed_from_u64(brief.seed());
+        let mut rng = brief.rng(Draws::Base);
         if brief.contract.search.blind || !rng.random_bool(DELTAS) {
             return None;
         }

@@ -1,14 +1,12 @@
 //! What a language model is told. Text in, text out: no IO, no model. The templates lie under `prompts/`.
 
-use crate::architect::Brief;
+use crate::architect::{Brief, Draws};
 use crate::delta::Delta;
 use capwright_blueprint::language::Source;
 use capwright_contract::Family;
 use capwright_study::{Leaderboard, Trial, TrialStatus, describe};
 use minijinja::{Environment, UndefinedBehavior};
-use rand::SeedableRng;
 use rand::seq::SliceRandom;
-use rand_chacha::ChaCha8Rng;
 use serde::Serialize;
 use sha2::{Digest, Sha256};
 use std::sync::OnceLock;
@@ -218,7 +216,7 @@ fn tried(brief: &Brief) -> Vec<String> {
 
 /// `k` snippets drawn by the attempt's seed, spread over the kinds, in the order of a design; none that says what the base has already.
 fn inspiration<'a>(brief: &Brief, snippets: &'a [Vec<Snippet>], base: &[&str]) -> Vec<&'a str> {
-    let mut rng = ChaCha8Rng::seed_from_u64(brief.seed());
+    let mut rng = brief.rng(Draws::Ideas);
     let k = brief.contract.search.snippets as usize;
     let new = |snippet: &Snippet| !snippet.of.iter().any(|name| base.contains(&name.as_str()));
     let mut kinds: Vec<Vec<usize>> =

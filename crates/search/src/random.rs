@@ -1,10 +1,8 @@
 //! The control group: designs drawn uniformly over the same grammar.
 
-use crate::architect::{Architect, ArchitectError, Brief, Draft};
+use crate::architect::{Architect, ArchitectError, Brief, Draft, Draws};
 use crate::judge::Judge;
 use crate::space::Space;
-use rand::SeedableRng;
-use rand_chacha::ChaCha8Rng;
 use std::time::Instant;
 
 /// Draws until a design fits the contract: uniform over the designs that do.
@@ -30,7 +28,7 @@ impl Architect for RandomArchitect {
 
     fn propose(&mut self, brief: &Brief) -> Result<Draft, ArchitectError> {
         let start = Instant::now();
-        let mut rng = ChaCha8Rng::seed_from_u64(brief.seed());
+        let mut rng = brief.rng(Draws::Design);
         let text = (0..Self::DRAWS)
             .map(|_| self.space.sample(&mut rng))
             .find(|text| self.judge.fits(text))

@@ -11,7 +11,7 @@ use capwright_search::{
 use capwright_study::{Event, Leaderboard, Scores, Study, TrialResult, Verdict, conformance::result};
 use common::{Chance, Together, judge, opened, quality};
 use serde_json::json;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 const CONTRACT: &str = r#"
 version = 1
@@ -259,4 +259,27 @@ fn the_hybrid_asks_whom_it_pays_to_ask() {
     let asked = |author: &str| study.authors.get(author).map_or(0, |stats| stats.proposals);
     assert!(asked("useless") <= 10, "{:?}", study.authors);
     assert!(asked("evolution") > asked("random"), "{:?}", study.authors);
+}
+
+#[test]
+fn who_is_asked_does_not_decide_what_is_done() {
+    let contract = contract(7);
+    let (mut study, mut by_chance) = (opened(&contract), random(&contract));
+    (0..16).for_each(|_| drop(proposed(&mut study, by_chance.as_mut())));
+    let mut hybrid = Hybrid::new(vec![llm(&contract), evolution(&contract)]);
+    // Of each arm: how often it is asked, and how often it then begins with a design of the study.
+    let mut counts: BTreeMap<String, (f64, f64)> = BTreeMap::new();
+    for proposal in 17..417 {
+        let brief = Brief { contract: &contract, study: &study, proposal, attempt: 0, surrogate: None };
+        let draft = hybrid.propose(&brief).expect("a draft");
+        let (asked, with_parents) = counts.entry(draft.author).or_default();
+        *asked += 1.0;
+        *with_parents += f64::from(u8::from(!draft.parents.is_empty()));
+    }
+    println!("{counts:?}");
+    for (author, wanted) in [("llm:chance", 0.5), ("evolution", 0.75)] {
+        let (asked, with_parents) = counts[author];
+        // Four standard deviations of a share of 150.
+        assert!(asked > 150.0 && (with_parents / asked - wanted).abs() < 0.16, "{author} {counts:?}");
+    }
 }
