@@ -11,11 +11,14 @@ pub fn with_one_more(so_far: Failures, useless: bool) -> Failures {
     Failures { all: all + 1, useless: answered + u32::from(useless) }
 }
 
-/// Whether a language model is away and may be back later: it cannot be reached, is late or has too much to do.
+/// Whether a language model is away and may be back later: it cannot be reached, is late, has too much to do, or takes no key or no more
+/// money until somebody renews them.
 pub fn is_away(error: &ArchitectError) -> bool {
     match error {
         ArchitectError::Llm(LlmError::Connect { .. } | LlmError::Timeout { .. }) => true,
-        ArchitectError::Llm(LlmError::Http { status, .. }) => *status == 429 || *status >= 500,
+        ArchitectError::Llm(LlmError::Http { status, .. }) => {
+            matches!(*status, 401 | 402 | 403 | 408 | 425 | 429 | 500..)
+        }
         _ => false,
     }
 }
@@ -29,6 +32,9 @@ mod tests {
         let answered = |status| LlmError::Http { url: String::new(), status, snippet: String::new() };
         let away = |status| is_away(&ArchitectError::Llm(answered(status)));
         assert_eq!([404, 429, 500, 503].map(away), [false, true, true, true]);
+        assert_eq!([400, 413, 422].map(away), [false; 3]);
+        // A key that has expired, no credit, a key that lacks the right.
+        assert_eq!([401, 402, 403, 408, 425].map(away), [true; 5]);
         assert!(!is_away(&ArchitectError::RecordingOver { proposal: 1, attempt: 0 }));
     }
 }

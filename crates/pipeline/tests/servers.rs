@@ -30,6 +30,10 @@ enum Fault {
     Drip,
     TooMany,
     Broken,
+    /// The key is not taken any more.
+    Expired,
+    /// A gateway tells with a success status that there is no credit.
+    Unpaid,
     /// Ends in the middle of its body.
     Cut,
     /// 50 MB.
@@ -100,6 +104,11 @@ fn answer(mut stream: TcpStream, fault: Fault, number: usize) -> std::io::Result
         Right => stream.write_all(say(&right).as_bytes()),
         TooMany => stream.write_all(whole("429 Too Many Requests\r\nRetry-After: 0", "later").as_bytes()),
         Broken => stream.write_all(whole("500 Internal Server Error", "no memory").as_bytes()),
+        Expired => stream.write_all(whole("401 Unauthorized", "no such key").as_bytes()),
+        Unpaid => {
+            let body = json!({ "error": { "code": 402, "message": "insufficient credits" } });
+            stream.write_all(whole("200 OK", &body.to_string()).as_bytes())
+        }
         WrongMeaning => stream.write_all(say(&right.replace("resnet18", "resnet999")).as_bytes()),
         NotJson => stream.write_all(say("Sure! Here is a design: use a big one.").as_bytes()),
         Injection => {
@@ -224,5 +233,19 @@ fn a_server_that_never_answers_rightly_ends_the_study_and_no_budget_is_passed() 
         // The answer that passes the budget is the last.
         assert!(tokens.prompt + tokens.completion < 5_000 + TOKENS.0 + TOKENS.1, "{fault:?}: {tokens:?}");
         assert!(matches!(events.last(), Some(Event::StudyFinished { .. })), "{fault:?}");
+    }
+}
+
+#[test]
+fn an_expired_key_and_an_empty_account_end_the_sitting_and_not_the_study() {
+    for fault in [Expired, Unpaid] {
+        let mut faults = vec![fault; 40];
+        faults[0] = Right;
+        let (url, served) = serve(faults);
+        let (events, ended) = search(&Contract::from_toml(CONTRACT).expect("a contract"), &url);
+        assert!(matches!(ended, Err(SearchError::Architect { .. })), "{fault:?}: {ended:?}");
+        assert_eq!(served.load(SeqCst), 4, "{fault:?}: such answers are told at once");
+        let study = Study::fold(&events).expect("a study");
+        assert_eq!((study.trials.len(), study.finished), (1, None), "{fault:?}");
     }
 }

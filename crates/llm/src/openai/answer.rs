@@ -7,6 +7,8 @@ use crate::{Finish, LlmError};
 
 /// Most characters of a foreign text in a message.
 const SNIPPET: usize = 300;
+/// What an error counts as whose status nobody tells.
+const BAD_GATEWAY: u16 = 502;
 
 /// The parts of a chat completion that are used here.
 #[derive(Debug, PartialEq)]
@@ -33,13 +35,18 @@ impl std::ops::AddAssign for Usage {
     }
 }
 
+/// The status of an error that is told with a success status, as gateways (OpenRouter) tell those of the servers behind them.
+pub(super) fn reported(body: &[u8]) -> Option<u16> {
+    let json: Value = serde_json::from_slice(body).ok()?;
+    let error = json.get("error").filter(|error| !error.is_null())?;
+    let code = error.get("code").and_then(Value::as_u64).and_then(|code| u16::try_from(code).ok());
+    Some(code.filter(|code| (400..600).contains(code)).unwrap_or(BAD_GATEWAY))
+}
+
 /// Reads the body of an answer with a success status, to a prompt of about so many tokens.
 pub(super) fn read(body: &[u8], key: Option<&str>, prompt_tokens: usize) -> Result<Answer, LlmError> {
     let bad = |why: String| LlmError::BadAnswer { why, snippet: snippet(body, key) };
     let json: Value = serde_json::from_slice(body).map_err(|e| bad(format!("it is no JSON ({e})")))?;
-    if json.get("error").is_some_and(|error| !error.is_null()) {
-        return Err(bad("it reports an error with a success status".into()));
-    }
     let choice = json.pointer("/choices/0").ok_or_else(|| bad("it has no choices".into()))?;
     let message = choice.get("message").ok_or_else(|| bad("its choice has no message".into()))?;
     let ended = choice.get("finish_reason").and_then(Value::as_str);
@@ -172,7 +179,6 @@ mod tests {
     #[test]
     fn answers_of_a_wrong_shape_are_told_apart() {
         for (json, part) in [
-            (json!({"error": {"message": "x"}}), "error"),
             (json!({"choices": []}), "no choices"),
             (json!({"choices": [{}]}), "no message"),
             (json!({"choices": [{"message": {"content": [1]}}]}), "no text"),
@@ -186,6 +192,23 @@ mod tests {
         }
         let refused = read_json(json!({"choices": [{"message": {"refusal": "I cannot"}}]}));
         assert!(matches!(refused, Err(LlmError::Refused { snippet }) if snippet == "I cannot"));
+    }
+
+    #[test]
+    fn errors_under_a_success_status_have_one_of_their_own() {
+        for (error, status) in [
+            (json!({"message": "no credit", "code": 402}), Some(402)),
+            (json!({"message": "x"}), Some(502)),
+            (json!("x"), Some(502)),
+            (json!({"code": "insufficient_quota"}), Some(502)),
+            (json!({"code": 200}), Some(502)),
+            (json!({"code": 65_936}), Some(502)),
+            (Value::Null, None),
+        ] {
+            let body = json!({"error": error, "choices": []}).to_string();
+            assert_eq!(reported(body.as_bytes()), status, "{body}");
+        }
+        assert_eq!((reported(b"{}"), reported(b"[]"), reported(b"<html>")), (None, None, None));
     }
 
     #[test]

@@ -144,10 +144,12 @@ impl OpenAi {
         let bytes = response.into_body().into_with_config().limit(MAX_ANSWER).read_to_vec();
         let bytes = bytes.map_err(|e| self.fault(e, until))?;
         let key = self.key.as_deref();
-        if !(200..300).contains(&status) {
+        let reported = if (200..300).contains(&status) { answer::reported(&bytes) } else { Some(status) };
+        if let Some(status) = reported {
+            *spent += answer::charged(&bytes, call.prompt_tokens);
             let snippet = answer::complaint(&bytes, key);
             let error = LlmError::Http { url: self.url.clone(), status, snippet };
-            let busy = status == 429 || status >= 500;
+            let busy = matches!(status, 408 | 425 | 429 | 500..);
             let wait = wait.map(Duration::from_secs);
             return if busy { Ok(Err(Busy { error, wait })) } else { Err(error) };
         }

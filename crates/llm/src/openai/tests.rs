@@ -272,6 +272,23 @@ fn errors_of_the_server_are_retried_and_then_told() {
 }
 
 #[test]
+fn an_error_under_a_success_status_is_one() {
+    let reports = |code: u16, usage: Value| {
+        let error = json!({"code": code, "message": "no credit for sk-secret"});
+        Act::Say("200 OK", json!({"error": error, "usage": usage}).to_string())
+    };
+    let server = Server::new([reports(429, Value::Null), reports(503, Value::Null), good("{}")]);
+    assert_eq!(server.client().generate(&request()).unwrap().text, "{}");
+
+    let server = Server::new([reports(402, json!({"prompt_tokens": 9}))]);
+    let mut client = server.client();
+    let error = client.generate(&request()).unwrap_err();
+    assert!(matches!(&error, LlmError::Http { status: 402, .. }), "{error}");
+    assert!(error.to_string().ends_with("answered HTTP 402: no credit for ***"), "{error}");
+    assert_eq!(client.wasted(), (9, 0), "what it says that it has read");
+}
+
+#[test]
 fn statuses_that_will_not_change_are_told_at_once() {
     for (status, code) in
         [("401 Unauthorized", 401), ("404 Not Found", 404), ("302 Found\r\nLocation: /x", 302)]
