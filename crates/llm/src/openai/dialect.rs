@@ -7,6 +7,8 @@ use crate::{Finish, Request};
 
 /// Fields that say how words are drawn. A model that takes none draws them in its own way.
 const SAMPLING: [&str; 3] = ["temperature", "top_p", "seed"];
+/// Above that some servers (Mistral's) refuse a temperature; others do so above 2.
+const HOTTEST: f32 = 1.5;
 /// Tokens for thoughts beside those of the answer, as they turn out to be needed.
 const ROOM: [usize; 3] = [0, 4096, 16_384];
 
@@ -26,7 +28,9 @@ impl Dialect {
     pub(super) fn fill(&self, request: &Request, body: &mut Value) {
         let limit = if self.completion { "max_completion_tokens" } else { "max_tokens" };
         body[limit] = json!(request.max_tokens + ROOM[self.room]);
-        let values = [json!(request.temperature), json!(request.top_p), json!(request.seed)];
+        // A seed that a server cannot hold would be refused, and from then on none be sent: half of its bits, folded onto the other half.
+        let seed = (request.seed ^ (request.seed >> 32)) & i32::MAX as u64;
+        let values = [json!(request.temperature.min(HOTTEST)), json!(request.top_p), json!(seed)];
         for (field, value) in SAMPLING.into_iter().zip(values) {
             if !self.refused.contains(&field) {
                 body[field] = value;
@@ -83,6 +87,22 @@ mod tests {
         assert!(dialect.learn(r#"{"detail":[{"type":"extra_forbidden","loc":["body","seed"]}]}"#));
         assert!(!dialect.learn("max_completion_tokens, temperature, seed"));
         assert_eq!(filled(&dialect), json!({"max_completion_tokens": 100, "top_p": 0.95f32}));
+    }
+
+    #[test]
+    fn seeds_and_temperatures_are_within_what_servers_take() {
+        let sent = |seed, temperature| {
+            let mut body = json!({});
+            Dialect::default().fill(&Request { seed, temperature, ..Request::new("", "") }, &mut body);
+            (body["seed"].as_u64(), body["temperature"].as_f64())
+        };
+        let most = i32::MAX as u64;
+        for seed in [7, 1 << 40, u64::MAX - 7, u64::MAX << 32, i64::MAX as u64] {
+            assert!(sent(seed, 0.5).0.is_some_and(|seed| (1..=most).contains(&seed)), "{seed}");
+        }
+        assert_eq!(sent(7, 0.5), (Some(7), Some(0.5)));
+        assert_ne!(sent(7, 0.5).0, sent(7 | 1 << 40, 0.5).0);
+        assert_eq!(sent(7, 2.34).1, Some(1.5));
     }
 
     #[test]
