@@ -117,19 +117,24 @@ impl Surrogate {
 }
 
 /// Scores of all trials after their first rung. The first epochs favour what learns fast over what ends well: what a trial has gained since,
-/// more or less than the others that may train as long did in the mean, is added.
+/// more or less than the others that came as far did in the mean, is added.
 fn scores(study: &Study) -> Vec<Option<f64>> {
     let (first, by) = (study.first_rung(), study.contract().score());
     let gain = |trial: &Trial| {
         let further = trial.epochs.len() > first as usize;
         further.then(|| Some(trial.score_after(u32::MAX, by)? - trial.score_after(first, by)?)).flatten()
     };
+    // One that goes on, with nothing known of that yet, may train longer than what is known of it.
+    let rung = |trial: &Trial| match &trial.status {
+        TrialStatus::Finished(result) if result.paused => Some(result.epochs),
+        _ => trial.granted,
+    };
     let mut gains: BTreeMap<Option<u32>, Vec<f64>> = BTreeMap::new();
     for trial in study.trials.values() {
-        gains.entry(trial.granted).or_default().extend(gain(trial));
+        gains.entry(rung(trial)).or_default().extend(gain(trial));
     }
     let more = |trial: &Trial| {
-        let others = gains.get(&trial.granted).filter(|gains| gains.len() >= COMPARED)?;
+        let others = gains.get(&rung(trial)).filter(|gains| gains.len() >= COMPARED)?;
         Some(gain(trial)? - others.iter().sum::<f64>() / others.len() as f64)
     };
     let score = |trial: &Trial| Some(trial.score_after(first, by)? + more(trial).unwrap_or(0.0));

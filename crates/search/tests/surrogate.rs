@@ -5,7 +5,8 @@ mod common;
 use capwright_blueprint::language::Decoder;
 use capwright_contract::Contract;
 use capwright_search::{Space, Surrogate};
-use capwright_study::{Event, Study, Trial, Verdict, conformance::epoch, conformance::result};
+use capwright_study::conformance::{epoch, result};
+use capwright_study::{Event, Study, Trial, TrialResult, TrialStatus, Verdict};
 use common::{draft, judge, opened, quality, under};
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
@@ -109,6 +110,31 @@ fn what_ends_better_is_worth_more_than_its_first_epochs() {
     };
     let more = lead(&further) - lead(&first);
     assert!((0.02..0.06).contains(&more), "{more} of 0.04");
+}
+
+#[test]
+fn a_design_that_goes_on_is_worth_as_much_as_before_until_more_is_known_of_it() {
+    let mut contract = under("[training]\nepochs = 9\n[data]\nvocab = 500");
+    contract.search.halving = Some(1);
+    let mut study = study(&contract, 40, 0);
+    for (number, trial) in &mut study.trials {
+        // Some trained to their end and gained more; the others wait at the second rung.
+        let until = if number % 5 == 0 { 9 } else { 3 };
+        let first = trial.epochs[0].scores.bleu[3];
+        let later = |number: u32| epoch(number, first + 0.01 * f64::from(number));
+        trial.epochs.extend((2..=until).map(later));
+        trial.granted = Some(until);
+        let ended = result(later(until).scores);
+        let ended = TrialResult { epochs: until, paused: until < 9, ..ended };
+        trial.status = TrialStatus::Finished(Box::new(ended));
+    }
+    let score = |study: &Study| {
+        let trial = &study.trials[&1];
+        Surrogate::of(study).expect("enough to learn from").predict(&trial.blueprint, &trial.cost).score
+    };
+    let waiting = score(&study);
+    study.trials.get_mut(&1).expect("a trial").granted = Some(9);
+    assert_eq!(score(&study), waiting);
 }
 
 #[test]
