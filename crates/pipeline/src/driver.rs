@@ -12,8 +12,8 @@ use crate::lag;
 use crate::progress::Progress;
 use capwright_search::{Architect, ArchitectError, Brief, Judge, Surrogate, problems};
 use capwright_study::{
-    ComputeDevice, Event, FAILURES, Failures, Leaderboard, Proposal, Study, TrialEvent, TrialSpec,
-    TrialStore, Verdict, WeightsFile, describe,
+    ComputeDevice, Event, FAILURES, Failures, Proposal, Study, TrialEvent, TrialSpec, TrialStore, Verdict,
+    WeightsFile, describe,
 };
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -344,7 +344,7 @@ impl Driver<'_> {
     }
 
     fn conclude(&mut self, mut state: Running) -> Result<Outcome, SearchError> {
-        let best = Leaderboard::of(&state.study).best();
+        let best = state.study.finished.unwrap_or_else(|| state.study.best());
         if let Some(trial) = best {
             keep_best(self.folder, &state.study, trial)
                 .map_err(|error| SearchError::Io { doing: "writing the best model".into(), error })?;

@@ -3,6 +3,7 @@
 mod common;
 mod pretend;
 
+use capwright_contract::{Merit, Objective};
 use capwright_pipeline::{Outcome, SearchError};
 use capwright_search::{Architect, ArchitectError, Brief, Draft, RandomArchitect};
 use capwright_study::{Event, Leaderboard, Trial};
@@ -61,6 +62,23 @@ fn the_best_third_trains_on_whatever_the_number_of_workers() {
         all.push((promoted, fates(&outcome), case.verdicts(), best));
     }
     assert_eq!(all[0], all[1]);
+}
+
+#[test]
+fn the_best_by_its_measured_times_has_trained_to_its_end() {
+    let mut contract = contract();
+    (contract.search.halving, contract.training.epochs) = (Some(2), 6);
+    (contract.search.trials, contract.search.max_proposals) = (10, 20);
+    contract.objectives = [(Merit::Bleu4, 1.0), (Merit::CaptionMs, 0.0)]
+        .map(|(merit, within)| Objective { merit, within })
+        .to_vec();
+    let mut case = Case::of(contract);
+    let outcome = case.run(&mut random(), &mut Pretend::new(2)).unwrap();
+    let first = Leaderboard::of(&outcome.study).best().expect("a first");
+    assert!(outcome.study.stop_after(first).is_some(), "the fastest waits");
+    let best = outcome.best.expect("a best trial");
+    assert_eq!(outcome.study.stop_after(best), None);
+    assert_eq!(outcome.study.finished, Some(Some(best)));
 }
 
 /// Random designs, and what was known when each was asked for.

@@ -143,6 +143,20 @@ impl Leaderboard {
     }
 }
 
+impl Study {
+    /// The design to keep: the first of the leaderboard. Designs are trained on by what no clock decides; where the first for its measured
+    /// times waits for more epochs, it is the first by those choices, which was trained to its end.
+    pub fn best(&self) -> Option<u64> {
+        let waits = |trial: &u64| {
+            let status = self.trials.get(trial).map(|trial| &trial.status);
+            matches!(status, Some(TrialStatus::Finished(result)) if result.paused)
+        };
+        let first = Leaderboard::of(self).best()?;
+        let chosen = Some(first).filter(waits).and_then(|_| Leaderboard::for_choices(self).best());
+        chosen.filter(|trial| !waits(trial)).or(Some(first))
+    }
+}
+
 fn row(number: u64, trial: &Trial, result: &TrialResult) -> Row {
     Row {
         rank: 0,
@@ -262,6 +276,26 @@ pub(crate) mod tests {
         time(2, 10.0);
         assert_eq!(Leaderboard::of(&study).best(), Some(2));
         assert_eq!(Leaderboard::for_choices(&study).best(), Some(1));
+    }
+
+    #[test]
+    fn what_is_kept_was_trained_to_its_end_whatever_clocks_say() {
+        let objectives = [Merit::Bleu4, Merit::CaptionMs].map(|merit| Objective { merit, within: 0.02 });
+        // The second does more work in less time.
+        let kept = |paused: [bool; 2]| {
+            let mut study = study_for(&[(0.20, 5), (0.21, 5)], &objectives);
+            for ((trial, paused), milliseconds) in study.trials.values_mut().zip(paused).zip([30.0, 10.0]) {
+                trial.cost.macs_image = (100.0 / milliseconds) as u64 * 1_000_000;
+                let TrialStatus::Finished(result) = &mut trial.status else { panic!("it is over") };
+                (result.caption_ms, result.paused) = (Some(milliseconds), paused);
+            }
+            assert_eq!(Leaderboard::of(&study).best(), Some(2));
+            study.best()
+        };
+        assert_eq!(kept([false, false]), Some(2));
+        assert_eq!(kept([false, true]), Some(1));
+        assert_eq!(kept([true, true]), Some(2), "nothing was trained to its end");
+        assert_eq!(Study::fold([opened()]).expect("a study").best(), None);
     }
 
     #[test]
