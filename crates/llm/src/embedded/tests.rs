@@ -297,6 +297,11 @@ fn absurd_metadata_is_refused_with_its_name() {
         ("tokenizer.ggml.pre", Text("tekken".into()), "`tekken`"),
         ("tokenizer.ggml.eos_token_id", U32(100_000), "eos_token_id"),
         ("tokenizer.ggml.tokens", Array(vec![Text("a".into())]), "token types"),
+        (
+            "tokenizer.ggml.tokens",
+            Array((0..17_000).map(|i| Text(format!("{i:0500}"))).collect()),
+            "bytes in all",
+        ),
         ("tokenizer.ggml.merges", Array(vec![Text("ab".into())]), "merge"),
         ("tokenizer.ggml.merges", Array(vec![Text("zz yy".into())]), "merges"),
     ] {

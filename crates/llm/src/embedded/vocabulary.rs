@@ -23,6 +23,8 @@ const MAX_TOKENS: usize = 1 << 20;
 const MAX_TOKEN_BYTES: usize = 512;
 /// The trie has a node for each byte at most, and one more; it counts them in 22 bits and panics beyond.
 const MAX_ALL_BYTES: usize = (1 << 22) - 2;
+/// Bytes of all tokens as the file writes them: GPT-2's alphabet takes two for some bytes.
+const MAX_WRITTEN: usize = 2 * MAX_ALL_BYTES;
 
 /// How Llama 3 cuts text before merging (from its published tokenizer).
 const LLAMA3_SPLIT: &str = r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+";
@@ -64,6 +66,11 @@ impl Vocabulary {
         }
         if let Some(long) = tokens.iter().find(|token| token.len() > MAX_TOKEN_BYTES) {
             return Err(format!("it has a token of {} bytes", long.len()));
+        }
+        // Before a tokenizer is made of them, which takes many times as much.
+        let written: usize = tokens.iter().map(String::len).sum();
+        if written > MAX_WRITTEN {
+            return Err(format!("its tokens have {written} bytes in all; the limit is {MAX_WRITTEN}"));
         }
         let types = match gguf.value("tokenizer.ggml.token_type") {
             Some(Value::Ints(types)) if types.len() == tokens.len() => types,
