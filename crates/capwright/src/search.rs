@@ -99,7 +99,11 @@ pub fn go_on(args: &ResumeArgs, stop: Arc<AtomicBool>) -> Result<Done, Failure> 
     }
     // With another architect than it began with the study would be another.
     let model = if setup::model_of(&state).is_some() { Model::Needed } else { Model::Without };
-    let mut architect = architect(&chosen, &contract, &folder, &args.llm, model)?;
+    let mut architect: Box<dyn Architect> = if state.finished.is_some() {
+        Box::new(Replay::new(std::iter::empty::<&Event>()))
+    } else {
+        architect(&chosen, &contract, &folder, &args.llm, model)?
+    };
     let (machine, llm) = (Machine::of(&args.machine)?, args.llm.typed());
     let sitting = Sitting { machine, stop, llm, resumed: true };
     drive(folder, &mut store, architect.as_mut(), weights, sitting)

@@ -3,7 +3,7 @@
 mod common;
 
 use capwright_store::SqliteStore;
-use capwright_study::{Event, conformance};
+use capwright_study::{Event, TrialStore, conformance};
 use common::run;
 use std::path::Path;
 
@@ -51,4 +51,26 @@ fn a_study_goes_on_with_the_model_that_it_began_with_or_not_at_all() {
     assert!(said.contains("--llm-ggufFILE,withthepathofother.gguf"), "{said}");
     begin(home, "none", "hybrid", "hybrid of evolution, random");
     assert!(!refused(home, &["none", "--llm-gguf", "other.gguf"]).contains("languagemodel"));
+}
+
+#[test]
+fn a_study_that_is_over_asks_for_no_language_model() {
+    let home = tempfile::tempdir().unwrap();
+    let home = home.path();
+    run(home, &["data", "make-scenes", "d", "--train", "16", "--val", "6", "--test", "6", "--size", "32"], 0);
+    let of = ["search", "a small captioner", "--data", "d", "--study", "s", "--min-count", "1", "--json"];
+    let small = ["--trials", "1", "--epochs", "1", "--image-size", "32", "--max-macs", "10000000"];
+    let (board, _) = run(home, &[&of[..], &small, &["--architect", "random"]].concat(), 0);
+    // The same as a study of a model that is not there any more.
+    let ledger = home.join("s/ledger.sqlite");
+    let recorded = SqliteStore::open_read_only(&ledger).unwrap().events().unwrap();
+    let mut events: Vec<Event> = recorded.into_iter().map(|recorded| recorded.event).collect();
+    let Event::StudyOpened(opened) = &mut events[0] else { panic!("it opens a study") };
+    opened.architect = "llm:embedded:gone".to_owned();
+    opened.versions.insert("architect".to_owned(), "llm".to_owned());
+    for file in ["ledger.sqlite", "ledger.sqlite-wal", "ledger.sqlite-shm"] {
+        let _ = std::fs::remove_file(home.join("s").join(file));
+    }
+    drop(SqliteStore::create(&ledger, &events).unwrap());
+    assert_eq!(run(home, &["resume", "s", "--json"], 0).0, board);
 }
