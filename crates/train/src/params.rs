@@ -315,6 +315,9 @@ fn normal(n: usize, deviation: f32, rng: &mut ChaCha8Rng) -> Vec<f32> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::decode::sample;
+    use crate::testing;
+    use capwright_contract::Sampling;
 
     fn wanted() -> Vec<Param> {
         vec![
@@ -348,6 +351,19 @@ mod tests {
             Params::init(&wanted(), 2, &device).values("encoder.a.weight")
         );
         assert_eq!(params.elements(), 288 + 16 + 640 + 1024 + 1600);
+    }
+
+    /// Autodiff would keep what a word is computed from until a backward pass that never comes.
+    #[test]
+    fn decoding_asks_parameters_in_training_for_no_tensor() {
+        for spec in testing::families() {
+            let (drawn, memory) = testing::images(&spec, 9, 6, 1, 2);
+            let values = drawn.tensors().map(|(.., values)| values.to_vec()).collect();
+            let wanted = spec.parameters(testing::DIM, 9, 6);
+            let params = Params::from_values(&wanted, values, &Device::flex().autodiff());
+            sample(&spec, &params, memory, 3, Sampling::default(), 5, &[0, 1]);
+            assert!(params.entries.iter().all(|entry| entry.leaf.get().is_none()), "{spec:?}");
+        }
     }
 
     #[test]

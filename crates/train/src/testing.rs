@@ -50,6 +50,19 @@ fn transformer() -> TransformerSpec {
     }
 }
 
+/// A convolutional decoder of that width.
+pub fn convolution(dim: usize) -> DecoderSpec {
+    let (memory, embeddings) = (Memory::Grid, Embeddings::Separate);
+    DecoderSpec::Convolution(ConvolutionSpec {
+        memory,
+        dim,
+        layers: 2,
+        kernel: 3,
+        dropout_pct: 0,
+        embeddings,
+    })
+}
+
 /// The decoder with that much dropout.
 pub fn with_dropout(mut spec: DecoderSpec, percent: u8) -> DecoderSpec {
     match &mut spec {
@@ -79,14 +92,7 @@ pub fn families() -> Vec<DecoderSpec> {
             dropout_pct: 0,
             embeddings: Embeddings::Separate,
         }),
-        DecoderSpec::Convolution(ConvolutionSpec {
-            memory: Memory::Grid,
-            dim: 8,
-            layers: 2,
-            kernel: 3,
-            dropout_pct: 0,
-            embeddings: Embeddings::Separate,
-        }),
+        convolution(8),
         DecoderSpec::Transformer(transformer()),
         DecoderSpec::Transformer(TransformerSpec {
             norm: NormPlace::Post,

@@ -1,4 +1,4 @@
-//! Convolutional decoder on burn's autodiff. Formulas: [`ConvolutionSpec`].
+//! Convolutional decoder on burn's autodiff: its training. Formulas: [`ConvolutionSpec`].
 
 use super::autodiff::carried_back;
 use super::layout::{Layout, ints};
@@ -8,13 +8,13 @@ use crate::bridge::{dropped, linear, matmul};
 use crate::math::Dropout;
 use crate::params::{Grads, Params, host};
 use burn::tensor::activation::{sigmoid, softmax};
-use burn::tensor::{Int, Tensor, TensorData};
+use burn::tensor::{Tensor, TensorData};
 use capwright_blueprint::ConvolutionSpec;
 use capwright_blueprint::language::Memory;
 use std::time::Instant;
 
 /// Keeps the scale of a sum of two terms (Gehring et al. 2017).
-const HALF: f64 = std::f64::consts::FRAC_1_SQRT_2;
+pub(super) const HALF: f64 = std::f64::consts::FRAC_1_SQRT_2;
 
 /// A decoder and its values.
 #[derive(Clone, Copy)]
@@ -24,7 +24,6 @@ struct Convolution<'a> {
 }
 
 /// What is computed once for each image.
-#[derive(Clone)]
 struct Shown {
     /// What is added to each word, `[rows, dim]`.
     word: Tensor<2>,
@@ -138,54 +137,4 @@ impl Convolution<'_> {
 fn attend(query: Tensor<3>, key: Tensor<3>, value: Tensor<3>) -> Tensor<3> {
     let scale = 1.0 / (query.dims()[2] as f64).sqrt();
     matmul(softmax(matmul(query * scale, key.swap_dims(1, 2)), 2), value)
-}
-
-/// Decoding in progress.
-pub(crate) struct ConvolutionSession {
-    spec: ConvolutionSpec,
-    shown: Shown,
-    /// [`Convolution::weight`] of each layer: brought into order once, not at every word.
-    weights: Vec<Tensor<2>>,
-    /// For each layer the inputs of the words before, oldest first: `kernel - 1` of `[rows, dim]`.
-    past: Vec<Vec<Tensor<2>>>,
-}
-
-impl ConvolutionSession {
-    /// One row for each image.
-    pub fn new(spec: &ConvolutionSpec, params: &Params, memory: Tensor<3>) -> Self {
-        let decoder = Convolution { spec, params };
-        let shown = decoder.show(memory);
-        let weights = (0..spec.layers).map(|layer| decoder.weight(layer)).collect();
-        let nothing = Tensor::zeros(shown.word.dims(), &shown.word.device());
-        Self { spec: *spec, shown, weights, past: vec![vec![nothing; spec.kernel - 1]; spec.layers] }
-    }
-
-    /// Keeps the given rows, in that order.
-    pub fn select(&mut self, rows: &Tensor<1, Int>) {
-        let two = |x: &Tensor<2>| x.clone().select(0, rows.clone());
-        let three = |x: &Tensor<3>| x.clone().select(0, rows.clone());
-        self.shown.word = two(&self.shown.word);
-        self.shown.layers = self.shown.layers.iter().map(|(k, v)| (three(k), three(v))).collect();
-        self.past = self.past.iter().map(|layer| layer.iter().map(two).collect()).collect();
-    }
-
-    /// Reads one word a row: what the vocabulary layer reads, `[rows, dim]`.
-    pub fn step(&mut self, params: &Params, words: &[u32]) -> Tensor<2> {
-        let decoder = Convolution { spec: &self.spec, params };
-        let words = ints(words.iter().map(|w| i64::from(*w)), params.device());
-        let mut x = params.get::<2>("decoder.embed.weight").select(0, words) + self.shown.word.clone();
-        for (layer, past) in self.past.iter_mut().enumerate() {
-            past.push(x.clone());
-            let taps = Tensor::cat(past.clone(), 1);
-            let mut y = decoder.convolve(layer, self.weights[layer].clone(), taps);
-            past.remove(0);
-            if let Some((key, value)) = self.shown.layers.get(layer) {
-                let query = decoder.query(layer, y.clone()).unsqueeze_dim::<3>(1);
-                let dims = y.dims();
-                y = y + attend(query, key.clone(), value.clone()).reshape(dims);
-            }
-            x = (x + y) * HALF;
-        }
-        x
-    }
 }

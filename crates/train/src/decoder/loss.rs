@@ -85,7 +85,8 @@ pub(crate) fn linear(params: &Params, name: &str, x: &[f32]) -> Vec<f32> {
     affine(params.packed(&format!("{name}.weight")), params.values(&format!("{name}.bias")), x)
 }
 
-fn affine(weight: &Packed, bias: &[f32], x: &[f32]) -> Vec<f32> {
+/// Rows `x` times a weight, and a bias added.
+pub(super) fn affine(weight: &Packed, bias: &[f32], x: &[f32]) -> Vec<f32> {
     let width = weight.inputs();
     let mut out = bias.repeat(x.len() / width);
     gemm_packed(&mut out, View::new(x, width), (weight, 0), true);

@@ -3,6 +3,7 @@
 mod autodiff;
 mod batch;
 mod convolution;
+mod convolution_step;
 mod layout;
 mod loss;
 mod places;

@@ -1,12 +1,12 @@
-//! Word-by-word decoding of a batch of rows, one interface for all families.
+//! Word-by-word decoding of a batch of rows, one interface for all families: by host slices, so that parameters in training record
+//! nothing of it.
 
-use super::convolution::ConvolutionSession;
-use super::layout::ints;
+use super::convolution_step::ConvolutionSession;
 use super::loss::logits;
 use super::recurrent::{RecurrentSession, Wiring};
 use super::transformer_step::TransformerSession;
-use crate::params::{Params, host};
-use burn::tensor::{Int, Tensor, TensorData};
+use crate::params::Params;
+use burn::tensor::TensorData;
 use capwright_blueprint::DecoderSpec;
 
 /// Decoding in progress: rows (hypotheses) that each show one image.
@@ -32,8 +32,8 @@ impl Kind {
             DecoderSpec::Recurrent(spec) => recurrent(Wiring::stacked(spec, dim), memory),
             DecoderSpec::TopDown(spec) => recurrent(Wiring::top_down(spec, dim), memory),
             DecoderSpec::Convolution(spec) => {
-                let memory = Tensor::<3>::from_data(memory, params.device());
-                Self::Convolution(Box::new(ConvolutionSession::new(spec, params, memory)))
+                let extents = [rows, tokens, dim];
+                Self::Convolution(Box::new(ConvolutionSession::new(spec, params, &host(memory), extents)))
             }
             DecoderSpec::Transformer(spec) => {
                 let images: Vec<usize> = (0..rows).collect();
@@ -56,7 +56,7 @@ impl<'a> Session<'a> {
     pub fn select(&mut self, rows: &[usize]) {
         match &mut self.kind {
             Kind::Transformer(session) => session.select(rows),
-            Kind::Convolution(session) => session.select(&indices(rows, self.params)),
+            Kind::Convolution(session) => session.select(rows),
             Kind::Recurrent(session) => session.select(rows),
         }
     }
@@ -67,12 +67,8 @@ impl<'a> Session<'a> {
         let out = match &mut self.kind {
             Kind::Recurrent(session) => session.step(params, words),
             Kind::Transformer(session) => session.step(params, words),
-            Kind::Convolution(session) => host(session.step(params, words)),
+            Kind::Convolution(session) => session.step(params, words),
         };
         logits(params, &out)
     }
-}
-
-fn indices(rows: &[usize], params: &Params) -> Tensor<1, Int> {
-    ints(rows.iter().map(|row| *row as i64), params.device())
 }

@@ -164,6 +164,23 @@ fn step_by_step_logits_are_those_of_pytorch() {
     }
 }
 
+/// To the last bit, also where an extent is so large that other libraries have another product for a single row.
+#[test]
+fn an_image_alone_has_the_logits_that_it_has_among_others() {
+    const IMAGES: usize = 5;
+    for spec in testing::families().into_iter().chain([testing::convolution(96)]) {
+        let (params, memory) = testing::images(&spec, VOCAB, 6, 5, IMAGES);
+        let mut session = Session::new(&spec, &params, memory.clone());
+        let together: Vec<Vec<f32>> = (4..8).map(|word| session.step(&[word; IMAGES])).collect();
+        for image in 0..IMAGES {
+            let mut alone = Session::new(&spec, &params, testing::image(&memory, image));
+            for (word, all) in (4..8).zip(&together) {
+                assert_eq!(alone.step(&[word]), all[image * VOCAB..][..VOCAB], "{spec:?} image {image}");
+            }
+        }
+    }
+}
+
 #[test]
 fn every_family_learns_captions_by_heart() {
     let batch = CaptionBatch::new(&[vec![vec![4, 5, 6], vec![4, 5, 6]], vec![vec![7, 8]]]);

@@ -12,9 +12,9 @@ use std::borrow::Cow;
 
 /// Keys and values of one layer, `[rows, dim]`.
 #[derive(Clone, Default)]
-struct Cached {
-    keys: Vec<f32>,
-    values: Vec<f32>,
+pub(super) struct Cached {
+    pub(super) keys: Vec<f32>,
+    pub(super) values: Vec<f32>,
 }
 
 /// A hypothesis: the image that it shows, and where in the past its words lie.
@@ -132,7 +132,7 @@ impl TransformerSession {
 }
 
 /// Multi-head attention of each query to those rows of keys and values that it sees.
-fn attend<'a>(
+pub(super) fn attend<'a>(
     heads: usize,
     query: &[f32],
     Cached { keys, values }: &Cached,

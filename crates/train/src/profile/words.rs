@@ -64,7 +64,6 @@ fn decoders() -> Vec<(DecoderSpec, usize, usize, usize)> {
         (top_down(320, 448), 9, 320, 2500),
         (normed(Gru, 128, 192, MultiHead, Between::Plain), 49, 192, 1000),
         (normed(Lstm, 256, 384, Adaptive, Between::Highway), 16, 256, 2000),
-        // The decoder that runs on the tensor engine.
         (convolution(128, 2, 3), 49, 128, 1000),
         (convolution(320, 3, 5), 16, 192, 600),
         (convolution(640, 2, 3), 4, 320, 2500),
