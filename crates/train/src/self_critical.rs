@@ -4,7 +4,8 @@
 //! references minus the mean CIDEr-D of the image's other samples, and the step follows the gradient of
 //! `-Σ advantage · log p(word)` over the words (Rennie et al. 2017, arXiv 1612.00563; with the mean of the other samples
 //! in place of a greedy caption as Luo 2020, arXiv 2003.09971, which needs no second decoding). END is a word of sample
-//! and reference alike: without it captions that break off in the middle are not punished.
+//! and reference alike: without it captions that break off in the middle are not punished. Where the network says pieces of
+//! words, the words that they make are rewarded, as they are scored: over pieces one long word would count as several that agree.
 //!
 //! Two things differ from the papers, because a few thousand images are soon known by heart (docs/results.md has the runs):
 //!
@@ -22,8 +23,9 @@ use crate::network::{Input, Network, Step};
 use crate::teaching::Teaching;
 use crate::trunk::Mode;
 use capwright_caption_data::Vocabulary;
-use capwright_caption_metrics::Cider;
+use capwright_caption_metrics::{Cider, segment, tokenize};
 use capwright_contract::Sampling;
+use std::collections::HashMap;
 use std::time::{Duration, Instant};
 
 /// Factor on the recipe's learning rate, whose schedule begins anew: policies are spoilt by steps that cross entropy bears.
@@ -38,7 +40,16 @@ const SAMPLES: usize = 5;
 /// Rewards of captions of the training images.
 pub struct Critic {
     cider: Cider,
+    /// None where the ids are of whole words.
+    words: Option<Words>,
     max_words: usize,
+}
+
+/// Words that pieces make, as numbers.
+struct Words {
+    vocabulary: Vocabulary,
+    /// Those of the references.
+    numbers: HashMap<String, u32>,
 }
 
 /// A step with what it was taken for.
@@ -52,23 +63,33 @@ pub struct Rewarded {
 }
 
 impl Critic {
-    /// Rewards against encoded references, one list an image; captions have at most `max_words` words.
+    /// Rewards against references that `vocabulary` has encoded, one list an image; captions have at most `max_words` of its ids.
     ///
     /// # Errors
     /// [`TrainError::Spec`] where an image has no reference.
-    pub fn new(references: &[Vec<Vec<u32>>], max_words: usize) -> Result<Self, TrainError> {
+    pub fn new(
+        references: &[Vec<Vec<u32>>],
+        vocabulary: &Vocabulary,
+        max_words: usize,
+    ) -> Result<Self, TrainError> {
+        let mut words = vocabulary.is_of_pieces().then(|| Words::new(vocabulary));
+        let mut whole = |ids: &Vec<u32>| match &mut words {
+            Some(words) => ended(&words.learn(ids)),
+            None => ended(ids),
+        };
         let all: Vec<Vec<Vec<u32>>> = references
             .iter()
-            .map(|own| own.iter().map(|words| ended(words)).collect())
+            .map(|own| own.iter().map(&mut whole).collect())
             .map(|own: Vec<_>| if own.is_empty() { vec![ended(&[])] } else { own })
             .collect();
         let cider = Cider::new(&all).map_err(|e| TrainError::Spec(format!("no rewards: {e}")))?;
-        Ok(Self { cider, max_words })
+        Ok(Self { cider, words, max_words })
     }
 
     /// CIDEr-D of a sample of an image; one of the longest length was broken off and has no END.
-    fn reward(&self, image: usize, words: &[u32]) -> f64 {
-        let whole = if words.len() < self.max_words { ended(words) } else { words.to_vec() };
+    fn reward(&self, image: usize, ids: &[u32]) -> f64 {
+        let words = self.words.as_ref().map_or_else(|| ids.to_vec(), |words| words.read(ids));
+        let whole = if ids.len() < self.max_words { ended(&words) } else { words };
         self.cider.score(image, &whole).cider_d
     }
 
@@ -80,6 +101,43 @@ impl Critic {
         let advantage = |reward: f64| (reward - (total - reward) / others) as f32;
         (samples.into_iter().zip(rewards).map(|(words, reward)| (words, advantage(reward))).collect(), total)
     }
+}
+
+impl Words {
+    fn new(vocabulary: &Vocabulary) -> Self {
+        Self { vocabulary: vocabulary.clone(), numbers: HashMap::new() }
+    }
+
+    /// Numbers of the words of a reference; new words get new numbers.
+    fn learn(&mut self, ids: &[u32]) -> Vec<u32> {
+        let numbers = &mut self.numbers;
+        numbered(&self.vocabulary, ids, |word| {
+            let next = FIRST + numbers.len() as u32;
+            *numbers.entry(word).or_insert(next)
+        })
+    }
+
+    /// Numbers of the words of a sample. Those that no reference has get numbers of this sample's own, each another.
+    fn read(&self, ids: &[u32]) -> Vec<u32> {
+        let mut new: HashMap<String, u32> = HashMap::new();
+        numbered(&self.vocabulary, ids, |word| {
+            let next = FIRST + (self.numbers.len() + new.len()) as u32;
+            self.numbers.get(&word).copied().unwrap_or_else(|| *new.entry(word).or_insert(next))
+        })
+    }
+}
+
+/// Numbers below are those of special tokens.
+const FIRST: u32 = Vocabulary::UNK + 1;
+
+/// The words that ids make, numbered. What is unknown is a word of its own, which parts those beside it.
+fn numbered(vocabulary: &Vocabulary, ids: &[u32], mut number: impl FnMut(String) -> u32) -> Vec<u32> {
+    let mut all = Vec::with_capacity(ids.len());
+    for (i, known) in ids.split(|id| *id == Vocabulary::UNK).enumerate() {
+        all.extend((i > 0).then_some(Vocabulary::UNK));
+        all.extend(tokenize(&segment(&vocabulary.decode(known))).into_iter().map(&mut number));
+    }
+    all
 }
 
 fn ended(words: &[u32]) -> Vec<u32> {
@@ -132,6 +190,11 @@ mod tests {
 
     const VOCAB: usize = 9;
     const MOST: usize = 4;
+
+    /// Ids of whole words are rewarded as they are.
+    fn whole_words() -> Vocabulary {
+        Vocabulary::build(["a dog"], 1)
+    }
 
     fn samples() -> Vec<Vec<(Vec<u32>, f32)>> {
         vec![vec![(vec![4, 5], 0.7), (vec![6, 4, 8, 7], -0.4), (vec![5], -0.3)]]
@@ -193,7 +256,7 @@ mod tests {
     #[test]
     fn advantages_are_against_the_other_samples() {
         let references = vec![vec![vec![4, 5, 6], vec![4, 5]], vec![vec![7, 8]], vec![]];
-        let critic = Critic::new(&references, MOST).unwrap();
+        let critic = Critic::new(&references, &whole_words(), MOST).unwrap();
         let (judged, total) = critic.judge(0, vec![vec![4, 5, 6], vec![7, 8], vec![7, 7]]);
         let best = critic.reward(0, &[4, 5, 6]);
         assert!(best > 1.0 && (total - best).abs() < 1e-9, "{best} {total}");
@@ -210,9 +273,40 @@ mod tests {
         assert_eq!(critic.reward(2, &[4]), 0.0);
     }
 
+    /// A critic of pieces rewards a caption as one of the same words as whole ids.
+    #[test]
+    fn pieces_are_rewarded_as_the_words_that_they_make() {
+        let captions = [["newest boat at low tide", "a newest boat"], ["widest dog", "the lowest dog runs"]];
+        let (all, most) = (captions.concat(), 40);
+        let vocabularies =
+            [Vocabulary::build(&all, 1), Vocabulary::build_pieces(all.iter().flat_map(|c| [c, c]), 28)];
+        let critics = vocabularies.each_ref().map(|vocabulary| {
+            let encoded = captions.map(|own| own.map(|caption| vocabulary.encode(caption, most)).to_vec());
+            Critic::new(&encoded, vocabulary, most).unwrap()
+        });
+        let [words, pieces] = &vocabularies;
+        assert!(pieces.encode("newest boat", most).len() > words.encode("newest boat", most).len());
+        let mut least = f64::INFINITY;
+        for said in [["a newest boat", "newest boat at low tide"], ["lowest dog", "the widest dog runs"]] {
+            for (image, caption) in said.into_iter().enumerate() {
+                let rewards =
+                    [0, 1].map(|i| critics[i].reward(image, &vocabularies[i].encode(caption, most)));
+                assert!((rewards[0] - rewards[1]).abs() < 1e-9, "{caption}: {rewards:?}");
+                least = least.min(rewards[0]);
+            }
+        }
+        assert_eq!(least, 0.0, "words of the other image bring nothing");
+        // A word that no reference has, of pieces that they have.
+        assert!(!pieces.encode("tow", most).contains(&Vocabulary::UNK));
+        let [known, strange] = ["a boat", "a tow"].map(|c| critics[1].reward(0, &pieces.encode(c, most)));
+        assert!(known > strange && strange > 0.0, "{known} {strange}");
+        let unknown = [pieces.encode("a", most), vec![Vocabulary::UNK], pieces.encode("boat", most)].concat();
+        assert!(critics[1].reward(0, &unknown) < known, "what is unknown parts its neighbours");
+    }
+
     #[test]
     fn a_frozen_encoder_has_no_gradients() {
-        let critic = Critic::new(&[vec![vec![4, 5, 6]]], 5).unwrap();
+        let critic = Critic::new(&[vec![vec![4, 5, 6]]], &whole_words(), 5).unwrap();
         let mut network = Network::new(&testing::design(), 1, &Device::flex().autodiff());
         for frozen in [true, false] {
             let mut teaching = Teaching::plain(0.0, Dropout::off());
@@ -231,7 +325,7 @@ mod tests {
     #[test]
     fn the_reward_rises() {
         let references = vec![vec![vec![4, 5, 6]], vec![vec![7, 8]]];
-        let critic = Critic::new(&references, 5).unwrap();
+        let critic = Critic::new(&references, &whole_words(), 5).unwrap();
         let device = Device::flex().autodiff();
         let mut learner = Learner::new(&testing::design(), &testing::recipe(), 1, &device);
         learner.network.params.set_temperature(TEMPERATURE);

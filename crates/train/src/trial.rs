@@ -193,7 +193,7 @@ impl<'a> Setting<'a> {
         }
         let planned = state.progress.taught.map_or(spec.epochs, |taught| taught + spec.self_critical);
         if state.progress.taught.is_some() && critic.is_none() {
-            *critic = Some(Critic::new(&self.references, spec.decoding.max_words)?);
+            *critic = Some(Critic::new(&self.references, &self.vocabulary, spec.decoding.max_words)?);
         }
         Ok((done < planned).then_some(done + 1))
     }
