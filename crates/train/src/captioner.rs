@@ -12,14 +12,17 @@ use crate::store;
 use crate::vision::{CacheError, Weights};
 use burn::tensor::Device;
 use capwright_blueprint::Design;
-use capwright_caption_data::{ImageRecord, Preprocess, Vocabulary, load_rgb};
+use capwright_caption_data::{Filter, Framing, ImageRecord, Preprocess, Vocabulary, load_rgb};
 use capwright_contract::Decoding;
 use capwright_study::Scores;
 use rayon::prelude::*;
 use std::path::{Path, PathBuf};
 
-/// Images captioned at once.
+/// Most images captioned at once.
 const BATCH: usize = 16;
+
+/// Captions drawn at once, unless one image has more: what the decoder holds of each may take a megabyte.
+const DRAWS: usize = 1024;
 
 /// A model folder, loaded; or several of one vocabulary that caption together.
 pub struct Captioner {
@@ -189,7 +192,7 @@ impl Captioner {
     ) -> Result<Vec<Vec<Said>>, TrainError> {
         self.check_decoding(decoding)?;
         let (mut captions, mut streams) = (Vec::with_capacity(paths.len()), 0..);
-        for part in paths.chunks(BATCH) {
+        for part in paths.chunks(at_once(decoding, n)) {
             let mut models = Vec::with_capacity(self.members.len());
             for member in &self.members {
                 let memory = member.network.memory(member.input(part)?, &mut Dropout::off()).into_data();
@@ -242,6 +245,12 @@ impl Member {
     }
 }
 
+/// Images captioned at once: fewer where many captions are drawn for each. A beam has its width however many of it are told.
+fn at_once(decoding: &Decoding, n: usize) -> usize {
+    let drawn = if decoding.sample.is_some() { n.max(1) } else { 1 };
+    (DRAWS / drawn).clamp(1, BATCH)
+}
+
 /// How a vocabulary is not the wanted one, in a few words.
 fn difference(wanted: &Vocabulary, found: &Vocabulary) -> Option<String> {
     if wanted == found {
@@ -262,8 +271,45 @@ fn check_preprocess(all: &[Preprocess], design: &Design) -> Result<(), String> {
     if all.len() != wanted {
         return Err(format!("it has {} entries for {wanted} encoders", all.len()));
     }
-    match all.iter().find(|p| p.size as usize != design.image_size) {
-        Some(p) => Err(format!("images of {} pixels for a network of {}", p.size, design.image_size)),
-        None => Ok(()),
+    for Preprocess { size, framing, filter, .. } in all {
+        if *size as usize != design.image_size {
+            return Err(format!("images of {size} pixels for a network of {}", design.image_size));
+        }
+        if (*framing, *filter) != (Framing::default(), Filter::default()) {
+            return Err(format!(
+                "framing {framing:?} and filter {filter:?}, but models read images squashed and bilinear, as they were \
+                 trained; leave out \"framing\" and \"filter\""
+            ));
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing;
+    use capwright_contract::Sampling;
+
+    #[test]
+    fn many_draws_are_of_fewer_images_at_once() {
+        let drawn = Decoding { sample: Some(Sampling::default()), ..Decoding::of(1, 5) };
+        assert_eq!([0, 1, 64, 100, 512, 1000, 5000].map(|n| at_once(&drawn, n)), [16, 16, 16, 10, 2, 1, 1]);
+        assert_eq!(at_once(&Decoding::of(3, 5), 1000), 16, "of a beam no more are told than it has");
+    }
+
+    #[test]
+    fn what_is_not_done_with_images_is_refused() {
+        let (design, plain) = (testing::design(), Preprocess::imagenet(32));
+        assert_eq!(check_preprocess(&[plain], &design), Ok(()));
+        let refused = |all: &[Preprocess], wanted: &str| {
+            let told = check_preprocess(all, &design).unwrap_err();
+            assert!(told.contains(wanted), "{told}");
+        };
+        refused(&[plain; 2], "2 entries for 1 encoders");
+        refused(&[Preprocess::imagenet(64)], "64 pixels for a network of 32");
+        refused(&[Preprocess { filter: Filter::Bicubic, ..plain }], "filter Bicubic");
+        let framing = Framing::CentreCrop { shorter_side: 36 };
+        refused(&[Preprocess { framing, ..plain }], "framing CentreCrop { shorter_side: 36 }");
     }
 }

@@ -6,7 +6,7 @@ mod common;
 use capwright_blueprint::language::Cut;
 use capwright_blueprint::{Design, Graph, Zoo};
 use capwright_caption_data::{Dataset, Split};
-use capwright_contract::Score;
+use capwright_contract::{Decoding, Sampling, Score};
 use capwright_study::{TrialEvent, TrialResult, TrialSpec};
 use capwright_train::{Captioner, TrainError, run_trial, store};
 use std::path::Path;
@@ -251,6 +251,21 @@ fn a_model_folder_captions_as_it_was_scored_and_notices_changes() {
     std::fs::write(&vocabulary, text + " ").unwrap();
     let error = Captioner::load(&folder).err().unwrap().to_string();
     assert!(error.contains("vocabulary.json") && error.contains("manifest"), "{error}");
+}
+
+/// Where many captions are drawn, fewer images are captioned at once.
+#[test]
+fn many_captions_drawn_of_an_image_begin_with_the_few() {
+    let root = tempfile::tempdir().unwrap();
+    let (spec, design) = spec(root.path(), "trial", 1);
+    let result = run_trial(&spec, &design, &mut |_| ()).unwrap();
+    let captioner = Captioner::load(spec.out.join(&result.model)).unwrap();
+    let set = Dataset::load(&spec.data).unwrap();
+    let paths: Vec<_> = set.records(Split::Val).map(|image| image.path.clone()).collect();
+    let drawn = Decoding { sample: Some(Sampling { seed: 3, ..Sampling::default() }), ..spec.decoding };
+    let [few, many] = [2, 400].map(|n| captioner.captions(&paths, &drawn, n).unwrap());
+    assert!(many.len() == paths.len() && many.iter().all(|of_image| of_image.len() == 400));
+    assert!(few.iter().zip(&many).all(|(few, many)| *few == many[..2]));
 }
 
 #[test]
