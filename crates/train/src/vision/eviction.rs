@@ -27,11 +27,20 @@ pub(crate) struct Held(#[allow(dead_code, reason = "the system holds the lock un
 pub(crate) fn hold(folder: &Path) -> Result<Held, CacheError> {
     let path = folder.join(IN_USE);
     std::fs::create_dir_all(folder).map_err(CacheError::io(folder))?;
-    let file = File::options().create(true).append(true).open(&path).map_err(CacheError::io(&path))?;
+    let made = File::options().create(true).append(true).open(&path);
+    let file = or_read(made, &path).map_err(CacheError::io(&path))?;
     file.lock_shared().map_err(CacheError::io(&path))?;
     let noted = file.set_times(FileTimes::new().set_modified(SystemTime::now()));
     if_allowed(noted).map_err(CacheError::io(&path))?;
     Ok(Held(file))
+}
+
+/// Where one may not write a file, because it is somebody else's, the file to read: a shared lock needs no more.
+fn or_read(opened: std::io::Result<File>, path: &Path) -> std::io::Result<File> {
+    match opened {
+        Err(error) if error.kind() == ErrorKind::PermissionDenied => File::open(path).map_err(|_| error),
+        opened => opened,
+    }
 }
 
 /// Only the owner of a file may set its time: in a shared cache a set that somebody else made is used all the same.
@@ -189,6 +198,33 @@ mod tests {
         let told = |kind: ErrorKind| if_allowed(Err(kind.into())).map_err(|error| error.kind());
         assert_eq!(told(ErrorKind::PermissionDenied), Ok(()));
         assert_eq!(told(ErrorKind::StorageFull), Err(ErrorKind::StorageFull));
+        let root = tempfile::tempdir().unwrap();
+        let path = made(root.path(), "theirs", 10).join(IN_USE);
+        let read = or_read(Err(ErrorKind::PermissionDenied.into()), &path).unwrap();
+        read.lock_shared().unwrap();
+        assert_eq!(evict(root.path(), 0), 0, "it is held");
+        let told = |path: &Path, kind: ErrorKind| or_read(Err(kind.into()), path).map_err(|e| e.kind()).err();
+        assert_eq!(told(&path, ErrorKind::StorageFull), Some(ErrorKind::StorageFull));
+        let absent = root.path().join("none");
+        assert_eq!(told(&absent, ErrorKind::PermissionDenied), Some(ErrorKind::PermissionDenied));
+    }
+
+    /// As under a umask by which others may read only.
+    #[cfg(unix)]
+    #[test]
+    fn a_set_that_may_only_be_read_is_held() {
+        use std::os::unix::fs::PermissionsExt;
+        let root = tempfile::tempdir().unwrap();
+        let folder = made(root.path(), "theirs", 10);
+        let lock = folder.join(IN_USE);
+        std::fs::set_permissions(&lock, std::fs::Permissions::from_mode(0o444)).unwrap();
+        if File::options().append(true).open(&lock).is_ok() {
+            return; // root may write whatever the mode says
+        }
+        let held = hold(&folder).unwrap();
+        assert_eq!(evict(root.path(), 0), 0);
+        drop(held);
+        assert_eq!(evict(root.path(), 0), 1);
     }
 
     #[test]
