@@ -144,11 +144,11 @@ impl Checkpoint {
         let average = average.as_ref().map(|average| ("average.", average));
         for (prefix, network) in [("", network), ("best.", &self.best)].into_iter().chain(average) {
             let tensors = network.params.saved().chain(network.stats.tensors());
-            all.extend(tensors.map(|(n, s, v)| (format!("{prefix}{n}"), s.to_vec(), v.to_vec())));
+            all.extend(tensors.map(|(name, shape, values)| (format!("{prefix}{name}"), shape, values)));
         }
         let path = path(out);
         let note = serde_json::to_string(&self.progress).map_err(|e| TrainError::format(&path, e))?;
-        store::write_noted(&path, all.iter().map(|(n, s, v)| (n.as_str(), &s[..], &v[..])), Some(note))
+        store::write_noted(&path, all.iter().map(|(n, s, v)| (n.as_str(), *s, *v)), Some(note))
     }
 }
 

@@ -127,11 +127,11 @@ impl Optimizer {
 
     /// State as named tensors (`first.NAME`, and `second.NAME` for Adam and AdamW), for a checkpoint; the step counts
     /// are kept beside them.
-    pub fn tensors(&self, params: &Params) -> Vec<(String, Vec<usize>, Vec<f32>)> {
+    pub fn tensors<'a>(&'a self, params: &'a Params) -> Vec<(String, &'a [usize], &'a [f32])> {
         let mut all = Vec::with_capacity(2 * self.first.len());
         for (label, moments) in [("first", &self.first), ("second", &self.second)] {
             for ((name, shape, _), values) in params.tensors().zip(moments) {
-                all.push((format!("{label}.{name}"), shape.to_vec(), values.clone()));
+                all.push((format!("{label}.{name}"), shape, &values[..]));
             }
         }
         all

@@ -2,11 +2,11 @@
 
 use crate::error::TrainError;
 use capwright_blueprint::Param;
-use safetensors::tensor::{Dtype, SafeTensors, TensorView};
+use safetensors::tensor::{Dtype, Metadata, SafeTensors, TensorInfo};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use std::collections::HashMap;
-use std::io::Read;
+use std::io::{BufWriter, Read, Write};
 use std::path::Path;
 
 /// Values of one tensor, row-major.
@@ -20,6 +20,12 @@ const MAX_JSON: u64 = 64 << 20;
 
 /// Bytes that a file of tensors may have besides their values.
 const MAX_HEADER: u64 = 16 << 20;
+
+/// Bytes of a header that safetensors reads.
+const MOST_HEADER: usize = 100_000_000;
+
+/// Bytes that are written at once.
+const BUFFER: usize = 1 << 20;
 
 /// Writes `bytes` so that after a crash the file is either the old or the new one: temporary file, sync, rename.
 ///
@@ -67,7 +73,7 @@ fn check_bytes(path: &Path, bytes: u64, most: u64) -> Result<(), TrainError> {
     }
 }
 
-/// Writes 32-bit tensors as safetensors, atomically.
+/// Writes 32-bit tensors as safetensors, atomically, without a copy of them.
 ///
 /// # Errors
 /// Where the file cannot be written.
@@ -87,17 +93,46 @@ pub fn write_noted<'a>(
     tensors: impl Iterator<Item = (&'a str, &'a [usize], &'a [f32])>,
     note: Option<String>,
 ) -> Result<(), TrainError> {
-    let bytes: Vec<(&str, &[usize], Vec<u8>)> =
-        tensors.map(|(n, s, v)| (n, s, v.iter().flat_map(|x| x.to_le_bytes()).collect())).collect();
-    let mut views = Vec::with_capacity(bytes.len());
-    for (name, shape, data) in &bytes {
-        let view =
-            TensorView::new(Dtype::F32, shape.to_vec(), data).map_err(|e| TrainError::format(path, e))?;
-        views.push((*name, view));
+    let mut all: Vec<Named<'a>> = tensors.collect();
+    // By name, as safetensors' own writer has them; that one would hold the whole file in memory, or write it without a sync.
+    all.sort_by_key(|(name, ..)| *name);
+    let header = header(&all, note).map_err(|e| TrainError::format(path, e))?;
+    put(path, &header, &all).map_err(TrainError::io(path))
+}
+
+fn put(path: &Path, header: &[u8], all: &[Named<'_>]) -> std::io::Result<()> {
+    let file = capwright_files::temporary_in(capwright_files::folder_of(path))?;
+    let mut out = BufWriter::with_capacity(BUFFER, file);
+    out.write_all(header)?;
+    for value in all.iter().flat_map(|(.., values)| *values) {
+        out.write_all(&value.to_le_bytes())?;
     }
-    let header = note.map(|note| HashMap::from([(NOTE.to_string(), note)]));
-    let file = safetensors::serialize(views, header).map_err(|e| TrainError::format(path, e))?;
-    write_atomically(path, &file)
+    capwright_files::keep(out.into_inner()?, path)
+}
+
+/// Name, shape and values of a tensor.
+type Named<'a> = (&'a str, &'a [usize], &'a [f32]);
+
+/// What comes before the values: the length of the header, and the header, filled up to a multiple of eight bytes.
+fn header(all: &[Named<'_>], note: Option<String>) -> Result<Vec<u8>, String> {
+    let (mut tensors, mut end) = (Vec::with_capacity(all.len()), 0);
+    for (name, shape, values) in all {
+        let start = end;
+        end += size_of_val(*values);
+        let info = TensorInfo { dtype: Dtype::F32, shape: shape.to_vec(), data_offsets: (start, end) };
+        tensors.push((name.to_string(), info));
+    }
+    let note = note.map(|note| HashMap::from([(NOTE.to_string(), note)]));
+    let metadata = Metadata::new(note, tensors).map_err(|e| e.to_string())?;
+    let mut text = serde_json::to_vec(&metadata).map_err(|e| e.to_string())?;
+    text.resize(text.len().next_multiple_of(8), b' ');
+    if text.len() > MOST_HEADER {
+        return Err(format!(
+            "its header would have {} bytes, and nobody reads more than {MOST_HEADER}",
+            text.len()
+        ));
+    }
+    Ok([&(text.len() as u64).to_le_bytes()[..], &text[..]].concat())
 }
 
 /// The note of a file written by [`write_noted`].
@@ -179,6 +214,34 @@ pub fn sha256(path: &Path) -> Result<String, TrainError> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn files_are_those_of_safetensors_own_writer() {
+        use safetensors::tensor::TensorView;
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("w.safetensors");
+        let values = |n: usize| (0..n).map(|i| (i as f32 * 0.7).sin()).collect::<Vec<f32>>();
+        let all =
+            [("b.weight", vec![3, 5], values(15)), ("a", vec![], values(1)), ("b", vec![2, 0], values(0))];
+        let bytes: Vec<Vec<u8>> =
+            all.iter().map(|(.., v)| v.iter().flat_map(|x| x.to_le_bytes()).collect()).collect();
+        for note in [None, Some("what \"is\" known of it")] {
+            let tensors = all.iter().map(|(name, shape, values)| (*name, &shape[..], &values[..]));
+            write_noted(&path, tensors, note.map(str::to_owned)).unwrap();
+            let views = all.iter().zip(&bytes).map(|((name, shape, _), bytes)| {
+                (*name, TensorView::new(Dtype::F32, shape.clone(), bytes).unwrap())
+            });
+            let header = note.map(|note| HashMap::from([(NOTE.to_owned(), note.to_owned())]));
+            let theirs = safetensors::serialize(views, header).unwrap();
+            assert!(std::fs::read(&path).unwrap() == theirs, "{note:?}");
+        }
+        assert_eq!(note(&path).unwrap(), "what \"is\" known of it");
+        assert_eq!(read(&path, &[Param::new("b.weight", &[3, 5])]).unwrap(), [values(15)]);
+        let error = write(&path, [("a", &[2][..], &[0.0; 3][..])].into_iter()).unwrap_err().to_string();
+        assert!(error.contains("w.safetensors"), "{error}");
+        let files: Vec<_> = std::fs::read_dir(folder.path()).unwrap().collect();
+        assert_eq!(files.len(), 1, "nothing half written is left");
+    }
 
     #[test]
     fn files_that_are_too_large_are_not_read() {
