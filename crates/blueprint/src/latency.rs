@@ -7,7 +7,6 @@
 //! row by row with cached keys and values. Reading and decoding the photo's file are not counted: they depend on the
 //! photo. Everything is for one image.
 
-mod convolution;
 mod decoder;
 mod frozen;
 mod trunk;

@@ -1,9 +1,9 @@
 //! Work of the decoder: once an image, then word by word for all hypotheses of a beam.
 
-use super::{Kernel, NEAR, SHARED, Work, convolution};
+use super::{Kernel, NEAR, SHARED, Work};
 use crate::bridge::BridgeSpec;
 use crate::decoder::{DecoderSpec, RecurrentSpec, TransformerSpec};
-use crate::decoder_more::TopDownSpec;
+use crate::decoder_more::{ConvolutionSpec, TopDownSpec};
 use crate::language::{Attention, Between, Cell, FeedForwardKind, ImageMode, RnnNorm};
 
 /// What is computed once an image before the first word: keys, values, first states.
@@ -55,8 +55,6 @@ pub fn decode_work(spec: &DecoderSpec, bridge: &BridgeSpec, vocab: usize, words:
     for step in 0..=words {
         let rows = if step == 0 { 1 } else { beam.max(1) };
         let before = work.of(Kernel::Vector) + work.of(Kernel::Weights);
-        // Of the tensor engine, whose products are counted by other kinds.
-        let mut there = 0;
         let width = match spec {
             DecoderSpec::Recurrent(spec) => {
                 recurrent(&mut work, spec, (bridge.tokens(), bridge.dim), rows);
@@ -67,7 +65,7 @@ pub fn decode_work(spec: &DecoderSpec, bridge: &BridgeSpec, vocab: usize, words:
                 spec.hidden
             }
             DecoderSpec::Convolution(spec) => {
-                there = convolution::step(&mut work, spec, bridge.tokens(), rows);
+                convolutional(&mut work, spec, bridge.tokens(), rows);
                 spec.dim
             }
             DecoderSpec::Transformer(spec) => {
@@ -76,7 +74,7 @@ pub fn decode_work(spec: &DecoderSpec, bridge: &BridgeSpec, vocab: usize, words:
             }
         };
         linear(&mut work, rows, width, vocab);
-        let weights = there + (work.of(Kernel::Vector) + work.of(Kernel::Weights) - before) as usize;
+        let weights = (work.of(Kernel::Vector) + work.of(Kernel::Weights) - before) as usize;
         work.put(
             if rows == 1 { Kernel::VectorFar } else { Kernel::WeightsFar },
             weights.saturating_sub(NEAR),
@@ -159,6 +157,19 @@ fn top_down(work: &mut Work, spec: &TopDownSpec, (tokens, dim): (usize, usize), 
         linear(work, rows, input, 4 * spec.hidden);
     }
     (0..2).for_each(|_| cell(work, rows, 4 * spec.hidden, spec.hidden));
+}
+
+fn convolutional(work: &mut Work, spec: &ConvolutionSpec, tokens: usize, rows: usize) {
+    let dim = spec.dim;
+    for layer in 0..spec.layers {
+        linear(work, rows, spec.kernel * dim, 2 * dim);
+        work.put(Kernel::Keep, rows * spec.kernel * dim);
+        work.put(Kernel::Curve, rows * dim);
+        work.put(Kernel::Element, rows * dim);
+        if layer < spec.attending() {
+            attend(work, Attention::Dot, (tokens, dim), dim, rows);
+        }
+    }
 }
 
 fn transformer(work: &mut Work, spec: &TransformerSpec, tokens: usize, step: usize, rows: usize) {

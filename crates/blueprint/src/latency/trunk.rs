@@ -60,7 +60,7 @@ fn resampler_work(work: &mut Work, spec: &BridgeSpec) {
 }
 
 /// `rows` × `inner` times `inner` × `columns`.
-pub(super) fn product(work: &mut Work, rows: usize, inner: usize, columns: usize) {
+fn product(work: &mut Work, rows: usize, inner: usize, columns: usize) {
     work.put(Kernel::Gemm, rows * inner * columns);
     work.put(Kernel::GemmValues, rows * inner + rows * columns);
     work.put(if rows == 1 { Kernel::GemmValues } else { Kernel::GemmWeights }, inner * columns);
