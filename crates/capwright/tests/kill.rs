@@ -195,12 +195,18 @@ fn a_trial_killed_at_any_step_ends_with_the_same_weights() {
     };
     let weights = |study: &str| {
         let trial = home.join(study).join("trials/0001");
-        ["model/weights.safetensors", "result.json"].map(|file| std::fs::read(trial.join(file)).unwrap())
+        ["model/weights.safetensors", "checkpoint.safetensors", "result.json"]
+            .map(|file| std::fs::read(trial.join(file)).unwrap())
+    };
+    // The state after the last epoch, since the best one may lie before the kill. The header in front of it also tells times.
+    let last = |checkpoint: &[u8]| {
+        let (length, rest) = checkpoint.split_first_chunk().expect("the length of the header");
+        rest[u64::from_le_bytes(*length) as usize..].to_vec()
     };
     let start = std::time::Instant::now();
     assert!(train("unbroken").status().unwrap().success());
     let whole = start.elapsed();
-    let [unbroken, told] = weights("unbroken");
+    let [unbroken, state, told] = weights("unbroken");
     let best = |result: &[u8]| serde_json::from_slice::<Value>(result).unwrap()["best_epoch"].clone();
     let mut killed = 0;
     for time in 0..times {
@@ -220,8 +226,9 @@ fn a_trial_killed_at_any_step_ends_with_the_same_weights() {
             clear(&home.join(&study));
             assert_done(&mut train(&study).spawn().unwrap(), home);
         }
-        let [resumed, result] = weights(&study);
+        let [resumed, went_on, result] = weights(&study);
         assert!(resumed == unbroken, "run {time}: weights differ");
+        assert!(last(&went_on) == last(&state), "run {time}: the last state differs");
         assert_eq!(best(&result), best(&told), "run {time}");
     }
     println!("{killed} of {times} runs were killed; all ended with the same weights");
