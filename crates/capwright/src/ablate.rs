@@ -1,9 +1,9 @@
 //! `capwright study ablate`: the same budget for different ways to search, seed by seed, and whether the difference is one.
 
-use crate::cli::{AblateArgs, ResumeArgs, SearchArgs};
+use crate::cli::{AblateArgs, LlmArgs, ResumeArgs, SearchArgs};
 use crate::failure::Failure;
 use crate::paired::Paired;
-use crate::{say, say_json, search, study};
+use crate::{say, say_json, search, setup, study};
 use capwright_contract::MAX_BOUND;
 use capwright_files::write_atomic;
 use capwright_pipeline::StudyFolder;
@@ -57,14 +57,16 @@ struct Table {
 /// Runs what has not been run yet, and compares.
 pub fn ablate(args: &AblateArgs) -> Result<(), Failure> {
     let arms = args.arm.iter().map(|text| Arm::read(text)).collect::<Result<Vec<_>, _>>()?;
+    let architects: Vec<&str> = arms.iter().map(|arm| arm.architect.as_str()).collect();
+    search::refuse_unasked(&architects, &args.search.llm)?;
     let seeds = seeds(args)?;
-    let asked = Asked::of(args)?;
+    let asked = Asked::of(args, &arms)?;
     let stop =
         search::stop_flag("stopping after this step (again to stop at once); the same command goes on");
     for seed in seeds.clone() {
         for arm in &arms {
             let folder = arm.folder(&args.out, seed);
-            if finished(&folder)? {
+            if finished(&folder, &args.search.llm)? {
                 continue;
             }
             tell!("{}, seed {seed}: {}", arm.name, folder.display());
@@ -88,6 +90,9 @@ pub fn ablate(args: &AblateArgs) -> Result<(), Failure> {
     Ok(())
 }
 
+/// Where the arms' language model is kept, whichever options name it.
+const MODEL: &str = "language_model";
+
 /// What all studies of an ablation are asked for alike. Kept beside them: with other budgets they would not be comparable.
 struct Asked {
     path: PathBuf,
@@ -97,18 +102,22 @@ struct Asked {
 impl Asked {
     /// # Errors
     /// Where the folder holds studies that were asked for otherwise.
-    fn of(args: &AblateArgs) -> Result<Self, Failure> {
+    fn of(args: &AblateArgs, arms: &[Arm]) -> Result<Self, Failure> {
         let mut all = serde_json::to_value(&args.search).map_err(Failure::input)?;
         if let Some(path) = &args.search.contract {
             all["contract"] =
                 std::fs::read_to_string(path).map_err(|error| Failure::file(path, error))?.into();
         }
+        if arms.iter().any(|arm| search::asks_a_model(&arm.architect)) {
+            all[MODEL] = search::model_name(&args.search.llm)?.into();
+        }
         let path = args.out.join("ablation.json");
-        let kept: Value = match std::fs::read(&path) {
+        let mut kept: Value = match std::fs::read(&path) {
             Ok(bytes) => serde_json::from_slice(&bytes).map_err(|error| Failure::file(&path, error))?,
             Err(error) if error.kind() == ErrorKind::NotFound => all.clone(),
             Err(error) => return Err(Failure::file(&path, error)),
         };
+        share_model(&mut all, &mut kept);
         let names = all.as_object().into_iter().flat_map(|all| all.keys());
         let others: Vec<_> =
             names.filter(|name| all[*name] != kept[*name]).map(|name| name.replace('_', "-")).collect();
@@ -126,6 +135,15 @@ impl Asked {
     }
 }
 
+/// Each takes over the other's language model where it has none: arms need not ask one, and earlier versions did not keep it.
+fn share_model(one: &mut Value, other: &mut Value) {
+    let (Some(one), Some(other)) = (one.as_object_mut(), other.as_object_mut()) else { return };
+    if let Some(model) = one.get(MODEL).or(other.get(MODEL)).cloned() {
+        one.entry(MODEL).or_insert_with(|| model.clone());
+        other.entry(MODEL).or_insert(model);
+    }
+}
+
 /// The seeds of each arm's studies, all of which a contract may have.
 fn seeds(args: &AblateArgs) -> Result<Range<u64>, Failure> {
     let first = args.search.run.seed.unwrap_or(1);
@@ -137,11 +155,24 @@ fn seeds(args: &AblateArgs) -> Result<Range<u64>, Failure> {
     Ok(first..end)
 }
 
-fn finished(folder: &Path) -> Result<bool, Failure> {
+/// Whether a study is over. One with another language model than is named now would be compared with those of that.
+fn finished(folder: &Path, llm: &LlmArgs) -> Result<bool, Failure> {
     if !StudyFolder::new(folder).ledger().exists() {
         return Ok(false);
     }
-    Ok(load(folder)?.finished.is_some())
+    let study = load(folder)?;
+    if study.finished.is_none() {
+        return Ok(false);
+    }
+    let (begun, now) = (setup::model_of(&study), search::model_name(llm)?);
+    match begun.filter(|begun| *begun != now) {
+        None => Ok(true),
+        Some(begun) => Err(Failure::input(format!(
+            "{} was searched with the language model {begun}, and the others would be with {now}",
+            folder.display()
+        ))
+        .help("name the same model, or another folder with --out")),
+    }
 }
 
 fn load(folder: &Path) -> Result<Study, Failure> {
@@ -259,6 +290,34 @@ impl Table {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::cli::{Cli, Command, StudyCommand};
+    use clap::Parser;
+
+    #[test]
+    fn studies_of_another_language_model_are_not_compared() {
+        let home = tempfile::tempdir().expect("a folder");
+        let asked = |arm: &str, model: &str| {
+            let out = home.path().display().to_string();
+            let line = ["capwright", "study", "ablate", "small", "--arm", arm, "--out", &out];
+            let server = ["--llm-url", "http://127.0.0.1:9/v1", "--llm-model", model];
+            let command = Cli::parse_from([&line[..], &server].concat()).command;
+            let Command::Study(StudyCommand::Ablate(args)) = command else { panic!("it is an ablation") };
+            Asked::of(&args, &[Arm::read(arm).expect("an arm")])
+        };
+        asked("llm", "one").expect("a new folder").keep().expect("writable");
+        assert!(asked("llm", "one").is_ok());
+        let refused = asked("hybrid", "two").err().expect("another model").to_string();
+        assert!(refused.contains("asked for otherwise: language-model"), "{refused}");
+        // An arm without one does not make the folder forget it.
+        asked("random", "two").expect("no model is asked").keep().expect("writable");
+        assert!(asked("llm", "two").is_err());
+
+        let path = home.path().join("ablation.json");
+        let mut kept: Value = serde_json::from_slice(&std::fs::read(&path).expect("kept")).expect("JSON");
+        kept.as_object_mut().expect("an object").remove(MODEL);
+        std::fs::write(&path, kept.to_string()).expect("writable");
+        assert!(asked("llm", "two").is_ok(), "of an earlier version");
+    }
 
     #[test]
     fn arms_are_read_and_have_folders_of_their_own() {

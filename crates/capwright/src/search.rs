@@ -4,7 +4,7 @@ mod conclude;
 mod llm;
 
 pub use conclude::conclude;
-pub use llm::text_model;
+pub use llm::{model_name, text_model};
 
 use crate::cli::{DeviceArg, LlmArgs, MachineArgs, ResumeArgs, SearchArgs};
 use crate::failure::Failure;
@@ -26,6 +26,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 /// `capwright search`.
 pub fn search(args: &SearchArgs) -> Result<(), Failure> {
+    refuse_unasked(&[chosen(args).as_str()], &args.llm)?;
     let done = run(args, stop_flag(STOPPING))?;
     conclude(&done, args.machine.json)
 }
@@ -39,14 +40,17 @@ pub struct Done {
 /// Runs a new study to its end.
 pub fn run(args: &SearchArgs, stop: Arc<AtomicBool>) -> Result<Done, Failure> {
     let prepared = setup::prepare_search(args)?;
-    let chosen = args
-        .architect
-        .clone()
-        .unwrap_or_else(|| if args.llm.is_named() { "llm".into() } else { "hybrid".into() });
+    let chosen = chosen(args);
     let model = if args.architect.is_none() { Model::IfThere } else { Model::Needed };
     let mut architect = architect(&chosen, &prepared.contract, &prepared.folder, &args.llm, model)
         .inspect_err(|_| prepared.folder.forget())?;
     begin(prepared, &chosen, architect.as_mut(), &args.machine, stop, args.llm.typed())
+}
+
+/// Who proposes.
+fn chosen(args: &SearchArgs) -> String {
+    let usual = if args.llm.is_named() { "llm" } else { "hybrid" };
+    args.architect.clone().unwrap_or_else(|| usual.to_owned())
 }
 
 /// Opens the ledger of a new study and runs it to its end; `llm` are the options of its language model.
@@ -187,7 +191,24 @@ pub fn is_architect(name: &str) -> bool {
     matches!(name, "llm" | "evolution" | "random" | "hybrid") || name.starts_with("replay:")
 }
 
-/// What is said where there is none.
+/// Whether it asks a language model.
+pub fn asks_a_model(name: &str) -> bool {
+    matches!(name, "llm" | "hybrid")
+}
+
+/// Refuses the options of a language model that none of some architects would ask.
+pub fn refuse_unasked(architects: &[&str], llm: &LlmArgs) -> Result<(), Failure> {
+    let typed = llm.typed();
+    // One that there is not is told later.
+    if typed.is_empty() || architects.iter().any(|name| asks_a_model(name) || !is_architect(name)) {
+        return Ok(());
+    }
+    let all = architects.join(", ");
+    Err(Failure::input(format!("no language model is asked by {all}:{typed} would change nothing"))
+        .help("leave these options out, or let llm or hybrid propose"))
+}
+
+/// What is said where there is no architect of that name.
 pub fn no_architect(name: &str) -> Failure {
     Failure::input(format!("there is no architect \"{name}\"")).help(
         "choose llm, evolution, random, hybrid or replay:STUDY; for designs of your own: capwright train",
@@ -304,6 +325,20 @@ mod tests {
     use super::*;
     use capwright_llm::LlmError;
     use capwright_study::conformance::samples;
+
+    #[test]
+    fn options_of_a_model_that_nobody_asks_are_refused() {
+        let mut llm = LlmArgs { gguf: None, url: None, model: "default".to_owned(), timeout: 120 };
+        assert!(refuse_unasked(&["random"], &llm).is_ok());
+        llm.url = Some("http://localhost:80/v1".to_owned());
+        for architect in ["evolution", "random", "replay:capwright-studies/001"] {
+            let refused = refuse_unasked(&[architect], &llm).expect_err(architect).to_string();
+            assert!(refused.contains(architect) && refused.contains("--llm-url http://localhost:80/v1"));
+        }
+        for asked in [&["hybrid"][..], &["random", "llm"], &["none"]] {
+            assert!(refuse_unasked(asked, &llm).is_ok(), "{asked:?}");
+        }
+    }
 
     #[test]
     fn further_runs_are_no_trials_that_are_open() {

@@ -1,6 +1,8 @@
 //! `study ablate`: the same budget for each arm and seed, resumable, and a table of the differences.
 
 use assert_cmd::Command;
+use capwright_store::SqliteStore;
+use capwright_study::{Event, conformance};
 use serde_json::Value;
 use std::path::Path;
 use std::time::Duration;
@@ -93,4 +95,40 @@ fn what_each_study_has_of_its_own_is_no_option() {
     let said = String::from_utf8_lossy(&help.stdout).into_owned();
     assert!(said.contains("--arm <ARM>") && said.contains("--seed <SEED>"), "{said}");
     assert!(!said.contains("--architect") && !said.contains("--study"), "{said}");
+}
+
+#[test]
+fn a_finished_study_of_another_language_model_is_not_compared() {
+    let home = tempfile::tempdir().unwrap();
+    let mut events = conformance::samples();
+    let Event::StudyOpened(opened) = &mut events[0] else { panic!("it opens a study") };
+    opened.architect = "llm:one at 127.0.0.1:9".to_owned();
+    let study = home.path().join("a/llm-1");
+    std::fs::create_dir_all(&study).unwrap();
+    drop(SqliteStore::create(&study.join("ledger.sqlite"), &events).unwrap());
+    let ablate = |options: &[&str]| {
+        let mut command = capwright(home.path());
+        command
+            .args(["study", "ablate", "small", "--arm", "llm", "--seeds", "1", "--out", "a"])
+            .args(options);
+        let output = command.output().unwrap();
+        let said =
+            String::from_utf8_lossy(&output.stderr).replace(|c: char| c.is_whitespace() || c == '│', "");
+        (output.status.code(), said)
+    };
+    let url = ["--llm-url", "http://127.0.0.1:9/v1", "--llm-model"];
+    assert_eq!(ablate(&[&url[..], &["one"]].concat()).0, Some(0));
+    let (code, said) = ablate(&[&url[..], &["two"]].concat());
+    assert_eq!(code, Some(2), "{said}");
+    assert!(said.contains("languagemodeloneat127.0.0.1:9") && said.contains("twoat127.0.0.1:9"), "{said}");
+}
+
+#[test]
+fn a_language_model_that_no_arm_asks_is_refused() {
+    let home = tempfile::tempdir().unwrap();
+    let output = ablate(home.path()).args(["--llm-url", "http://127.0.0.1:9/v1"]).output().unwrap();
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert_eq!(output.status.code(), Some(2), "{said}");
+    assert!(said.contains("no language model is asked by random, evolution"), "{said}");
+    assert!(!home.path().join("a").exists());
 }

@@ -90,7 +90,15 @@ pub struct LlmArgs {
     #[arg(id = "llm_url", long = "llm-url", value_name = "URL", conflicts_with = "llm_gguf")]
     pub url: Option<String>,
     /// Model name at that server.
-    #[arg(id = "llm_model", long = "llm-model", value_name = "NAME", default_value = "default")]
+    // Where --llm-gguf excludes the URL, the URL is not missed: that needs the conflict.
+    #[arg(
+        id = "llm_model",
+        long = "llm-model",
+        value_name = "NAME",
+        default_value = "default",
+        requires = "llm_url",
+        conflicts_with = "llm_gguf"
+    )]
     pub model: String,
     /// Seconds for one answer of the language model, at most.
     #[arg(id = "llm_timeout", long = "llm-timeout", value_name = "SECONDS", default_value_t = TIMEOUT)]
@@ -238,6 +246,22 @@ pub struct ResumeArgs {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::cli::Cli;
+    use clap::Parser;
+
+    #[test]
+    fn a_model_is_named_at_a_server_alone() {
+        let fits = |options: &[&str]| {
+            ["search", "contract"].map(|command| {
+                Cli::try_parse_from([&["capwright", command, "a GRU"][..], options].concat()).is_ok()
+            })
+        };
+        let (name, url) = (["--llm-model", "qwen3-8b"], ["--llm-url", "http://localhost:80/v1"]);
+        assert_eq!(fits(&name), [false; 2]);
+        assert_eq!(fits(&[name, ["--llm-gguf", "a.gguf"]].concat()), [false; 2]);
+        assert_eq!(fits(&[name, url].concat()), [true; 2]);
+        assert_eq!(fits(&url), [true; 2]);
+    }
 
     #[test]
     fn options_of_a_language_model_are_typed_again() {

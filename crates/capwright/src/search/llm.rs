@@ -57,7 +57,7 @@ fn server(url: &str, args: &LlmArgs) -> Result<OpenAi, Failure> {
 const EMBEDDED: &str = "embedded:";
 
 /// The name of the arguments' language model in a ledger; nothing is loaded or asked for it.
-fn name(args: &LlmArgs) -> Result<String, Failure> {
+pub fn model_name(args: &LlmArgs) -> Result<String, Failure> {
     let embedded = |file: &Path| format!("{EMBEDDED}{}", file.file_stem().unwrap_or_default().display());
     match (&args.url, &args.gguf) {
         (Some(url), _) => Ok(server(url, args)?.name()),
@@ -69,7 +69,7 @@ fn name(args: &LlmArgs) -> Result<String, Failure> {
 /// Refuses to go on with another language model than a study began with, or with a server whose price its contract lacks.
 pub fn as_it_began(study: &Study, args: &LlmArgs) -> Result<(), Failure> {
     let Some(begun) = setup::model_of(study) else { return Ok(()) };
-    let now = name(args)?;
+    let now = model_name(args)?;
     if now != begun {
         let message = format!("the study began with the language model {begun}, and would go on with {now}");
         return Err(Failure::input(message).help(options_of(begun)));
