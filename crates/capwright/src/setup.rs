@@ -2,7 +2,9 @@
 
 mod asked;
 
-pub use asked::{epochs_of, is_unpriced, select, understood, with_flags, with_request};
+pub use asked::{
+    check_words, epochs_of, is_unpriced, select, settings, understood, with_flags, with_request,
+};
 
 use crate::cli::{RunArgs, SearchArgs};
 use crate::failure::Failure;

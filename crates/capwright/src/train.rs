@@ -48,6 +48,7 @@ fn wanted(args: &TrainArgs, designs: &[Blueprint]) -> Result<(Contract, RunArgs)
             run.epochs = run.epochs.or_else(|| setup::epochs_of(path));
         }
     }
+    setup::check_words(&contract, &run)?;
     let sizes = &mut contract.components.image_sizes;
     if sizes.is_empty() {
         // What names no size allows each of them.

@@ -4,6 +4,7 @@ use crate::cli::{LlmArgs, RunArgs, SearchArgs, SelectArg};
 use crate::contract;
 use crate::failure::Failure;
 use capwright_contract::{Contract, Family, Merit, Objective, Understood, parse_request};
+use std::fmt::Display;
 use std::path::{Path, PathBuf};
 
 /// The setting of a request that has one default for drawn scenes and another for data.
@@ -34,7 +35,7 @@ pub fn wanted(args: &SearchArgs) -> Result<(Contract, RunArgs), Failure> {
 }
 
 /// The clauses that a request sets.
-fn settings(asked: &Understood) -> impl Iterator<Item = &str> {
+pub fn settings(asked: &Understood) -> impl Iterator<Item = &str> {
     asked.understood.iter().chain(&asked.ambiguous).map(|reading| reading.clause.as_str())
 }
 
@@ -70,23 +71,23 @@ pub fn named_data(contract: &Contract, run: &RunArgs) -> Option<PathBuf> {
     run.data.as_ref().or(named).cloned()
 }
 
-/// A contract with what the flags add to it.
+/// A contract with what the flags add to it: of what designs and tokens may be, the stricter holds; how the search goes on is as the
+/// flags say.
 pub fn with_flags(mut contract: Contract, args: &SearchArgs) -> Result<Contract, Failure> {
-    if !args.family.is_empty() {
-        contract.components.families = families(&args.family)?;
-    }
-    contract.components.scratch &= !args.no_scratch;
-    if !args.image_size.is_empty() {
-        contract.components.image_sizes.clone_from(&args.image_size);
-    }
-    contract.budgets.macs_image = args.max_macs.or(contract.budgets.macs_image);
+    check_words(&contract, &args.run)?;
+    let (parts, budgets) = (&mut contract.components, &mut contract.budgets);
+    parts.families = both("decoder family", &parts.families, "--family", &families(&args.family)?)?;
+    parts.scratch &= !args.no_scratch;
+    parts.image_sizes = both("image size", &parts.image_sizes, "--image-size", &args.image_size)?;
+    budgets.macs_image = stricter(budgets.macs_image, "--max-macs", args.max_macs);
     contract.search.halving = args.halving.or(contract.search.halving);
     contract.search.finalists = args.finalists.or(contract.search.finalists);
     contract.search.hours = args.hours.or(contract.search.hours);
     contract.search.cpu_hours = args.cpu_hours.or(contract.search.cpu_hours);
     contract.search.snippets = args.snippets.unwrap_or(contract.search.snippets);
     contract.search.blind |= args.blind;
-    contract.search.token_budget = args.token_budget.or(contract.search.token_budget);
+    contract.search.token_budget =
+        stricter(contract.search.token_budget, "--token-budget", args.token_budget);
     contract.search.usd_per_million_tokens = args.llm_price.or(contract.search.usd_per_million_tokens);
     if is_unpriced(&contract, &args.llm) {
         return Err(Failure::input("the contract bounds money, and nobody said what tokens cost")
@@ -97,6 +98,50 @@ pub fn with_flags(mut contract: Contract, args: &SearchArgs) -> Result<Contract,
         contract.search.max_proposals = trials.saturating_mul(5);
     }
     Ok(contract)
+}
+
+/// What both a contract and a flag allow; an empty list allows everything.
+fn both<T: Copy + PartialEq + Display>(
+    what: &str,
+    allowed: &[T],
+    flag: &str,
+    named: &[T],
+) -> Result<Vec<T>, Failure> {
+    if named.is_empty() {
+        return Ok(allowed.to_vec());
+    }
+    let fits = |one: &T| allowed.is_empty() || allowed.contains(one);
+    let left: Vec<T> = named.iter().copied().filter(fits).collect();
+    if left.is_empty() {
+        let list = |all: &[T]| all.iter().map(T::to_string).collect::<Vec<_>>().join(", ");
+        let (allowed, named) = (list(allowed), list(named));
+        return Err(Failure::input(format!(
+            "no {what} is left: contract and request allow {allowed}, {flag} allows {named}"
+        ))
+        .help(format!("leave {flag} out, or ask for the same in both places")));
+    }
+    Ok(left)
+}
+
+/// The stricter of a contract's bound and a flag's; a flag that loosens nothing is told.
+fn stricter(bound: Option<u64>, flag: &str, named: Option<u64>) -> Option<u64> {
+    if let (Some(bound), Some(named)) = (bound, named)
+        && named > bound
+    {
+        tell!("{flag} {named} loosens nothing: contract and request allow {bound} at most");
+    }
+    bound.into_iter().chain(named).min()
+}
+
+/// Refuses to count words where a contract asks for pieces of them.
+pub fn check_words(contract: &Contract, run: &RunArgs) -> Result<(), Failure> {
+    match (contract.data.pieces, run.min_count) {
+        (Some(pieces), Some(_)) => Err(Failure::input(format!(
+            "--min-count counts whole words, and the contract asks for {pieces} word pieces (data.pieces)"
+        ))
+        .help("leave --min-count out, or data.pieces of the contract")),
+        _ => Ok(()),
+    }
 }
 
 /// Whether a contract bounds the money of a server whose price it does not have.
@@ -123,8 +168,9 @@ pub fn select(contract: &mut Contract, score: Option<SelectArg>) {
 fn families(flags: &[String]) -> Result<Vec<Family>, Failure> {
     let read = |name: &String| {
         Family::ALL.into_iter().find(|f| f.to_string().eq_ignore_ascii_case(name)).ok_or_else(|| {
+            let all = Family::ALL.map(|family| family.to_string().to_lowercase()).join(", ");
             Failure::input(format!("there is no decoder family \"{name}\""))
-                .help("choose lstm, gru or transformer")
+                .help(format!("choose among {all}"))
         })
     };
     flags.iter().map(read).collect()

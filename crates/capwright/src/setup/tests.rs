@@ -1,6 +1,6 @@
 use super::*;
 use crate::cli::{Cli, Command, SelectArg};
-use capwright_contract::Merit;
+use capwright_contract::{Family, Merit};
 use clap::Parser;
 
 #[test]
@@ -39,8 +39,8 @@ fn backbones_that_a_person_named_are_told_from_the_usual_ones() {
     }
 }
 
-/// The epochs of a search without data, as request and file have them.
-fn epochs(request: &str, file: Option<&str>) -> u32 {
+/// What request, file and flags of a search ask for.
+fn asked(request: &str, file: Option<&str>, flags: &[&str]) -> Result<(Contract, RunArgs), Failure> {
     let home = tempfile::tempdir().expect("a folder");
     let path = home.path().join("c.toml");
     let mut line = vec!["capwright".to_owned(), "search".to_owned(), request.to_owned()];
@@ -48,8 +48,14 @@ fn epochs(request: &str, file: Option<&str>) -> u32 {
         fs::write(&path, format!("version = 1\n{toml}")).expect("writable");
         line.extend(["--contract".to_owned(), path.display().to_string()]);
     }
+    line.extend(flags.iter().map(|flag| (*flag).to_owned()));
     let Command::Search(args) = Cli::parse_from(line).command else { panic!("it is a search") };
-    let (mut contract, run) = wanted(&args).expect("a contract");
+    wanted(&args)
+}
+
+/// The epochs of a search without data, as request and file have them.
+fn epochs(request: &str, file: Option<&str>) -> u32 {
+    let (mut contract, run) = asked(request, file, &[]).expect("a contract");
     let drawn = named_data(&contract, &run).is_none();
     settle(&mut contract, &run, drawn);
     contract.training.epochs
@@ -62,6 +68,51 @@ fn epochs_that_were_said_hold_also_where_they_are_the_default() {
     assert_eq!(epochs("small", Some("[training]\npatience = 2")), SCENES_EPOCHS);
     assert_eq!(epochs("small", Some("[training]\nepochs = 6")), 6);
     assert_eq!(epochs("a small captioner, 6 epochs", Some("[training]\nepochs = 9")), 6);
+}
+
+#[test]
+fn flags_add_to_what_is_asked_and_loosen_nothing() {
+    let all =
+        |request: &str, toml: &str, flags: &[&str]| asked(request, Some(toml), flags).expect("a contract").0;
+    let file = "[budgets]\nmacs_image = 1000\n[search]\ntoken_budget = 50";
+    for (flag, macs) in [("9000", 1000), ("900", 900)] {
+        assert_eq!(all("", file, &["--max-macs", flag]).budgets.macs_image, Some(macs));
+    }
+    for (flag, tokens) in [("90", 50), ("9", 9)] {
+        assert_eq!(all("", file, &["--token-budget", flag]).search.token_budget, Some(tokens));
+    }
+    assert_eq!(all("", "", &["--max-macs", "9000"]).budgets.macs_image, Some(9000));
+
+    let file = "[components]\nfamilies = [\"lstm\", \"gru\"]\nimage_sizes = [64, 96]";
+    let flags = ["--family", "transformer", "--family", "GRU", "--image-size", "96", "--image-size", "128"];
+    let parts = all("", file, &flags).components;
+    assert_eq!((parts.families, parts.image_sizes), (vec![Family::Gru], vec![96]));
+    assert_eq!(all("", "", &["--image-size", "32"]).components.image_sizes, [32]);
+}
+
+#[test]
+fn flags_that_leave_nothing_are_refused_with_both_sides() {
+    let refused = |request: &str, file: Option<&str>, flags: &[&str]| {
+        asked(request, file, flags).expect_err("nothing is left").to_string()
+    };
+    let said = refused("a transformer without attention", None, &["--family", "gru"]);
+    assert!(said.contains("request allow Transformer") && said.contains("--family allows GRU"), "{said}");
+    let file = "[components]\nfamilies = [\"transformer\"]\nimage_sizes = [64, 96]";
+    let said = refused("small", Some(file), &["--family", "lstm"]);
+    assert!(said.contains("contract and request allow Transformer"), "{said}");
+    let said = refused("small", Some(file), &["--image-size", "224"]);
+    assert!(said.contains("allow 64, 96") && said.contains("--image-size allows 224"), "{said}");
+    let said = refused("small", None, &["--family", "grue"]);
+    assert!(said.contains("no decoder family \"grue\""), "{said}");
+}
+
+#[test]
+fn words_are_not_counted_where_pieces_are_learned() {
+    let pieces = Some("[data]\npieces = 300");
+    let refused = asked("small", pieces, &["--min-count", "3"]).expect_err("it would be dropped").to_string();
+    assert!(refused.contains("--min-count") && refused.contains("300 word pieces"), "{refused}");
+    assert!(asked("small", pieces, &["--pieces", "400"]).is_ok());
+    assert!(asked("small", Some(""), &["--min-count", "3"]).is_ok());
 }
 
 #[test]
