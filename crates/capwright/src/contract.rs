@@ -20,7 +20,7 @@ pub fn contract(args: &ContractArgs) -> Result<(), Failure> {
     tell(&understood);
     refuse_errors(&understood)?;
     let contract = &understood.contract;
-    let text = contract.to_toml().map_err(Failure::input)?;
+    let text = text_of(&understood)?;
     let mut probe = contract.clone();
     probe.data.vocab = VOCAB;
     setup::possible(&probe)?;
@@ -38,6 +38,29 @@ pub fn contract(args: &ContractArgs) -> Result<(), Failure> {
         Some(path) => Err(Failure::input(format!("{} was not written", path.display()))),
         None => Ok(()),
     }
+}
+
+/// Sections of settings, which have defaults: some of them depend on the data, and on whether a model is refined.
+const SETTINGS: [&str; 3] = ["decoding", "training", "search"];
+
+/// The contract as a file, without the settings that the request does not name: written, a default would count as demanded.
+fn text_of(understood: &Understood) -> Result<String, Failure> {
+    understood.contract.check().map_err(Failure::input)?;
+    let value = |contract: &Contract| serde_json::to_value(contract).map_err(Failure::input);
+    let (mut all, open) = (value(&understood.contract)?, value(&Contract::default())?);
+    let named: Vec<&str> = setup::settings(understood).collect();
+    for section in SETTINGS {
+        if let Some(fields) = all[section].as_object_mut() {
+            fields.retain(|field, set| {
+                let clause = format!("{section}.{field}");
+                *set != open[section][field.as_str()] || named.contains(&clause.as_str())
+            });
+        }
+    }
+    if let Some(all) = all.as_object_mut() {
+        all.retain(|_, section| *section != json!({}));
+    }
+    toml::to_string(&all).map_err(Failure::input)
 }
 
 /// Reads the request; a language model, if there is one, says what doubtful numbers are about.

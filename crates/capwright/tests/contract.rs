@@ -1,6 +1,7 @@
 //! `capwright contract`, as a person sees it.
 
 use assert_cmd::Command;
+use capwright_contract::{Contract, parse_request};
 
 fn contract(dir: &std::path::Path, args: &[&str]) -> (i32, String, String) {
     let output = Command::cargo_bin("capwright")
@@ -35,6 +36,29 @@ fn a_file_is_written_where_it_is_said_and_only_with_consent() {
     let written = std::fs::read_to_string(dir.path().join("c.toml")).expect("written");
     assert_eq!(written, out);
     assert!(written.contains("params_total = 2000000"), "{written}");
+}
+
+#[test]
+fn settings_that_nobody_named_are_not_written() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let written = |request: &str| {
+        let (code, out, err) = contract(dir.path(), &[request]);
+        assert_eq!(code, 0, "{err}");
+        let read = Contract::from_toml(&out).expect("it is read back");
+        assert_eq!(read, parse_request(request).contract, "{out}");
+        out
+    };
+    let out = written("under 5 M parameters");
+    for section in ["[decoding]", "[training]", "[search]"] {
+        assert!(!out.contains(section), "{out}");
+    }
+    // What is named holds, also where it is as by default.
+    let out =
+        written("under 5 M parameters, 6 epochs, beam width 3, 6 trials, latency below 20.5 ms, best BLEU-4");
+    assert!(out.contains("[training]\nepochs = 6\n\n[search]\ntrials = 6"), "{out}");
+    assert!(out.contains("[decoding]\nbeam = 3\n\n"), "{out}");
+    let out = written("a GRU with hidden size at least 256, 12 trials, no more than 5 USD");
+    assert!(out.contains("[search]\ntrials = 12\nmax_proposals = 60\nmoney_usd = 5.0"), "{out}");
 }
 
 #[test]
