@@ -1,20 +1,17 @@
 //! `capwright refine`: a search that begins with a model there is, its design and its values.
 
-use crate::cli::RefineArgs;
+mod wishes;
+
+use crate::cli::{RefineArgs, SearchArgs};
 use crate::failure::Failure;
 use crate::setup::{self, Chosen};
 use crate::{contract, search};
 use capwright_caption_data::Vocabulary;
-use capwright_contract::{Components, Contract, Merit, Objective, Score, Search};
+use capwright_contract::{Components, Contract, Search};
 use capwright_pipeline::{ModelCard, StudyFolder};
 use std::fs;
 use std::path::Path;
-
-/// What a wish to be less leaves of a cost.
-const LESS: f64 = 0.75;
-
-/// What counts as the same quality, as a share of the model's score.
-const SAME: f64 = 0.02;
+use wishes::Wishes;
 
 /// Designs to train where nobody says how many.
 const TRIALS: u32 = 12;
@@ -24,91 +21,10 @@ const BLUEPRINT: &str = "blueprint.json";
 const WEIGHTS: &str = "weights.safetensors";
 const VOCABULARY: &str = "vocabulary.json";
 
-/// What a request says in comparison with the model.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-struct Wishes {
-    smaller: bool,
-    faster: bool,
-    as_good: bool,
-}
-
-/// Words for a wish, in English and Chinese.
-const SMALLER: &[&str] = &["smaller", "lighter", "更小", "更轻"];
-const FASTER: &[&str] = &["faster", "quicker", "更快"];
-const AS_GOOD: &[&str] =
-    &["same quality", "equal quality", "as good", "just as good", "质量不变", "同样质量"];
-
-impl Wishes {
-    /// The wishes of a request, and what else it says.
-    fn read(request: &str) -> (Self, String) {
-        let mut rest = request.to_lowercase();
-        let mut said = |words: &[&str]| {
-            let before = rest.len();
-            words.iter().for_each(|word| rest = without(&rest, word));
-            rest.len() < before
-        };
-        let wishes = Self { smaller: said(SMALLER), faster: said(FASTER), as_good: said(AS_GOOD) };
-        let rest = rest.trim_matches(|c: char| c.is_whitespace() || ",.;，。；、".contains(c)).to_owned();
-        (wishes, rest)
-    }
-
-    /// What they mean for a contract.
-    fn meanings(self, contract: &Contract) -> Vec<String> {
-        let (budgets, most) = (&contract.budgets, |bound: Option<u64>| bound.unwrap_or(u64::MAX));
-        let smaller = || format!("smaller: at most {} parameters in total", most(budgets.params_total));
-        let (image, word) = (most(budgets.macs_image), most(budgets.macs_token));
-        let faster = || format!("faster: at most {image} multiply-accumulates an image and {word} a word");
-        let score = contract.score().name();
-        let as_good = || format!("as good: a {score} that is lower by at most {} %", SAME * 100.0);
-        let all = [self.smaller.then(smaller), self.faster.then(faster), self.as_good.then(as_good)];
-        all.into_iter().flatten().collect()
-    }
-
-    /// The contract with these wishes about a model of that card.
-    fn tell(self, contract: &mut Contract, card: &ModelCard) {
-        let less = |bound: &mut Option<u64>, cost: u64| {
-            let wished = (cost as f64 * LESS) as u64;
-            *bound = Some(bound.map_or(wished, |bound| bound.min(wished)).max(1));
-        };
-        if self.smaller {
-            less(&mut contract.budgets.params_total, card.cost.params_total);
-        }
-        if self.faster {
-            less(&mut contract.budgets.macs_image, card.cost.macs_image);
-            less(&mut contract.budgets.macs_token, card.cost.macs_token);
-        }
-        if self.as_good {
-            let score = contract.score();
-            let merit = match score {
-                Score::Bleu4 => Merit::Bleu4,
-                Score::CiderD => Merit::CiderD,
-            };
-            let cost = if self.faster { Merit::MacsToken } else { Merit::ParamsTotal };
-            contract.objectives = vec![
-                Objective { merit, within: SAME * card.validation.of(score) },
-                Objective { merit: cost, within: 0.0 },
-            ];
-        }
-    }
-}
-
-/// A text without a wish; "smaller than 2 M parameters" is none, but a limit.
-fn without(text: &str, wish: &str) -> String {
-    let mut left = String::with_capacity(text.len());
-    let mut rest = text;
-    while let Some(at) = rest.find(wish) {
-        let after = &rest[at + wish.len()..];
-        let limit = after.trim_start().strip_prefix("than").is_some_and(|bound| {
-            bound.split_whitespace().take(3).any(|word| word.contains(|c: char| c.is_ascii_digit()))
-        });
-        left.push_str(&rest[..if limit { at + wish.len() } else { at }]);
-        rest = after;
-    }
-    left + rest
-}
-
 /// Searches designs near that of a model, from its values.
 pub fn refine(args: &RefineArgs) -> Result<(), Failure> {
+    let architect = architect(&args.search);
+    search::refuse_unasked(&[architect.as_str()], &args.search.llm)?;
     let stop = search::stop_flag(search::STOPPING);
     let card = ModelCard::read(&args.model).map_err(|error| {
         Failure::file(&args.model.join("card.json"), error)
@@ -116,7 +32,7 @@ pub fn refine(args: &RefineArgs) -> Result<(), Failure> {
     })?;
     let (wishes, rest) = Wishes::read(&args.search.request);
     let own = contract::read(&args.model.join("contract.toml"))?;
-    let (mut contract, mut run) = (demands(&own, args.search.contract.as_deref())?, args.search.run.clone());
+    let (mut contract, mut run) = (demands(&own, &args.search)?, args.search.run.clone());
     contract = setup::with_request(&contract, &setup::understood(&rest)?)?;
     contract.request.clone_from(&args.search.request);
     contract = setup::with_flags(contract, &args.search)?;
@@ -139,32 +55,53 @@ pub fn refine(args: &RefineArgs) -> Result<(), Failure> {
     let chosen = backbones(&args.search.backbone, &mut contract.components, &own.components)?;
     let prepared = setup::prepare(contract, chosen, &run)?;
     let (llm, machine) = (&args.search.llm, &args.search.machine);
-    let chosen = args.search.architect.clone().unwrap_or_else(|| "evolution".into());
-    // Evolution begins with the design that is kept.
-    let architect = keep(&args.model, &prepared.folder).and_then(|()| {
+    let begun = keep(&args.model, &prepared.folder).and_then(|()| {
         let needed = search::Model::Needed;
-        search::architect(&chosen, &prepared.contract, &prepared.folder, llm, needed)
+        search::architect(&architect, &prepared.contract, &prepared.folder, llm, needed)
     });
-    let mut architect = architect.inspect_err(|_| prepared.folder.forget())?;
-    let done = search::begin(prepared, &chosen, architect.as_mut(), machine, stop, llm.typed())?;
+    let mut begun = begun.inspect_err(|_| prepared.folder.forget())?;
+    let done = search::begin(prepared, &architect, begun.as_mut(), machine, stop, llm.typed())?;
     search::conclude(&done, machine.json)
 }
 
+/// Who proposes. Evolution begins with the design that is kept, in a bandit too; a language model by itself would begin anew.
+fn architect(args: &SearchArgs) -> String {
+    let usual = if args.llm.is_named() { "hybrid" } else { "evolution" };
+    args.architect.clone().unwrap_or_else(|| usual.to_owned())
+}
+
 /// What a file demands of the new model and of its search, or what was demanded of the model that there is. What the file is silent
-/// about, and the model's values depend on, stays as it was.
-fn demands(own: &Contract, file: Option<&Path>) -> Result<Contract, Failure> {
-    let Some(file) = file else {
-        let search = Search { trials: TRIALS, max_proposals: 5 * TRIALS, ..Search::default() };
-        return Ok(Contract { search, ..own.clone() });
+/// about, and the model's values depend on, stays as it was; so do image sizes, which a search chooses where nobody names them, unless
+/// a flag names others.
+fn demands(own: &Contract, args: &SearchArgs) -> Result<Contract, Failure> {
+    let mut contract = match &args.contract {
+        Some(file) => asked_by(file)?,
+        None => {
+            let search = Search { trials: TRIALS, max_proposals: 5 * TRIALS, ..Search::default() };
+            let components = Components { image_sizes: Vec::new(), ..own.components.clone() };
+            Contract { search, components, ..own.clone() }
+        }
     };
-    let mut contract = contract::read(file)?;
     let parts = &mut contract.components;
     parts.backbones = parts.backbones.take().or_else(|| own.components.backbones.clone());
-    if parts.image_sizes.is_empty() {
+    if parts.image_sizes.is_empty() && args.image_size.is_empty() {
         parts.image_sizes.clone_from(&own.components.image_sizes);
     }
     contract.data.pieces = contract.data.pieces.or(own.data.pieces);
     contract.data.max_vocab = contract.data.max_vocab.or(own.data.max_vocab);
+    Ok(contract)
+}
+
+/// The contract of a file, with as many trials as a refinement has where it names no number of them.
+fn asked_by(file: &Path) -> Result<Contract, Failure> {
+    let mut contract = contract::read(file)?;
+    let said = contract::said(file, "search");
+    if !said.contains_key("trials") {
+        contract.search.trials = TRIALS;
+        if !said.contains_key("max_proposals") {
+            contract.search.max_proposals = 5 * TRIALS;
+        }
+    }
     Ok(contract)
 }
 
@@ -205,19 +142,50 @@ pub fn values(folder: &StudyFolder) -> Option<std::path::PathBuf> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::cli::{Cli, Command};
+    use clap::Parser;
+
+    fn asked(options: &[&str]) -> SearchArgs {
+        let line = [&["capwright", "refine", "best", "faster"][..], options].concat();
+        let Command::Refine(args) = Cli::parse_from(line).command else { panic!("it is refine") };
+        args.search
+    }
 
     #[test]
-    fn wishes_are_read_and_the_rest_is_a_request() {
-        let read = |text| Wishes::read(text);
-        let all = Wishes { smaller: true, faster: true, as_good: true };
-        assert_eq!(read("Smaller, faster, same quality"), (all, String::new()));
-        let (wishes, rest) = read("smaller, under 2 M parameters");
-        assert_eq!(wishes, Wishes { smaller: true, ..Wishes::default() });
-        assert_eq!(rest, "under 2 m parameters");
-        assert_eq!(read("a GRU").0, Wishes::default());
-        let limits = "smaller than 2 m parameters, faster than about 20 ms";
-        assert_eq!(read(limits), (Wishes::default(), limits.to_owned()));
-        assert_eq!(read("smaller than this one").0, Wishes { smaller: true, ..Wishes::default() });
-        assert_eq!(read("更小，质量不变").0, Wishes { faster: false, ..all });
+    fn a_language_model_that_is_named_is_asked() {
+        assert_eq!(architect(&asked(&[])), "evolution");
+        assert_eq!(architect(&asked(&["--llm-url", "http://127.0.0.1:9/v1"])), "hybrid");
+        assert_eq!(architect(&asked(&["--llm-gguf", "a.gguf", "--architect", "llm"])), "llm");
+    }
+
+    #[test]
+    fn a_file_that_names_no_trials_leaves_their_number_as_it_is() {
+        let home = tempfile::tempdir().expect("a folder");
+        let own = Contract::default();
+        let trials = |toml: &str| {
+            let path = home.path().join("c.toml");
+            fs::write(&path, format!("version = 1\n{toml}")).expect("writable");
+            let args = asked(&["--contract", &path.display().to_string()]);
+            let search = demands(&own, &args).expect("a contract").search;
+            (search.trials, search.max_proposals)
+        };
+        assert_eq!(trials(""), (TRIALS, 5 * TRIALS));
+        assert_eq!(trials("[search]\nmax_proposals = 20"), (TRIALS, 20));
+        assert_eq!(trials("[search]\ntrials = 6"), (6, 30));
+        let search = demands(&own, &asked(&[])).expect("a contract").search;
+        assert_eq!((search.trials, search.max_proposals), (TRIALS, 5 * TRIALS));
+    }
+
+    #[test]
+    fn image_sizes_are_those_of_the_model_unless_others_are_named() {
+        let mut own = Contract::default();
+        own.components.image_sizes = vec![64, 96];
+        let sizes = |options: &[&str]| {
+            let args = asked(options);
+            let contract = demands(&own, &args).and_then(|contract| setup::with_flags(contract, &args));
+            contract.expect("a contract").components.image_sizes
+        };
+        assert_eq!(sizes(&[]), [64, 96]);
+        assert_eq!(sizes(&["--image-size", "128"]), [128]);
     }
 }

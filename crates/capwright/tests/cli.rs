@@ -21,6 +21,36 @@ fn help_shows_the_commands() {
 }
 
 #[test]
+fn help_tells_what_holds_by_default() {
+    let home = tempfile::tempdir().unwrap();
+    let help = |command: &str| {
+        let text = run(home.path(), &[command, "--help"], 0);
+        text.split_whitespace().collect::<Vec<_>>().join(" ")
+    };
+    let search = help("search");
+    assert!(search.contains("32, 48, 64, 96, 128, 160, 192, 224 pixels"), "{search}");
+    assert!(search.contains("lstm, gru, transformer or convolution"), "{search}");
+    let refine = help("refine");
+    for own in ["[default: what --contract or request say, else 12]", "else evolution]", "that of the model]"]
+    {
+        assert!(refine.contains(own), "{own}: {refine}");
+    }
+    for other in ["else 6]", "a few light ones", "64 and 96 on scenes", "drawn scenes", "60 million"] {
+        assert!(!refine.contains(other), "{other}: {refine}");
+    }
+}
+
+#[test]
+fn a_language_model_that_nobody_asks_is_refused() {
+    let home = tempfile::tempdir().unwrap();
+    let url = ["--llm-url", "http://127.0.0.1:9/v1"];
+    let said = run(home.path(), &[&["search", "a GRU", "--architect", "evolution"][..], &url].concat(), 2);
+    assert!(said.contains("no language model is asked by evolution"), "{said}");
+    let said = run(home.path(), &["search", "a GRU", "--llm-model", "qwen3-8b"], 2);
+    assert!(said.contains("--llm-url <URL>"), "{said}");
+}
+
+#[test]
 fn the_zoo_is_listed() {
     let home = tempfile::tempdir().unwrap();
     insta::assert_snapshot!(run(home.path(), &["zoo", "list"], 0));

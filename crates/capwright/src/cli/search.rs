@@ -1,5 +1,6 @@
 //! Arguments of what trains designs: `search`, `refine`, `train` and `resume`.
 
+use capwright_blueprint::language::ImageSize;
 use clap::Args;
 use clap::builder::RangedU64ValueParser;
 use serde::Serialize;
@@ -8,6 +9,15 @@ use std::path::PathBuf;
 /// Longest captions that a contract may allow.
 pub(super) fn words() -> RangedU64ValueParser<usize> {
     RangedU64ValueParser::new().range(1..=100)
+}
+
+/// Image sizes of a search where no flag names any.
+const USUAL_SIZES: &str = "what contract or request say, else 64 and 96 on scenes, 224 on your data";
+
+/// How image sizes are told: those that the language knows, and what holds where none is named.
+fn image_sizes(default: &str) -> String {
+    let all: Vec<String> = ImageSize::CHOICES.iter().map(u32::to_string).collect();
+    format!("Allow only this image size (repeat for more): {} pixels [default: {default}]", all.join(", "))
 }
 
 /// Arguments of `search`.
@@ -19,22 +29,22 @@ pub struct SearchArgs {
     /// A contract to start from (TOML, see `capwright contract`); the request and the flags add to it.
     #[arg(long, value_name = "FILE")]
     pub contract: Option<PathBuf>,
-    /// Designs to train [default: 6].
+    /// Designs to train [default: what contract or request say, else 6].
     #[arg(long)]
     pub trials: Option<u32>,
-    /// Allow only this backbone of the zoo (repeat for more) [default: a few light ones].
+    /// Allow only this backbone of the zoo (repeat for more) [default: those of contract or request, else a few light ones].
     #[arg(long, value_name = "NAME")]
     pub backbone: Vec<String>,
     /// Allow no encoders trained from scratch.
     #[arg(long)]
     pub no_scratch: bool,
-    /// Allow only this decoder family: lstm, gru or transformer (repeat for more).
+    /// Allow only this decoder family: lstm, gru, transformer or convolution (repeat for more).
     #[arg(long, value_name = "FAMILY")]
     pub family: Vec<String>,
-    /// Allow only this image size (repeat for more) [default: 64 and 96 on scenes, 224 on your data].
-    #[arg(long, value_name = "PIXELS")]
+    #[arg(long, value_name = "PIXELS", help = image_sizes(USUAL_SIZES))]
     pub image_size: Vec<u32>,
-    /// Multiply-accumulates per image, at most [default on scenes: 60 million, 15 of them trained].
+    /// Multiply-accumulates per image, at most; a stricter bound of contract or request holds [default on scenes: 60 million, 15
+    /// of them trained].
     #[arg(long, value_name = "N")]
     pub max_macs: Option<u64>,
     /// Who proposes: llm, evolution, random, hybrid (known designs first, then whichever of these delivers), or replay:STUDY
@@ -63,7 +73,7 @@ pub struct SearchArgs {
     /// Tell the language model nothing of what was tried and found: to measure what that brings.
     #[arg(long)]
     pub blind: bool,
-    /// Tokens (read and written) that the language model may spend on the study.
+    /// Tokens (read and written) that the language model may spend on the study, at most.
     #[arg(long)]
     pub token_budget: Option<u64>,
     /// What a million tokens of the language model cost, in US dollars; for a contract that bounds its money.
@@ -127,8 +137,33 @@ impl LlmArgs {
     }
 }
 
-/// Arguments of `refine`.
+/// Arguments of `refine`: those of a search, but what is not said is as the model was searched.
 #[derive(Debug, Args)]
+#[command(mut_arg("request", |arg| arg.help(
+    "What the new model shall be: \"smaller\", \"faster\", \"same quality\", and what else you need (English or Chinese)"
+)))]
+#[command(mut_arg("contract", |arg| arg.help(
+    "What the new model must keep, in place of the model's own contract (TOML, see `capwright contract`); the request and \
+     the flags add to it"
+)))]
+#[command(mut_arg("trials", |arg| arg.help("Designs to train [default: what --contract or request say, else 12]")))]
+#[command(mut_arg("backbone", |arg| arg.help(
+    "Allow only this backbone of the zoo (repeat for more) [default: those of --contract, else those of the model's search]"
+)))]
+#[command(mut_arg("image_size", |arg| arg.help(
+    image_sizes("what --contract or request say, else those of the model's search")
+)))]
+#[command(mut_arg("max_macs", |arg| arg.help(
+    "Multiply-accumulates per image, at most; a stricter bound of contract or request holds [default: what they say]"
+)))]
+#[command(mut_arg("architect", |arg| arg.help(
+    "Who proposes: evolution, which begins with the model's design, llm, random, hybrid (evolution first, then whichever of \
+     these delivers), or replay:STUDY [default: hybrid with --llm-gguf or --llm-url, else evolution]"
+)))]
+#[command(mut_arg("data", |arg| arg.help("Data folder [default: that of the model]")))]
+#[command(mut_arg("min_count", |arg| arg.help(
+    "How often a word must occur in the training captions to be learned [default: what --contract says, else as for the model]"
+)))]
 pub struct RefineArgs {
     /// The model: a study's best/ folder.
     pub model: PathBuf,
@@ -149,19 +184,19 @@ pub struct RunArgs {
     /// Epochs of one trial, at most [default: what contract or request say, else 10 on scenes, 6 on your data].
     #[arg(long)]
     pub epochs: Option<u32>,
-    /// Epochs of self-critical training (CIDEr-D as reward) after them, at most [default: 0].
+    /// Epochs of self-critical training (CIDEr-D as reward) after them, at most [default: what the contract says, else 0].
     #[arg(long, value_name = "EPOCHS")]
     pub self_critical: Option<u32>,
     /// The validation score by which epochs and designs are compared [default: that of the contract, else bleu4].
     #[arg(long, value_enum)]
     pub select: Option<SelectArg>,
-    /// Epochs without a better score after which a trial stops [default: 3].
+    /// Epochs without a better score after which a trial stops [default: what the contract says, else 3].
     #[arg(long)]
     pub patience: Option<u32>,
-    /// Beam width of decoding; 1 is greedy [default: 3].
+    /// Beam width of decoding; 1 is greedy [default: what contract or request say, else 3].
     #[arg(long)]
     pub beam: Option<usize>,
-    /// Longest caption in words, or in pieces with --pieces [default: 20].
+    /// Longest caption in words, or in pieces with --pieces [default: what contract or request say, else 20].
     #[arg(long, value_parser = words())]
     pub max_words: Option<usize>,
     /// How often a word must occur in the training captions to be learned [default: what the contract says, else 1 on scenes, 5 on
@@ -171,7 +206,7 @@ pub struct RunArgs {
     /// Learn that many word pieces (byte pair encoding) in place of whole words.
     #[arg(long, value_name = "N", conflicts_with = "min_count")]
     pub pieces: Option<u32>,
-    /// Seed of everything [default: 1].
+    /// Seed of everything [default: that of the contract, else 1].
     #[arg(long)]
     #[serde(skip)]
     pub seed: Option<u64>,
