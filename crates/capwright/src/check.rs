@@ -16,7 +16,7 @@ use capwright_study::describe;
 use serde_json::{Value, json};
 use std::fs;
 use std::io::{Read, Write};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 /// `capwright check`.
 pub fn check(args: &CheckArgs) -> Result<(), Failure> {
@@ -48,17 +48,39 @@ fn text_of(path: &Path) -> Result<(String, Format), Failure> {
     Ok((text, if toml { Format::Toml } else { Format::Json }))
 }
 
-/// The design of a file; what is wrong with it is printed.
-pub fn read(path: &Path, target: Target) -> Result<Blueprint, Failure> {
-    let (text, format) = text_of(path)?;
-    parse_as(&text, format, &Library::default(), target).map(|checked| checked.blueprint().clone()).map_err(
-        |diagnostics| {
-            let name = path.display().to_string();
-            diagnostics.iter().for_each(|d| tell!("{}", shown(d, &text, &name)));
-            Failure::input(format!("{name}: {} problems", diagnostics.len()))
-                .help(format!("capwright check {name} tells more"))
-        },
-    )
+/// The designs of some files; all that is wrong with any of them is printed.
+pub fn read_all(paths: &[PathBuf], target: Target) -> Result<Vec<Blueprint>, Failure> {
+    let (mut designs, mut faults, mut refused) = (Vec::new(), Vec::new(), None);
+    for path in paths {
+        let (text, format) = match text_of(path) {
+            Ok(read) => read,
+            Err(failure) => {
+                faults.push(failure.to_string());
+                continue;
+            }
+        };
+        match parse_as(&text, format, &Library::default(), target) {
+            Ok(checked) => designs.push(checked.blueprint().clone()),
+            Err(diagnostics) => {
+                let name = path.display().to_string();
+                diagnostics.iter().for_each(|d| tell!("{}", shown(d, &text, &name)));
+                faults.push(format!("{name}: {}", problems(diagnostics.len())));
+                refused.get_or_insert(name);
+            }
+        }
+    }
+    if faults.is_empty() {
+        return Ok(designs);
+    }
+    let failure = Failure::input(faults.join("\n"));
+    Err(match refused {
+        Some(name) => failure.help(format!("capwright check {name} tells more")),
+        None => failure,
+    })
+}
+
+fn problems(count: usize) -> String {
+    format!("{count} {}", if count == 1 { "problem" } else { "problems" })
 }
 
 /// Writes beside the file and renames, so that no reader ever sees half a design.
@@ -92,14 +114,12 @@ fn refuse(
     } else {
         diagnostics.iter().for_each(|d| tell!("{}", shown(d, text, &path.to_string())));
     }
-    let count = diagnostics.len();
-    let noun = if count == 1 { "problem" } else { "problems" };
     let fixable = diagnostics.iter().filter(|d| d.fix.is_some()).count();
     let help = match fixable {
         0 => format!("capwright explain {} says why", diagnostics.first().map_or("", |d| d.code.as_str())),
         _ => format!("--fix mends {fixable} of them"),
     };
-    Ok(Failure::input(format!("{path}: {count} {noun}")).help(help))
+    Ok(Failure::input(format!("{path}: {}", problems(diagnostics.len()))).help(help))
 }
 
 /// Characters of a line that are shown around a problem: designs of language models are one long line.

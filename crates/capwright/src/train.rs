@@ -25,8 +25,7 @@ pub fn train(args: &TrainArgs) -> Result<(), Failure> {
     let stop = search::stop_flag(search::STOPPING);
     // The words are counted later; what depends on them is checked again then.
     let target = Target { vocab: VOCAB, max_words: args.run.max_words.unwrap_or(MAX_WORDS) };
-    let designs: Vec<Blueprint> =
-        args.designs.iter().map(|path| check::read(path, target)).collect::<Result<_, _>>()?;
+    let designs = check::read_all(&args.designs, target)?;
     let (contract, run) = wanted(args, &designs)?;
     let names = backbones(&designs, &contract);
     let chosen = Chosen { names: names.clone(), named: names.clone() };

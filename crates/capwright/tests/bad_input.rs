@@ -123,6 +123,22 @@ fn all_diagnostics_of_a_blueprint_are_shown() {
 }
 
 #[test]
+fn all_designs_are_checked_before_one_is_refused() {
+    let home = tempfile::tempdir().unwrap();
+    let right = include_str!("common/gru.json");
+    fs::write(home.path().join("right.json"), right).unwrap();
+    fs::write(home.path().join("one.json"), right.replace("\"dim\": 64", "\"dim\": 63")).unwrap();
+    let two = right.replace("\"dim\": 64", "\"dim\": 63").replace("\"hidden\": 64", "\"hidden\": 65");
+    fs::write(home.path().join("two.json"), two).unwrap();
+    let designs = ["train", "one.json", "right.json", "absent.json", "two.json", "--data", "d"];
+    let said = refused(capwright(home.path()).args(designs), 2);
+    let help = "two.json: 2 problems help: capwright check one.json";
+    for part in ["one.json: 1 problem absent.json: ", help] {
+        assert!(said.contains(part), "{part}: {said}");
+    }
+}
+
+#[test]
 fn a_file_that_is_no_model_is_refused() {
     let home = tempfile::tempdir().unwrap();
     scenes(home.path());
