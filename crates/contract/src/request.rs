@@ -5,21 +5,28 @@
 //! ```text
 //! bound   = any order of: limit, topic, number [scale] [unit]   "under 5 M parameters", "延迟不超过 20 毫秒"
 //! limit   = under | at most | no more than | or less | at least | between … and … | 不超过 | 至少 | 以内 | …
-//! number  = digits, 1.5, 1,000,000, 1_000_000, full-width too   (digits only: "five million" is not read, and said so)
+//! number  = 1.5, .5, 1,000,000, 1_000_000, 1 000 000, 5×10^6, full-width too; 1 h 30 min, 1 million 500 thousand
+//!           (digits only: "five million" is not read, and said so; nor are 1/2 and 1:30)
 //! scale   = k | thousand | M | million | bn | billion | 千 | 万 | 百万 | 亿
 //! unit    = parameters | MACs | FLOPs (two are one MAC) | bytes, MB (powers of ten), MiB (powers of two)
 //!         | µs … hours | mJ, J, Wh | % | USD | tokens | words | captions | pixels | layers | heads
 //! topic   = latency, p95, memory, training, energy, BLEU-1..4, CIDEr, vocabulary, hidden size, learning rate, …
-//! name    = [only | no | must have …] LSTM | GRU | Transformer | a backbone | a part | a licence, joined by "or", "and", ","
+//! name    = [only | no | all but | with or without | must have …] LSTM | GRU | Transformer | a backbone | a part | a licence,
+//!           joined by "or", "and", "," [is forbidden | is optional | is allowed …]
 //! ```
 //!
 //! Bounds are inclusive, "under" too. Nothing is dropped silently: what is not used is listed with the reason.
 
+mod around;
 mod backbones;
+mod compound;
 mod lexicon;
 mod mention;
 mod names;
+mod number;
+mod parts;
 mod quantity;
+mod said;
 mod target;
 mod tokens;
 mod wishes;
@@ -120,7 +127,7 @@ impl<'a> Sentence<'a> {
         while let Some(first) = rest.first() {
             let (sense, count) = match lexicon::longest(rest) {
                 Some(found) => (Some(found.sense), found.tokens),
-                None => (None, 1),
+                None => (None, tokens::grouped(text, rest)),
             };
             let joined = rest[..count].iter().map(|t| t.text.as_str()).collect::<Vec<_>>();
             let ideographs = first.text.chars().all(|c| !c.is_ascii());
@@ -153,6 +160,16 @@ impl<'a> Sentence<'a> {
 
     fn kind(&self, at: usize) -> Kind {
         self.lexemes.get(at).map_or(Kind::Sign, |l| l.kind)
+    }
+
+    /// Whether a piece is a number, and not part of a phrase.
+    fn is_number(&self, at: usize) -> bool {
+        self.kind(at) == Kind::Number && self.sense(at).is_none()
+    }
+
+    /// The first piece from `at` on that means something or is unknown.
+    fn past_joins(&self, at: usize) -> usize {
+        (at..self.len()).find(|i| self.sense(*i) != Some(Sense::Join)).unwrap_or(self.len())
     }
 
     /// Whether nothing but blanks lies between two pieces.

@@ -85,6 +85,8 @@ pub(super) enum Sense {
     Name(Name),
     /// Turns what follows into its opposite.
     Not,
+    /// "with or without", "optional": what may be there or not.
+    Maybe,
     /// Alone.
     Only,
     /// Must be there.
@@ -181,9 +183,10 @@ lexicon! {
     Topic(self::Topic::Clause(C::LatencyP50)) => "latency" "median latency" "p50" "p50 latency" "latency p50" "response time" "inference time" "per photo latency"
         "延迟" "时延" "推理时间" "推理延迟" "中位延迟" "延迟中位数" "p50 延迟" "响应时间" "inference latency" "typical latency";
     Topic(self::Topic::Clause(C::LatencyP95)) => "p95" "p95 latency" "latency p95" "95th percentile latency" "latency at the 95th percentile" "95th percentile"
-        "tail latency" "p95 延迟" "p95延迟" "延迟 p95" "95 分位延迟" "第 95 百分位延迟" "95% 分位延迟" "尾延迟" "at p95" "in 95 % of cases";
+        "tail latency" "p95 延迟" "p95延迟" "延迟 p95" "95 分位延迟" "第 95 百分位延迟" "95% 分位延迟" "尾延迟" "at p95" "at the 95th percentile" "95% 的照片" "95% 的图片" "95% 的图像" "95% 的情况" "95% 的情况下" "95% 的请求";
     Topic(self::Topic::Training) => "training" "training time" "train" "to train" "of training" "for training" "per trial" "训练" "训练时间" "训练时长"
-        "training a design" "train each design" "trains in" "to train each design";
+        "training a design" "train each design" "trains in" "to train each design" "during training" "while training" "when training" "in training"
+        "at training time" "during the training" "训练时" "训练期间" "训练过程" "训练过程中" "训练中";
     Topic(self::Topic::Clause(C::EnergyJoules)) => "energy" "of energy" "energy use" "能耗" "耗能" "耗电" "电量" "能量";
     Topic(self::Topic::Clause(C::Bleu1)) => "bleu-1" "bleu1" "bleu 1" "bleu@1" "b-1";
     Topic(self::Topic::Clause(C::Bleu2)) => "bleu-2" "bleu2" "bleu 2" "bleu@2";
@@ -250,7 +253,9 @@ lexicon! {
     Sense::Name(Licence("CC-BY-4.0")) => "cc by" "cc by 4.0" "cc-by-4.0" "cc by-4.0" "creative commons attribution";
     Not => "no" "not" "non" "without" "never" "neither" "nor" "except" "avoid" "avoiding" "excluding" "don't" "dont" "do not" "don't use" "instead of"
         "rather than" "other than" "anything but" "forbid" "forbidden" "ban" "banned" "prohibited" "disallowed" "excluded" "cannot" "can't"
-        "doesn't" "shouldn't" "mustn't" "isn't" "aren't" "won't" "wouldn't" "不要" "不用" "不使用" "别用" "禁止" "禁用" "避免" "不带" "不含" "没有" "无" "除了" "而不是" "不能用" "不" "不允许";
+        "exclude" "excludes" "omit" "omitting" "leave out" "leaving out" "free of" "w/o" "disallow" "prohibit" "except for" "apart from" "aside from"
+        "with the exception of" "doesn't" "shouldn't" "mustn't" "isn't" "aren't" "won't" "wouldn't" "不要" "不用" "不使用" "别用" "禁止" "禁用" "避免" "不带" "不含" "没有" "无" "除了" "而不是" "不能用" "不" "不允许" "除" "排除" "去掉" "去除" "不包括" "不包含" "除外";
+    Maybe => "with or without" "with and without" "with/without" "optional" "optionally" "可有可无" "可选" "可选的" "带或不带" "带不带" "有没有" "有无" "用不用";
     Only => "only" "just" "pure" "solely" "只用" "仅用" "只要" "只" "仅" "只能用" "仅限" "只使用" "只允许";
     Must => "must have" "must use" "must include" "has to use" "require" "requires" "with" "using" "use" "必须用" "必须有" "必须使用" "要有" "使用" "采用" "用" "带" "带有" "需要有" "want" "including" "包含" "必须带";
     Encoder => "encoder" "encoders" "backbone" "backbones" "vision" "编码器" "主干" "主干网络" "骨干网络" "视觉";
@@ -284,12 +289,29 @@ fn entries() -> &'static HashMap<String, Vec<Entry>> {
             map.entry(words[0].clone()).or_default().push((words, sense));
         };
         PHRASES.iter().for_each(|(phrase, sense)| add(phrase, *sense));
+        let p95 = Sense::Topic(self::Topic::Clause(C::LatencyP95));
+        most_cases().iter().for_each(|phrase| add(phrase, p95));
         for name in BACKBONES {
             spellings(name).iter().for_each(|way| add(way, Sense::Name(Name::Part(name))));
         }
         map.values_mut().for_each(|list| list.sort_by_key(|(words, _)| std::cmp::Reverse(words.len())));
         map
     })
+}
+
+/// "in 95 % of cases", "for 95 percent of the photos" and the like, which are what the 95th percentile is.
+fn most_cases() -> Vec<String> {
+    let mut all = Vec::new();
+    for lead in ["", "for ", "in ", "on ", "at "] {
+        for percent in ["%", "percent"] {
+            for of in ["of", "of the", "of all"] {
+                for cases in ["cases", "time", "photos", "images", "pictures", "requests"] {
+                    all.push(format!("{lead}95 {percent} {of} {cases}"));
+                }
+            }
+        }
+    }
+    all
 }
 
 /// The longest phrase that starts with the first of these tokens.

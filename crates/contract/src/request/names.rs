@@ -2,13 +2,13 @@
 
 use super::backbones::BACKBONES;
 use super::lexicon::{Dimension, Name, Sense, Topic};
-use super::mention::{Mention, encoder, mention};
+use super::mention::{Mention, encoder, mentions};
 use super::{Notes, Reading, Sentence};
 use crate::{Clause, Contract, Family, Merit, Objective};
 
 /// Reads every name of the request into the contract.
 pub(super) fn read(s: &mut Sentence<'_>, notes: &mut Notes, contract: &mut Contract) {
-    let mut mentions = Vec::new();
+    let mut all = Vec::new();
     let mut at = 0;
     while at < s.len() {
         match s.sense(at).filter(|_| !s.used[at]) {
@@ -26,9 +26,9 @@ pub(super) fn read(s: &mut Sentence<'_>, notes: &mut Notes, contract: &mut Contr
                     at = to;
                     continue;
                 }
-                let (mention, end) = mention(s, at, notes);
+                let (found, end) = mentions(s, at, notes);
                 at = end;
-                mentions.extend(mention);
+                all.extend(found);
                 continue;
             }
             _ => {}
@@ -43,7 +43,7 @@ pub(super) fn read(s: &mut Sentence<'_>, notes: &mut Notes, contract: &mut Contr
     ];
     let [families, parts, scratch, licences] = kinds.map(|kind| {
         let of_kind = |m: &Mention| m.names.first().is_some_and(kind);
-        mentions.iter().filter(|m| of_kind(m)).collect::<Vec<_>>()
+        all.iter().filter(|m| of_kind(m)).collect::<Vec<_>>()
     });
     resolve_families(&families, notes, contract);
     resolve_parts(&parts, notes, contract);

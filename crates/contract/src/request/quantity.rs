@@ -1,8 +1,12 @@
 //! Bounds: a limit, a topic, a number, a scale and a unit, in any order around the number.
 
+use super::around::{attributes, left, right};
+use super::compound::tied;
 use super::lexicon::{Dimension, Limit, Sense, Topic};
-use super::target::{Phrase, Read, Target, belongs, dimension_of, target};
-use super::tokens::{BadNumber, Kind, Number};
+use super::number::{BadNumber, Number};
+use super::parts::{Part, part};
+use super::target::{Phrase, Read, Target, dimension_of, target};
+use super::tokens::Kind;
 use super::{Notes, Sentence};
 use crate::Clause;
 
@@ -31,7 +35,7 @@ pub(super) fn read(
 ) -> Vec<Bound> {
     let mut bounds = Vec::new();
     for at in 0..s.len() {
-        if s.kind(at) == Kind::Number && s.sense(at).is_none() && !s.used[at] {
+        if s.is_number(at) && !s.used[at] {
             bounds.extend(bound(s, notes, at, ask));
         }
     }
@@ -44,14 +48,8 @@ fn bound(
     at: usize,
     ask: &mut dyn FnMut(&str) -> Option<Clause>,
 ) -> Option<Bound> {
-    let mut phrase = sizes(s, at).unwrap_or_else(|| {
-        let mut phrase = Phrase { from: at, to: at + 1, ..Phrase::default() };
-        right(s, at, &mut phrase);
-        left(s, at, &mut phrase);
-        phrase
-    });
+    let mut phrase = around(s, at);
     let negative = s.is_negative(at);
-    let number = Number::read(s.word(at));
     let text = s.text_of(phrase.from, phrase.to).to_owned();
     let found = asked(&mut phrase, &text, ask);
     let part = found.as_ref().ok().and_then(|(target, ..)| part(s, *target, &phrase));
@@ -73,7 +71,8 @@ fn bound(
     if part.is_some() {
         doubt = Some("costs are bounded of whole captioners: read as of all of it".to_owned());
     }
-    let number = match number {
+    doubt = doubt.or(phrase.doubt.map(str::to_owned));
+    let number = match amount(s, at, &phrase, target) {
         Ok(_) if negative => Err(BadNumber::Zero),
         other => other,
     };
@@ -88,6 +87,7 @@ fn bound(
         notes.refuse(place, BadNumber::TooLarge.to_string());
         return None;
     };
+    let up = up / phrase.steps.iter().map(|(times, _)| times).product::<u64>();
     let free = !matches!(target, Target::Clause(_));
     if phrase.limit.is_none() && !free && doubt.is_none() {
         let side = if let Target::Clause(clause) = target { clause.side() } else { crate::Side::Upper };
@@ -102,36 +102,36 @@ fn bound(
     Some(Bound { target, limit, number, upto: phrase.upto, more: phrase.more, up, down, place, doubt })
 }
 
-/// A part of a captioner beside a phrase, which its number may be about.
-#[derive(Clone, Copy)]
-struct Part {
-    /// The phrase with the part.
-    from: usize,
-    to: usize,
-    /// Whether a name stands before it, as in "an LSTM decoder under 5 M parameters": that may be the captioner.
-    named: bool,
+/// Everything around the number at `at`.
+fn around(s: &Sentence<'_>, at: usize) -> Phrase {
+    if let Some(sizes) = sizes(s, at) {
+        return sizes;
+    }
+    let read = |last: usize| {
+        let mut phrase = Phrase { from: at, to: last + 1, ..Phrase::default() };
+        right(s, last, &mut phrase);
+        left(s, at, &mut phrase);
+        phrase
+    };
+    let mut phrase = read(at);
+    let (last, close) = tied(s, at);
+    if last > at && (close || target(&phrase).is_err()) {
+        phrase = Phrase { unread: true, ..read(last) };
+    }
+    // "5 000 000" can be nothing else, "5 224" can.
+    if s.word(at).split(' ').skip(1).any(|group| group != "000") {
+        phrase.doubt = Some("the groups of digits are read as one number");
+    }
+    phrase
 }
 
-/// The encoder or decoder beside a phrase about a cost: "decoder parameters under 2M", "2M parameters in the decoder".
-fn part(s: &Sentence<'_>, target: Target, phrase: &Phrase) -> Option<Part> {
-    use Clause::{MacsImage, MacsToken, ParamsTotal, ParamsTrainable, WeightBytes};
-    let costs = [ParamsTotal, ParamsTrainable, MacsImage, MacsToken, WeightBytes];
-    if !costs.iter().any(|cost| target == Target::Clause(*cost)) {
-        return None;
+/// The number of a phrase, in the smallest scale or unit that it has.
+fn amount(s: &Sentence<'_>, at: usize, phrase: &Phrase, target: Target) -> Result<Number, BadNumber> {
+    if phrase.unread {
+        return Err(BadNumber::Malformed);
     }
-    let is_part = |i: usize| {
-        let plain =
-            matches!(s.word(i), "decoder" | "decoders" | "encoder" | "encoders" | "backbone" | "backbones");
-        plain || (s.sense(i) == Some(Sense::Encoder) && !s.word(i).is_ascii())
-    };
-    let joins = |i: usize| s.sense(i) == Some(Sense::Join);
-    let after = (phrase.to..s.len()).find(|i| !joins(*i)).filter(|i| is_part(*i));
-    if let Some(after) = after {
-        return Some(Part { from: phrase.from, to: after + 1, named: false });
-    }
-    let before = (0..phrase.from).rev().find(|i| !joins(*i)).filter(|i| is_part(*i) && !s.used[*i])?;
-    let named = before.checked_sub(1).is_some_and(|i| matches!(s.sense(i), Some(Sense::Name(_))));
-    Some(Part { from: if named { phrase.from } else { before }, to: phrase.to, named })
+    let read = if target == Target::ImageSize { Number::side } else { Number::read };
+    phrase.steps.iter().try_fold(read(s.word(at))?, |sum, (times, more)| sum.times_plus(*times, *more))
 }
 
 /// A list of image sizes, as in "images of 96, 128 or 160 pixels": as many of its numbers as are about nothing else.
@@ -142,10 +142,10 @@ fn sizes(s: &Sentence<'_>, at: usize) -> Option<Phrase> {
     loop {
         let joint = pixels(end);
         let next = (joint..s.len()).find(|i| s.sense(*i) != Some(Sense::List)).unwrap_or(s.len());
-        if next == joint || s.kind(next) != Kind::Number || s.sense(next).is_some() {
+        if next == joint || !s.is_number(next) {
             break;
         }
-        more.push(Number::read(s.word(next)).ok()?);
+        more.push(Number::side(s.word(next)).ok()?);
         end = next + 1;
         ends.push(end);
     }
@@ -178,175 +178,4 @@ fn asked(
     phrase.topics.push(Topic::Clause(clause));
     let said = "what it is about was said by the language model".to_owned();
     target(phrase).map(|(target, up, down, _)| (target, up, down, Some(said))).or(plain)
-}
-
-/// Reads what follows the number: scale, "+", unit and topics, the end of a range, a late limit.
-fn right(s: &Sentence<'_>, at: usize, phrase: &mut Phrase) {
-    let mut i = at + 1;
-    if let Some(Sense::Scale(factor)) = s.sense(i) {
-        phrase.short_scale = matches!(s.word(i), "b" | "g" | "k" | "w");
-        phrase.scale = Some(factor);
-        i += 1;
-    }
-    if s.word(i) == "+" {
-        phrase.limit = Some(Limit::Lower);
-        i += 1;
-    }
-    if let Some((upto, next)) = range_end(s, i, phrase) {
-        phrase.upto = Some(upto);
-        phrase.limit = Some(Limit::Exact);
-        i = next;
-        if let Some(Sense::Scale(factor)) = s.sense(i) {
-            phrase.scale = Some(factor);
-            i += 1;
-        }
-    }
-    if s.word(i) == "min" && phrase.scale.is_none() {
-        phrase.unit = Some((Dimension::Time, 60_000_000));
-        i += 1;
-    }
-    i = attributes(s, i, phrase);
-    if phrase.unit.is_none() && phrase.topics.is_empty() && stranger(s, i) && s.adjacent(i - 1, i) {
-        phrase.stranger = Some(s.word(i).to_owned());
-        i += 1;
-    }
-    let late = match s.sense(i) {
-        Some(Sense::Late(limit)) => Some(limit),
-        Some(Sense::Limit(limit)) if next_number(s, i + 1).is_none() && limit != Limit::Exact => Some(limit),
-        _ => None,
-    };
-    if let Some(limit) = late.filter(|_| phrase.limit.is_none()) {
-        phrase.limit = Some(limit);
-        i += 1;
-        i = attributes(s, i, phrase);
-    } else if late.is_some() && matches!(s.sense(i), Some(Sense::Late(_))) {
-        i += 1;
-    }
-    phrase.to = i;
-}
-
-/// Units and topics from `i` on; gives where they end.
-fn attributes(s: &Sentence<'_>, mut i: usize, phrase: &mut Phrase) -> usize {
-    loop {
-        let mut next = i;
-        while matches!(s.sense(next), Some(Sense::Join)) && s.word(next) != ":" {
-            next += 1;
-        }
-        match s.sense(next) {
-            Some(Sense::Unit(dimension, factor)) if phrase.unit.is_none() => {
-                phrase.unit = Some((dimension, factor));
-            }
-            Some(Sense::Topic(topic)) if belongs(topic, phrase) && !is_of_next(topic, s, next + 1) => {
-                phrase.topics.push(topic);
-            }
-            _ => return i,
-        }
-        i = next + 1;
-    }
-}
-
-/// Whether a topic before `i` is said about the number that follows: one that comes before the phrase ends, in a unit that the
-/// topic can have.
-fn is_of_next(topic: Topic, s: &Sentence<'_>, i: usize) -> bool {
-    next_number(s, i).is_some_and(|number| {
-        let mut after = number + 1;
-        while matches!(s.sense(after), Some(Sense::Scale(_))) {
-            after += 1;
-        }
-        let unit = match s.sense(after) {
-            Some(Sense::Unit(dimension, factor)) => Some((dimension, factor)),
-            _ => None,
-        };
-        belongs(topic, &Phrase { unit, ..Phrase::default() })
-    })
-}
-
-/// The number that follows before the phrase ends.
-fn next_number(s: &Sentence<'_>, mut i: usize) -> Option<usize> {
-    while matches!(s.sense(i), Some(Sense::Join | Sense::Limit(_) | Sense::Not | Sense::Topic(_))) {
-        i += 1;
-    }
-    (i < s.len() && s.kind(i) == Kind::Number && s.sense(i).is_none()).then_some(i)
-}
-
-/// The second number of "256 to 512", "256-512", "between 256 and 512".
-fn range_end(s: &Sentence<'_>, i: usize, phrase: &Phrase) -> Option<(Number, usize)> {
-    let between = phrase.from > 0 && {
-        let before = s.sense(phrase.from - 1);
-        before == Some(Sense::Limit(Limit::Exact)) && matches!(s.word(phrase.from - 1), "between" | "介于")
-            || s.word(phrase.from - 1) == "from"
-    };
-    let joined = match s.word(i) {
-        "to" | "-" | "–" | "到" | "至" | "~" => true,
-        "and" | "和" | "与" => between,
-        _ => false,
-    };
-    let number = i + 1;
-    if !joined || s.kind(number) != Kind::Number || s.sense(number).is_some() {
-        return None;
-    }
-    Some((Number::read(s.word(number)).ok()?, number + 1))
-}
-
-/// Reads what stands before the number: a limit, what is bounded, and the words that join them.
-fn left(s: &Sentence<'_>, at: usize, phrase: &mut Phrase) {
-    let mut i = at;
-    let mut from = at;
-    while let Some(before) = i.checked_sub(1).filter(|b| !s.used[*b]) {
-        match s.sense(before) {
-            Some(Sense::Limit(limit)) if phrase.limit.is_none() => {
-                let (limit, start) = denied(s, before, limit);
-                phrase.limit = Some(limit);
-                (i, from) = (start, start);
-                continue;
-            }
-            Some(Sense::Limit(Limit::Exact)) if phrase.upto.is_some() => from = before,
-            Some(Sense::Limit(Limit::Lower)) if phrase.upto.is_some() && s.word(before) == "from" => {
-                from = before
-            }
-            Some(Sense::Unit(dimension, factor)) if phrase.unit.is_none() && phrase.stranger.is_none() => {
-                if dimension == Dimension::Bytes {
-                    break;
-                }
-                phrase.unit = Some((dimension, factor));
-                from = before;
-            }
-            Some(Sense::Unit(dimension, 1)) if phrase.unit.is_some_and(|(d, _)| d == dimension) => {
-                from = before
-            }
-            Some(Sense::Topic(topic)) if belongs(topic, phrase) => {
-                phrase.topics.push(topic);
-                from = before;
-            }
-            Some(Sense::Join) => {}
-            None if matches!(s.word(before), "-" | "−") && s.is_negative(at) => from = before,
-            _ => break,
-        }
-        i = before;
-    }
-    phrase.from = from;
-}
-
-/// "no", "not", "never" and "can't be" turn a limit round.
-fn denied(s: &Sentence<'_>, at: usize, limit: Limit) -> (Limit, usize) {
-    let turned = match limit {
-        Limit::Upper => Limit::Lower,
-        Limit::Lower => Limit::Upper,
-        other => other,
-    };
-    let turns = |i: &usize| {
-        let word = s.word(*i);
-        !s.used[*i] && (matches!(word, "no" | "not" | "never" | "不" | "cannot") || word.ends_with("n't"))
-    };
-    let verb = |i: &usize| matches!(s.word(*i), "be" | "use" | "have" | "take");
-    let be = at.checked_sub(1).filter(verb).unwrap_or(at);
-    match at.checked_sub(1).filter(turns).or(be.checked_sub(1).filter(turns)) {
-        Some(before) => (turned, before),
-        None => (limit, at),
-    }
-}
-
-/// Whether a word after the number is none that is known.
-fn stranger(s: &Sentence<'_>, i: usize) -> bool {
-    i < s.len() && s.kind(i) == Kind::Word && s.sense(i).is_none() && !s.used[i]
 }

@@ -1,7 +1,7 @@
 //! What a number is said about, by the unit and the topics around it.
 
 use super::lexicon::{Dimension, Limit, Topic};
-use super::tokens::Number;
+use super::number::Number;
 use crate::Clause;
 
 /// What a number is said about.
@@ -30,6 +30,12 @@ pub(super) struct Phrase {
     pub more: Vec<Number>,
     pub stranger: Option<String>,
     pub short_scale: bool,
+    /// What the number goes on with, as in "1 h 30 min": it is to be multiplied by the one, and the other added.
+    pub steps: Vec<(u64, Number)>,
+    /// Something belongs to the number that is not read, as in "1/2".
+    pub unread: bool,
+    /// Why it may be meant otherwise.
+    pub doubt: Option<&'static str>,
 }
 
 /// What a phrase is about, its unit as a fraction of the target's own, and what is doubtful.
@@ -138,6 +144,10 @@ pub(super) fn target(phrase: &Phrase) -> Result<Read, String> {
                 || clause == Some(Clause::MemoryBytes) && has(Topic::Training) =>
         {
             plain(Clause::TrainingMemoryBytes, factor)
+        }
+        Dimension::Bytes if clause.is_none() && has(Topic::Training) => {
+            let said = "bytes in training: read as of memory".to_owned();
+            Ok((Target::Clause(Clause::TrainingMemoryBytes), factor, 1, Some(said)))
         }
         Dimension::Bytes => plain(clause.unwrap_or(Clause::WeightBytes), factor),
         Dimension::Time if has(Topic::Training) => {

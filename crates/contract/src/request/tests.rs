@@ -280,6 +280,9 @@ proptest! {
         words in prop::collection::vec(prop::sample::select(vec![
             "no", "not", "under", "5", "M", "1,5", "-", "+", "parameters", "trainable", "GMAC", "of", "MB", "RAM",
             "only", "LSTM", "vision", "transformer", "or", "less", "at", "most", "per", "word", ":", "multiply", "-5M",
+            "and", ",", "a", "all", "but", "optional", "attention", "are", "forbidden", "excluding", "counting",
+            "encoder", "/", "(", ")", "1:2", ".5", "10^6", "×", "000", "h", "min", "m", "s", "half", "million",
+            "thousand", "training", "with", "p95", "亿", "万", "5000", "除", "外", "都", "不要",
         ]), 0..14),
     ) {
         let read = parse_request(&words.join(" "));

@@ -1,9 +1,9 @@
 //! From bounds as read to the clauses of a contract: of two on one thing the stricter is kept, and the other listed.
 
 use super::lexicon::Limit;
+use super::number::{BadNumber, Number};
 use super::quantity::Bound;
 use super::target::{Target, is_share};
-use super::tokens::{BadNumber, Number};
 use super::{Notes, Reading};
 use crate::terms::Slot;
 use crate::{Clause, Contract, Range, Side, words};
@@ -252,10 +252,4 @@ fn grouped(value: u64) -> String {
         text.push(digit);
     }
     text
-}
-
-impl Number {
-    pub(super) fn is_zero(self) -> bool {
-        self.real(1, 1) == 0.0
-    }
 }
