@@ -2,8 +2,10 @@
 
 use crate::check::Zoo;
 use crate::diagnostic::{Code, Diagnostic};
+use crate::fits::Rule;
+use crate::schema::{brief, fields, is_needed};
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 /// A change to a design; pointers are JSON pointers (RFC 6901).
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -133,6 +135,11 @@ pub(crate) fn alike<'a>(word: &str, menu: impl IntoIterator<Item = &'a str>) -> 
     (far <= allowed.max(2) && unique && far < word.chars().count()).then_some(Alike { name, sure })
 }
 
+/// The word that was probably meant by one that is not among those.
+pub fn did_you_mean<'a>(word: &str, words: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+    alike(word, words).map(|found| found.name)
+}
+
 /// The menu numbers on both sides of a number.
 pub(crate) fn around(number: f64, menu: &[Value]) -> (Option<&Value>, Option<&Value>) {
     let at = |value: &Value| value.as_f64().unwrap_or(f64::NAN);
@@ -191,6 +198,62 @@ pub(crate) fn unknown_backbone(at: &str, name: &str, zoo: &dyn Zoo) -> Diagnosti
     let shown: String = name.chars().take(60).collect();
     let message = format!("there is no backbone {}", Value::from(shown));
     Diagnostic::new(Code::UnknownBackbone, at, message, hint).mended_by(fix)
+}
+
+/// A field that an object of the language does not have. It is renamed where it is plain what was meant, and goes only where
+/// nothing is missing: what it says may be what a missing field should say.
+pub(crate) fn unknown_field(at: &str, name: &str, object: &Map<String, Value>, schema: &Value) -> Diagnostic {
+    let place = format!("{at}/{}", escape(name));
+    let message = format!("there is no field {}", brief(&name.into()));
+    let absent: Vec<&str> = fields(schema)
+        .map(|(known, _)| known.as_str())
+        .filter(|known| !object.contains_key(*known))
+        .collect();
+    let spelt = alike(name, absent.iter().copied());
+    let claimed = claimed(name, object, schema);
+    let missing = absent.iter().any(|known| is_needed(schema, known));
+    let rename = |to: &str| Some(Fix::Rename { path: place.clone(), name: to.into() });
+    let (meant, fix) = match (&spelt, claimed.as_slice()) {
+        (Some(found), _) if found.sure => (Some(found.name), rename(found.name)),
+        (_, [known]) if claims(known, object, schema) == 1 => (Some(*known), rename(known)),
+        (_, [known, ..]) => (Some(*known), None),
+        (found, []) => {
+            let fix = (!missing).then(|| Fix::Remove { path: place.clone() });
+            (found.as_ref().map(|found| found.name), fix)
+        }
+    };
+    let question = meant.map(|name| format!("did you mean \"{name}\"? ")).unwrap_or_default();
+    let known = fields(schema).map(|(known, _)| known.as_str()).collect::<Vec<_>>().join(", ");
+    let hint = format!("{question}fields here: {known}");
+    Diagnostic::new(Code::UnknownField, place, message, hint).mended_by(fix)
+}
+
+/// The absent fields that a longer or shorter name may stand for (`batch_size` for `batch`, `dropout` for `dropout_pct`) and whose
+/// values have what is written there among them.
+fn claimed<'a>(name: &str, object: &Map<String, Value>, schema: &'a Value) -> Vec<&'a str> {
+    let absent = fields(schema).filter(|(known, _)| !object.contains_key(*known));
+    let fits = |rule: &Value| object.get(name).is_some_and(|value| Rule::new(rule).fits(value));
+    let found = absent.filter(|(known, rule)| is_said_by(known, name) && fits(rule));
+    found.map(|(known, _)| known.as_str()).collect()
+}
+
+/// How many fields that the language does not have may stand for that one.
+fn claims(known: &str, object: &Map<String, Value>, schema: &Value) -> usize {
+    let is_known = |name: &str| fields(schema).any(|(field, _)| field == name);
+    let unknown = object.keys().filter(|name| !is_known(name));
+    unknown.filter(|name| claimed(name, object, schema).contains(&known)).count()
+}
+
+/// Whether a name begins with that of a field, has it among its words, or is the beginning of it.
+fn is_said_by(known: &str, name: &str) -> bool {
+    let words = |name: &str| -> Vec<String> {
+        name.split(['_', '-', ' ', '.']).map(str::to_lowercase).filter(|word| !word.is_empty()).collect()
+    };
+    let (field, said) = (words(known), words(name));
+    !said.is_empty()
+        && (plain(name).starts_with(&plain(known))
+            || said.windows(field.len()).any(|part| part == field)
+            || field.starts_with(&said))
 }
 
 #[cfg(test)]

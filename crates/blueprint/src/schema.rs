@@ -164,7 +164,7 @@ fn wrong_type(value: &Value, wanted: &str, at: &str, problems: &mut Vec<Diagnost
 }
 
 /// A value as it fits in a message.
-fn brief(value: &Value) -> String {
+pub(crate) fn brief(value: &Value) -> String {
     let text = value.to_string();
     match text.char_indices().nth(60) {
         Some((end, _)) => format!("{}…", &text[..end]),
@@ -235,19 +235,8 @@ fn walk_object(value: &Value, schema: &Value, at: &str, problems: &mut Vec<Diagn
             None => {}
         }
     }
-    let known = properties.keys().cloned().collect::<Vec<_>>().join(", ");
     for name in object.keys().filter(|name| !properties.contains_key(*name)) {
-        let place = format!("{at}/{}", fix::escape(name));
-        let message = format!("there is no field {}", brief(&json!(name)));
-        let absent = properties.keys().filter(|known| !object.contains_key(*known)).map(String::as_str);
-        let meant = fix::alike(name, absent);
-        let question = meant.as_ref().map(|m| format!("did you mean \"{}\"? ", m.name)).unwrap_or_default();
-        let hint = format!("{question}fields here: {known}");
-        let mending = match meant.filter(|meant| meant.sure) {
-            Some(meant) => Fix::Rename { path: place.clone(), name: meant.name.into() },
-            None => Fix::Remove { path: place.clone() },
-        };
-        problems.push(Diagnostic::new(Code::UnknownField, place, message, hint).mended_by(Some(mending)));
+        problems.push(fix::unknown_field(at, name, object, schema));
     }
 }
 

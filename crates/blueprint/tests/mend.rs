@@ -92,3 +92,48 @@ fn after_mending_nothing_mendable_is_left_and_the_rest_is_unchanged() {
     }
     assert!(mended_designs > 500 && clean > 100, "{mended_designs} mended, {clean} clean");
 }
+
+/// A sound design with other fields at a place.
+fn with(at: &str, fields: Value) -> Value {
+    let mut design = json!({
+        "encoder": {"input": 64, "source": {"kind": "scratch", "stem": 8,
+            "stages": [{"kind": "conv", "out": 16, "repeat": 1}]}, "blocks": []},
+        "bridge": {"dim": 64, "dropout_pct": 0},
+        "decoder": {"family": "recurrent", "cell": "gru", "embed": 64, "hidden": 64, "layers": 1,
+            "image": "initial_state", "attention": "dot", "dropout_pct": 0},
+        "recipe": {"lr": 0.001, "schedule": "cosine", "weight_decay": 0.0, "label_smoothing": 0.0, "clip": 1.0,
+            "batch": 16},
+    });
+    let place = design.pointer_mut(at).and_then(Value::as_object_mut).expect("an object");
+    for (name, value) in fields.as_object().expect("an object") {
+        match value {
+            Value::Null => drop(place.remove(name)),
+            value => drop(place.insert(name.clone(), value.clone())),
+        }
+    }
+    design
+}
+
+#[test]
+fn what_may_be_meant_for_a_missing_field_is_not_removed() {
+    for (at, wrong, mended) in [
+        ("/recipe", json!({"batch": null, "batch_size": 16}), Some(json!({"batch": 16}))),
+        ("/recipe", json!({"schedule": null, "lr_schedule": "linear"}), Some(json!({"schedule": "linear"}))),
+        ("/recipe", json!({"optimizer_name": "sgd"}), Some(json!({"optimizer": "sgd"}))),
+        ("/bridge", json!({"dropout_pct": null, "dropout": 10}), Some(json!({"dropout_pct": 10}))),
+        ("/encoder", json!({"input": null, "inputSize": 96}), Some(json!({"input": 96}))),
+        ("/decoder", json!({"comment": "mine"}), Some(json!({}))),
+        ("/decoder", json!({"attention": null, "attn": "additive"}), None),
+        ("/recipe", json!({"batch": null, "batch_size": 17}), None),
+        ("/recipe", json!({"batch": null, "batch_size": 16, "batch_images": 8}), None),
+        ("/recipe", json!({"batch": null, "comment": "mine"}), None),
+    ] {
+        let text = with(at, wrong.clone()).to_string();
+        let found = mend(&text, Format::Json, &NoZoo, TARGET);
+        let expected =
+            mended.as_ref().map_or_else(|| with(at, wrong.clone()), |right| with(at, right.clone()));
+        let value: Value = serde_json::from_str(&found.text).expect("JSON");
+        assert_eq!(value, expected, "{wrong}");
+        assert_eq!(parse_as(&found.text, Format::Json, &NoZoo, TARGET).is_ok(), mended.is_some(), "{wrong}");
+    }
+}

@@ -3,16 +3,23 @@
 use crate::cli::ContractArgs;
 use crate::failure::Failure;
 use crate::search::text_model;
-use crate::{say, say_json, setup};
-use capwright_contract::{Clause, Contract, Understood, parse_request, parse_request_with};
+use crate::{say, say_json};
+use capwright_backbones::{Library, zoo};
+use capwright_contract::{
+    Clause, Contract, Demand, Impossible, Understood, impossible, know_backbones, parse_request,
+    parse_request_with,
+};
 use capwright_files::write_atomic;
 use capwright_search::clause_of;
 use serde_json::json;
 use std::io::{IsTerminal, Write};
 use std::path::Path;
 
-/// Words of the vocabulary for which a contract without data is checked.
+/// Words of the vocabulary for which a contract without data is checked, where it allows so many.
 const VOCAB: usize = 2_500;
+
+/// Words of the smallest vocabulary: the four specials and one more.
+const LEAST_VOCAB: usize = 5;
 
 /// `capwright contract`.
 pub fn contract(args: &ContractArgs) -> Result<(), Failure> {
@@ -21,9 +28,7 @@ pub fn contract(args: &ContractArgs) -> Result<(), Failure> {
     refuse_errors(&understood)?;
     let contract = &understood.contract;
     let text = text_of(&understood)?;
-    let mut probe = contract.clone();
-    probe.data.vocab = VOCAB;
-    setup::possible(&probe)?;
+    possible(contract)?;
     if args.json {
         say_json(&json!({ "understood": understood, "toml": text }))?;
     } else {
@@ -61,6 +66,47 @@ fn text_of(understood: &Understood) -> Result<String, Failure> {
         all.retain(|_, section| *section != json!({}));
     }
     toml::to_string(&all).map_err(Failure::input)
+}
+
+/// Refuses a contract that no design can keep, whatever the data. One that a smaller vocabulary than the usual one would let be
+/// kept is told of: how many words there are is for the data to say.
+fn possible(contract: &Contract) -> Result<(), Failure> {
+    let Counted { words, reasons } = counted(contract);
+    match reasons {
+        None => Ok(()),
+        Some((reasons, false)) => {
+            tell!("with a vocabulary of {words} words, {reasons}");
+            tell!("with fewer words the contract can be kept; a search counts those of its data");
+            Ok(())
+        }
+        Some((reasons, true)) => {
+            let of_cost = reasons.demands.iter().any(|(demand, _)| matches!(demand, Demand::Budget(_)));
+            let failure = Failure::unmet(reasons);
+            let help = format!("costs are those of a vocabulary of {words} words");
+            Err(if of_cost { failure.help(help) } else { failure })
+        }
+    }
+}
+
+/// What stands against a contract at the vocabulary that it is checked for.
+struct Counted {
+    /// Words of that vocabulary.
+    words: usize,
+    /// The demands that contradict each other, and whether they do so for every vocabulary.
+    reasons: Option<(Impossible, bool)>,
+}
+
+fn counted(contract: &Contract) -> Counted {
+    let zoo = Library::default();
+    let with = |words: usize| {
+        let mut probe = contract.clone();
+        probe.data.vocab = words;
+        impossible(&probe, &zoo, probe.target())
+    };
+    let most = contract.data.max_vocab.and_then(|most| usize::try_from(most).ok());
+    let words = most.map_or(VOCAB, |most| most.min(VOCAB));
+    let reasons = with(words).map(|reasons| (reasons, with(LEAST_VOCAB).is_some()));
+    Counted { words, reasons }
 }
 
 /// Reads the request; a language model, if there is one, says what doubtful numbers are about.
@@ -129,8 +175,33 @@ pub fn said(path: &Path, section: &str) -> toml::Table {
     table.get(section).and_then(toml::Value::as_table).cloned().unwrap_or_default()
 }
 
-/// Reads a contract file.
+/// Reads a contract file, which may name backbones of one's own.
 pub fn read(path: &Path) -> Result<Contract, Failure> {
+    know_backbones(
+        zoo().iter().filter(|backbone| backbone.is_own()).map(|backbone| backbone.name.to_owned()),
+    );
     let text = std::fs::read_to_string(path).map_err(|error| Failure::file(path, error))?;
     Contract::from_toml(&text).map_err(|error| Failure::file(path, error))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Words that a request is checked for, and whether it is refused: for no vocabulary, some, or every one.
+    fn verdict(request: &str) -> (usize, Option<bool>) {
+        let understood = parse_request(request);
+        assert!(understood.errors.is_empty() && understood.ignored.is_empty(), "{understood:?}");
+        let Counted { words, reasons } = counted(&understood.contract);
+        (words, reasons.map(|(_, always)| always))
+    }
+
+    #[test]
+    fn only_what_no_vocabulary_makes_possible_is_refused() {
+        assert_eq!(verdict("at most 5 million parameters"), (2_500, None));
+        assert_eq!(verdict("at most 100,000 parameters"), (2_500, Some(false)));
+        let few = "at most 100,000 parameters, vocabulary of at most 300 words";
+        assert_eq!(verdict(few), (300, None));
+        assert_eq!(verdict("at most 1,000 parameters"), (2_500, Some(true)));
+    }
 }

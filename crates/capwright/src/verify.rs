@@ -1,5 +1,6 @@
 //! `capwright verify`: every clause of a contract, measured on this machine.
 
+mod licences;
 mod machine;
 mod measure;
 
@@ -7,7 +8,7 @@ use crate::cli::VerifyArgs;
 use crate::failure::Failure;
 use crate::model::{records, split};
 use crate::{contract, say, say_json};
-use capwright_backbones::{Library, find};
+use capwright_backbones::Library;
 use capwright_blueprint::{Blueprint, Checked, check};
 use capwright_caption_data::{Dataset, Split};
 use capwright_contract::{
@@ -42,9 +43,11 @@ pub fn verify(args: &VerifyArgs) -> Result<(), Failure> {
     let data = Dataset::load(&data_dir).map_err(Failure::input)?;
     let records = records(&data, split)?;
     let card = card(&args.model)?;
-    let decoding = measure::decoding((!said.is_empty()).then_some(contract.decoding), model.decoding());
+    let decoding = measure::decoding(&said, model.decoding()).map_err(|error| Failure::file(path, error))?;
     let mut measures = Measures::new(&args.model, &model, &contract, decoding, &records);
-    let mut rows = static_rows(&contract, &checked, data.dir());
+    let mut rows = static_rows(&contract, &checked);
+    rows.extend(licences::of_weights(&contract, &checked));
+    rows.extend(licences::of_data(&contract, &licences::files(data.format(), data.dir(), &data_dir)));
     for (clause, bound) in contract.bounds() {
         tell!("measuring {clause}");
         let price = contract.search.usd_per_million_tokens;
@@ -84,8 +87,8 @@ fn card(folder: &Path) -> Result<Option<ModelCard>, Failure> {
     }
 }
 
-/// Clauses about what the design is made of, and about licences.
-fn static_rows(contract: &Contract, checked: &Checked, data: &Path) -> Vec<Row> {
+/// Clauses about what the design is made of.
+fn static_rows(contract: &Contract, checked: &Checked) -> Vec<Row> {
     let broken = violations(checked.blueprint(), &checked.cost(), contract);
     let parts = &contract.components;
     let list = |names: &[String]| names.join(", ");
@@ -124,55 +127,7 @@ fn static_rows(contract: &Contract, checked: &Checked, data: &Path) -> Vec<Row> 
         let value = if found.is_empty() { "kept".to_owned() } else { found.join("; ") };
         Row { clause, bound, value, interval: None, verdict, how: "read from the blueprint".to_owned() }
     };
-    let mut rows: Vec<Row> = clauses.into_iter().map(row).collect();
-    rows.extend(weight_licence(contract, checked));
-    rows.extend(data_licence(contract, data));
-    rows
-}
-
-fn licence_row(clause: Clause, allowed: &[String], found: Vec<String>, how: &str) -> Row {
-    let verdict = match found.iter().all(|licence| allowed.contains(licence)) {
-        _ if found.is_empty() => Verdict::NotMeasured,
-        true => Verdict::Met,
-        false => Verdict::Unmet,
-    };
-    Row {
-        clause,
-        bound: allowed.join(", "),
-        value: found.join(", "),
-        interval: None,
-        verdict,
-        how: how.to_owned(),
-    }
-}
-
-fn weight_licence(contract: &Contract, checked: &Checked) -> Option<Row> {
-    let allowed = &contract.licences.weights;
-    if allowed.is_empty() {
-        return None;
-    }
-    let names = checked.design().backbones();
-    if names.is_empty() {
-        let mut row =
-            licence_row(Clause::WeightLicences, allowed, Vec::new(), "the design uses no pretrained weights");
-        row.verdict = Verdict::Met;
-        return Some(row);
-    }
-    let found = names.into_iter().filter_map(find).map(|b| b.licence.to_owned()).collect();
-    Some(licence_row(Clause::WeightLicences, allowed, found, "the zoo's entry of the backbone"))
-}
-
-/// Licences that the captions file names, in the COCO format's `licenses`.
-fn data_licence(contract: &Contract, data: &Path) -> Option<Row> {
-    let allowed = &contract.licences.data;
-    if allowed.is_empty() {
-        return None;
-    }
-    let text = std::fs::read_to_string(data.join("captions.json")).unwrap_or_default();
-    let value: serde_json::Value = serde_json::from_str(&text).unwrap_or_default();
-    let names = value["licenses"].as_array().into_iter().flatten().filter_map(|l| l["name"].as_str());
-    let found: Vec<String> = names.map(str::to_owned).collect();
-    Some(licence_row(Clause::DataLicences, allowed, found, "\"licenses\" of captions.json"))
+    clauses.into_iter().map(row).collect()
 }
 
 fn longest(contract: &Contract, model: &Captioner) -> Row {

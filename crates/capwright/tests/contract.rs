@@ -64,10 +64,26 @@ fn settings_that_nobody_named_are_not_written() {
 #[test]
 fn an_impossible_contract_is_refused_with_its_reasons_and_code_3() {
     let dir = tempfile::tempdir().expect("a folder");
-    let request = "an LSTM with hidden size at least 640 and at most 2 million parameters";
+    let request = "an LSTM with hidden size at least 640 and at most 1 million parameters";
     let (code, out, err) = contract(dir.path(), &[request]);
     assert_eq!((code, out.as_str()), (3, ""), "{err}");
     insta::assert_snapshot!("impossible_stderr", err);
+}
+
+#[test]
+fn what_a_smaller_vocabulary_makes_possible_is_told_and_written() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let budget = "at most 100,000 parameters";
+    let (code, _, err) = contract(dir.path(), &[budget, "--out", "c.toml", "--yes"]);
+    assert_eq!(code, 0, "{err}");
+    assert!(err.contains("with a vocabulary of 2500 words, no design can keep"), "{err}");
+    assert!(err.contains("budgets.params_total = 100000") && dir.path().join("c.toml").exists(), "{err}");
+    let (code, _, err) = contract(
+        dir.path(),
+        &[&format!("{budget}, vocabulary of at most 300 words"), "--out", "p.toml", "--yes"],
+    );
+    assert!(code == 0 && !err.contains("no design can keep"), "{err}");
+    assert!(dir.path().join("p.toml").exists());
 }
 
 #[test]

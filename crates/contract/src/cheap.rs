@@ -9,6 +9,7 @@
 //! fewest channels. That has one group, so that it reads every source; with more it would have a few thousand values less.
 
 use crate::spelling::spellings;
+use crate::words::Worded;
 use crate::{Contract, Family, Range, words};
 use capwright_blueprint::language::{
     Attention, Beside, Block, Bridge, Channels, Cut, Cuts, Decoder, Embeddings, Encoder, Heads, ImageSize,
@@ -16,7 +17,6 @@ use capwright_blueprint::language::{
     StageKind, Tune, Width,
 };
 use capwright_blueprint::{Blueprint, Shape, Zoo, schema};
-use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 use std::cmp::Reverse;
@@ -38,9 +38,7 @@ impl Candidates {
         let mut wanted: Vec<&str> = contract.components.required.iter().map(String::as_str).collect();
         let encoders = having(encoders(contract, zoo), contract, &mut wanted);
         let behind = having(behind(contract), contract, &mut wanted);
-        // An optimizer counts even as the default, which is not written.
-        let recipes = recipes(contract).into_iter().map(|recipe| (recipe.optimizer, recipe)).collect();
-        let (_, recipe) = having(recipes, contract, &mut wanted).into_iter().next()?;
+        let recipe = having(recipes(contract), contract, &mut wanted).into_iter().next()?;
         wanted.is_empty().then_some(Self { encoders, behind, recipe })
     }
 
@@ -56,20 +54,17 @@ impl Candidates {
 }
 
 /// Parts with their words, without those that have a forbidden one.
-fn allowed<T: Serialize>(
-    all: impl IntoIterator<Item = T>,
-    contract: &Contract,
-) -> Vec<(T, BTreeSet<String>)> {
+fn allowed<T: Worded>(all: impl IntoIterator<Item = T>, contract: &Contract) -> Vec<(T, BTreeSet<String>)> {
     let forbidden = &contract.components.forbidden;
     let worded = all.into_iter().map(|part| {
-        let said = words::said(&part);
+        let said = part.said();
         (part, said)
     });
     worded.filter(|(_, said)| !forbidden.iter().any(|word| words::has(said, word))).collect()
 }
 
 /// Those that are allowed and have, of the words still wanted, each that any of them has; that is wanted no longer.
-fn having<T: Serialize>(all: Vec<T>, contract: &Contract, wanted: &mut Vec<&str>) -> Vec<T> {
+fn having<T: Worded>(all: Vec<T>, contract: &Contract, wanted: &mut Vec<&str>) -> Vec<T> {
     let mut all = allowed(all, contract);
     let here = |word: &&str| all.iter().any(|(_, said)| words::has(said, word));
     let (here, others): (Vec<&str>, Vec<&str>) = wanted.iter().copied().partition(here);
@@ -137,8 +132,7 @@ fn sources(contract: &Contract, zoo: &dyn Zoo) -> Vec<Source> {
     };
     let mut seen = BTreeSet::new();
     names.retain(|name| seen.insert(name.clone()));
-    let tuned = parts.required.iter().filter_map(|word| serde_json::from_value(word.as_str().into()).ok());
-    let tunes: Vec<Tune> = std::iter::once(Tune::Frozen).chain(tuned).collect();
+    let tunes = tunes(contract);
     // A required part that is no backbone has no cuts.
     let seconds: Vec<(&String, Vec<Cut>)> =
         parts.required.iter().filter_map(|word| Some((word, zoo.cuts(word)?))).collect();
@@ -167,6 +161,17 @@ fn sources(contract: &Contract, zoo: &dyn Zoo) -> Vec<Source> {
         }
     }
     found
+}
+
+/// How much of a backbone is trained: what is trained costs most, and is tried where it is asked for or all that is allowed.
+fn tunes(contract: &Contract) -> Vec<Tune> {
+    let parts = &contract.components;
+    let tune = |word: &String| serde_json::from_value(word.as_str().into()).ok();
+    if parts.forbidden.iter().filter_map(tune).any(|tune: Tune| tune == Tune::Frozen) {
+        return vec![Tune::LastStage, Tune::All, Tune::LastStageWithStatistics, Tune::AllWithStatistics];
+    }
+    let asked = parts.required.iter().filter_map(tune).filter(|tune| *tune != Tune::Frozen);
+    std::iter::once(Tune::Frozen).chain(asked).collect()
 }
 
 /// Every choice of words of a block that the contract allows, with the words.
@@ -203,17 +208,22 @@ fn behind(contract: &Contract) -> Vec<Behind> {
     let sections = &schema::language()["properties"];
     let number = |field: &str, menu: &[Value]| least(contract, field, menu);
     let parts = &contract.components;
-    // These only add to a memory, a cell or a layer, and are tried where they are asked for.
-    let asked = |part: &Value, fields: &[&str]| {
-        let mut words = fields.iter().filter_map(|field| part[*field].as_str());
-        words.all(|word| parts.required.iter().any(|required| required == word))
+    // These only add to a memory, a cell or a layer, and are tried where they are asked for or what a field is without them is
+    // forbidden.
+    let asked = |part: &Value, additions: &[(&str, &str)]| {
+        let is_in = |list: &[String], word: &str| list.iter().any(|other| other == word);
+        additions.iter().all(|(field, plain)| {
+            let word = part[*field].as_str();
+            word.is_none_or(|word| is_in(&parts.required, word) || is_in(&parts.forbidden, plain))
+        })
     };
-    let spelled = |section: &str, additions: &[&str]| {
+    let spelled = |section: &str, additions: &[(&str, &str)]| {
         let mut all = spellings(section, &sections[section], &number);
         all.retain(|part| asked(part, additions));
         all
     };
-    let mut bridges: Vec<Bridge> = typed(spelled("bridge", &["positions", "scales"])).collect();
+    let mut bridges: Vec<Bridge> =
+        typed(spelled("bridge", &[("positions", "none"), ("scales", "cells")])).collect();
     let gathered =
         Queries::CHOICES.iter().find(|n| **n > 0 && range(contract, "queries").holds(f64::from(**n)));
     if let Some(queries) = gathered.map(|n| Queries(*n)) {
@@ -224,7 +234,8 @@ fn behind(contract: &Contract) -> Vec<Behind> {
         bridge.positions == places && bridge.scales == scales && bridge.queries.0 == 0
     };
     let mut found = Vec::new();
-    for decoder in typed::<Decoder>(spelled("decoder", &["rnn_norm", "between", "ff_kind"])) {
+    let additions = [("rnn_norm", "none"), ("between", "plain"), ("ff_kind", "gelu")];
+    for decoder in typed::<Decoder>(spelled("decoder", &additions)) {
         if !parts.families.contains(&Family::of_decoder(&decoder)) {
             continue;
         }

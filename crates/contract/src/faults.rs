@@ -1,7 +1,9 @@
 //! What makes no sense in a contract, all of it at once.
 
 use crate::{Amount, Clause, Contract, MAX_BOUND, words};
+use capwright_blueprint::did_you_mean;
 use capwright_blueprint::language::ImageSize;
+use std::collections::BTreeSet;
 
 /// Every fault of a contract whose version is right.
 pub(crate) fn of(contract: &Contract) -> Vec<String> {
@@ -118,21 +120,59 @@ fn ranges(contract: &Contract) -> Vec<Rule> {
 
 fn parts(contract: &Contract) -> Vec<Rule> {
     let parts = &contract.components;
-    let named = |word: &String| {
-        let backbone = parts.backbones.as_ref().is_none_or(|names| names.contains(word));
-        backbone || words::is_known(word)
-    };
+    let listed = parts.backbones.iter().flatten().map(String::as_str);
+    let mut known: BTreeSet<&str> = words::nameable().collect();
+    known.extend(listed);
     let mut rules = Vec::new();
     for (list, name) in [(&parts.required, "required"), (&parts.forbidden, "forbidden")] {
-        for word in list {
-            rules.push((
-                named(word),
-                format!("components.{name} holds {word:?}, which is no word of the language"),
-            ));
+        for word in list.iter().filter(|word| !known.contains(word.as_str())) {
+            let meant = did_you_mean(word, known.iter().copied());
+            let meant = meant.map(|meant| format!("; did you mean {meant:?}?")).unwrap_or_default();
+            let unknown = "which is no word of the language and no backbone";
+            rules.push((false, format!("components.{name} holds {word:?}, {unknown}{meant}")));
         }
     }
     for word in parts.required.iter().filter(|word| parts.forbidden.contains(word)) {
         rules.push((false, format!("components: {word:?} is both required and forbidden")));
     }
     rules
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn faults(components: &str) -> Vec<String> {
+        let text = format!("version = 1\n[components]\n{components}");
+        of(&toml::from_str(&text).expect("the fields of a contract"))
+    }
+
+    #[test]
+    fn parts_are_words_of_the_language_or_backbones() {
+        for components in [
+            "forbidden = [\"resnet50\", \"gelu\", \"attention\"]",
+            "forbidden = [\"vgg16\"]\nbackbones = [\"resnet18\"]",
+            "required = [\"resnet50\"]",
+            "forbidden = [\"mine\"]\nbackbones = [\"resnet18\", \"mine\"]",
+        ] {
+            assert_eq!(faults(components), Vec::<String>::new(), "{components}");
+        }
+        for (components, meant) in [
+            ("forbidden = [\"mobilenet\"]", "did you mean \"mobilenet_v2\"?"),
+            ("forbidden = [\"mobilenet\"]\nbackbones = [\"mobilenet_v2\"]", "\"mobilenet_v2\"?"),
+            ("required = [\"cbamm\"]", "did you mean \"cbam\"?"),
+            ("required = [\"nope\"]", "no word of the language and no backbone"),
+            ("forbidden = [\"mine\"]", "components.forbidden holds \"mine\""),
+        ] {
+            let found = faults(components);
+            assert!(found.len() == 1 && found[0].contains(meant), "{components}: {found:?}");
+        }
+    }
+
+    #[test]
+    fn backbones_of_one_s_own_are_known_once_they_are_told() {
+        assert_eq!(faults("forbidden = [\"lab_net\"]").len(), 1);
+        words::know_backbones(["lab_net".to_owned()]);
+        assert_eq!(faults("forbidden = [\"lab_net\"]"), Vec::<String>::new());
+    }
 }

@@ -32,4 +32,4 @@ pub use terms::{
     Amount, Budgets, Floors, Licences, Limits, Measuring, Merit, Objective, Range, Ranges, Score,
 };
 pub use violation::{Violation, spent, violations};
-pub use words::meanings;
+pub use words::{know_backbones, meanings};

@@ -51,7 +51,7 @@ fn with(so_far: &Map<String, Value>, name: &str, value: Option<&Value>) -> Map<S
 #[cfg(test)]
 mod tests {
     use super::*;
-    use capwright_blueprint::language::{Block, Bridge, Decoder, Recipe};
+    use capwright_blueprint::language::{Block, Bridge, Decoder, Recipe, Source};
     use capwright_blueprint::schema::{language, smallest};
     use serde::de::DeserializeOwned;
 
@@ -84,13 +84,26 @@ mod tests {
         seen
     }
 
+    /// A rule of sources in which backbones have a name.
+    fn named(sources: &Value) -> Value {
+        let mut named = sources.clone();
+        for source in named["oneOf"].as_array_mut().into_iter().flatten() {
+            if let Some(backbone) = source["properties"].get_mut("backbone") {
+                *backbone = serde_json::json!({ "enum": ["any"] });
+            }
+        }
+        named
+    }
+
     #[test]
     fn the_first_word_of_what_may_be_left_out_is_its_default() {
         let sections = &language()["properties"];
         assert!(first_words_are_defaults::<Bridge>(&sections["bridge"]) >= 2);
         assert!(first_words_are_defaults::<Decoder>(&sections["decoder"]) >= 10);
         assert!(first_words_are_defaults::<Recipe>(&sections["recipe"]) >= 2);
-        let block = &sections["encoder"]["properties"]["blocks"]["items"];
+        let encoder = &sections["encoder"]["properties"];
+        assert!(first_words_are_defaults::<Source>(&named(&encoder["source"])) >= 1);
+        let block = &encoder["blocks"]["items"];
         assert!(first_words_are_defaults::<Block>(block) >= 3);
     }
 

@@ -1,8 +1,9 @@
 //! What a design breaks of a contract.
 
+use crate::words::Worded;
 use crate::{Clause, Contract, Family, words};
 use capwright_blueprint::language::Source;
-use capwright_blueprint::{Blueprint, Cost};
+use capwright_blueprint::{Blueprint, Cost, LeftOut};
 use serde::{Deserialize, Serialize};
 
 /// One clause that a design breaks.
@@ -146,7 +147,7 @@ fn parts(blueprint: &Blueprint, contract: &Contract) -> Vec<Violation> {
     if required.is_empty() && forbidden.is_empty() {
         return Vec::new();
     }
-    let found = words::parts(blueprint);
+    let found = blueprint.said();
     let missing = required.iter().filter(|word| !words::has(&found, word)).map(|word| Violation {
         clause: Clause::Required,
         bound: word.clone(),
@@ -157,14 +158,29 @@ fn parts(blueprint: &Blueprint, contract: &Contract) -> Vec<Violation> {
             None => format!("add {word:?}"),
         },
     });
+    let unwritten = words::unwritten(blueprint);
     let present = forbidden.iter().filter(|word| words::has(&found, word)).map(|word| Violation {
         clause: Clause::Forbidden,
         bound: word.clone(),
         value: "present".to_owned(),
         message: format!("no design may have {word:?}"),
-        hint: format!("use something else than {word:?}"),
+        hint: match unwritten.iter().find(|left| left.word == *word) {
+            Some(left) => instead(left, forbidden),
+            None => format!("use something else than {word:?}"),
+        },
     });
     missing.chain(present).collect()
+}
+
+/// What to do where a design has a forbidden word because it leaves a field out.
+fn instead(left: &LeftOut, forbidden: &[String]) -> String {
+    let LeftOut { at, word, others } = left;
+    let allowed: Vec<&str> =
+        others.iter().filter(|other| !forbidden.contains(other)).map(String::as_str).collect();
+    if allowed.is_empty() {
+        return format!("use something else than what has {at}, which is {word:?} where it is left out");
+    }
+    format!("{at} is {word:?} where it is left out; write one of: {}", allowed.join(", "))
 }
 
 fn ranges(blueprint: &Blueprint, contract: &Contract) -> Vec<Violation> {
@@ -244,6 +260,43 @@ mod tests {
         contract.components.required.push("cbam".to_owned());
         contract.components.forbidden = ["gru", "se"].map(str::to_owned).to_vec();
         assert_eq!(broken(&contract), [Clause::Required, Clause::Forbidden]);
+    }
+
+    #[test]
+    fn what_a_design_leaves_out_counts_as_what_it_is() {
+        let mut contract = open_contract();
+        contract.components.backbones = None;
+        contract.components.required =
+            ["frozen", "separate", "plain", "cells", "adamw"].map(str::to_owned).to_vec();
+        assert_eq!(broken(&contract), []);
+        // Nothing at all is no part, unless it is written.
+        contract.components.required = vec!["none".to_owned()];
+        assert_eq!(broken(&contract), [Clause::Required]);
+        contract.components.required.clear();
+        contract.components.forbidden = ["none", "gelu", "pre"].map(str::to_owned).to_vec();
+        assert_eq!(broken(&contract), []);
+        contract.components.forbidden = ["frozen", "separate", "all"].map(str::to_owned).to_vec();
+        let found = violations(&blueprint(), &cost(10), &contract);
+        let hints: Vec<&str> = found.iter().map(|v| v.hint.as_str()).collect();
+        assert_eq!(
+            hints,
+            [
+                "/encoder/source/tune is \"frozen\" where it is left out; write one of: last_stage, \
+                 last_stage_with_statistics, all_with_statistics",
+                "/decoder/embeddings is \"separate\" where it is left out; write one of: tied",
+            ]
+        );
+        let mut forbidden = |text: &str, word: &str| {
+            let blueprint: Blueprint = serde_json::from_str(text).expect("a blueprint");
+            contract.components.forbidden = vec![word.to_owned()];
+            !violations(&blueprint, &cost(10), &contract).is_empty()
+        };
+        let text = TEXT.replace(
+            "\"blocks\":[]",
+            r#""blocks":[{"op":"conv","out":8,"kernel":1,"stride":1,"act":"relu"}]"#,
+        );
+        assert!(forbidden(&text, "batch"));
+        assert!(!forbidden(&text.replace("\"act\"", "\"norm\":\"layer\",\"act\""), "batch"));
     }
 
     #[test]

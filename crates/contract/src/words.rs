@@ -1,8 +1,9 @@
 //! The words and numbers of a design, as contracts name them: parts (`cbam`, `additive`, `resnet18`) and the numeric
 //! fields of bridge, decoder and recipe (`hidden`, `lr`).
 
-use capwright_blueprint::language::Recipe;
-use capwright_blueprint::{Blueprint, schema};
+use crate::BACKBONES;
+use capwright_blueprint::language::{Block, Bridge, Decoder, Encoder, Recipe};
+use capwright_blueprint::{Blueprint, LeftOut, left_out, schema};
 use serde::Serialize;
 use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};
@@ -15,19 +16,50 @@ const GROUPS: &[(&str, &[&str])] =
 /// Sections whose numbers a contract can bound.
 const SECTIONS: [&str; 3] = ["bridge", "decoder", "recipe"];
 
-/// Parts of a design by name.
-pub(crate) fn parts(blueprint: &Blueprint) -> BTreeSet<String> {
-    let mut found = said(blueprint);
-    // Not written where it is the default.
-    found.extend(said(&blueprint.recipe.optimizer));
-    found
+/// A design or a part of one: what it is made of by name.
+pub(crate) trait Worded {
+    /// Its words: those that are written, and those that it has because fields are left out.
+    fn said(&self) -> BTreeSet<String>;
 }
 
-/// The words of a design, or of a part of one, as it is written.
-pub(crate) fn said(part: &impl Serialize) -> BTreeSet<String> {
-    let mut found = BTreeSet::new();
-    strings(&serde_json::to_value(part).unwrap_or_default(), &mut found);
-    found
+macro_rules! worded {
+    ($($part:ty: $rule:expr;)+) => {
+        $(impl Worded for $part {
+            fn said(&self) -> BTreeSet<String> {
+                let (value, rule) = (value(self), $rule);
+                let mut found: BTreeSet<String> =
+                    left_out(&value, rule).into_iter().map(|left| left.word).collect();
+                strings(&value, &mut found);
+                found
+            }
+        })+
+    };
+}
+
+worded! {
+    Blueprint: schema::language();
+    Encoder: section("encoder");
+    Block: &section("encoder")["properties"]["blocks"]["items"];
+    Bridge: section("bridge");
+    Decoder: section("decoder");
+    Recipe: section("recipe");
+}
+
+impl<A: Worded, B: Worded> Worded for (A, B) {
+    fn said(&self) -> BTreeSet<String> {
+        let mut found = self.0.said();
+        found.extend(self.1.said());
+        found
+    }
+}
+
+fn section(name: &str) -> &'static Value {
+    &schema::language()["properties"][name]
+}
+
+/// The words that a design has because it leaves fields out, with those fields.
+pub(crate) fn unwritten(blueprint: &Blueprint) -> Vec<LeftOut> {
+    left_out(&value(blueprint), schema::language())
 }
 
 /// Whether one of the parts is what a contract's word means.
@@ -49,21 +81,39 @@ pub(crate) fn members(word: &str) -> Option<Vec<&'static str>> {
     Some(members.iter().copied().filter(|member| is_known(member)).collect())
 }
 
-/// Whether the language has that word.
-pub(crate) fn is_known(word: &str) -> bool {
+/// Every word of the language and of its groups.
+fn all() -> &'static BTreeSet<String> {
     static WORDS: OnceLock<BTreeSet<String>> = OnceLock::new();
-    let words = WORDS.get_or_init(|| {
+    WORDS.get_or_init(|| {
         let mut found = BTreeSet::new();
         menu_words(schema::language(), &mut found);
         found.extend(GROUPS.iter().map(|(group, _)| (*group).to_owned()));
         found
-    });
-    words.contains(word)
+    })
+}
+
+/// Whether the language has that word.
+pub(crate) fn is_known(word: &str) -> bool {
+    all().contains(word)
+}
+
+/// Names of backbones that are no part of this program.
+static OWN: OnceLock<BTreeSet<String>> = OnceLock::new();
+
+/// Lets contracts name backbones of one's own; the first time counts.
+pub fn know_backbones(names: impl IntoIterator<Item = String>) {
+    OWN.get_or_init(|| names.into_iter().collect());
+}
+
+/// Every word that may stand for a part of a design: those of the language, and names of backbones.
+pub(crate) fn nameable() -> impl Iterator<Item = &'static str> {
+    let own = OWN.get().into_iter().flatten();
+    all().iter().chain(own).map(String::as_str).chain(BACKBONES.iter().copied())
 }
 
 /// The numbers of bridge, decoder and recipe: JSON pointer, field, value.
 pub(crate) fn numbers(blueprint: &Blueprint) -> Vec<(String, String, f64)> {
-    let value = written(blueprint);
+    let value = value(blueprint);
     let mut found = Vec::new();
     for section in SECTIONS {
         for (field, value) in value[section].as_object().into_iter().flatten() {
@@ -72,7 +122,7 @@ pub(crate) fn numbers(blueprint: &Blueprint) -> Vec<(String, String, f64)> {
             }
         }
     }
-    for (field, number) in left_out(&blueprint.recipe) {
+    for (field, number) in unwritten_numbers(&blueprint.recipe) {
         if value["recipe"].get(field).is_none() {
             found.push((format!("/recipe/{field}"), field.to_owned(), number));
         }
@@ -81,7 +131,7 @@ pub(crate) fn numbers(blueprint: &Blueprint) -> Vec<(String, String, f64)> {
 }
 
 /// Numbers of a recipe that are not written where they have their default.
-fn left_out(recipe: &Recipe) -> [(&'static str, f64); 7] {
+fn unwritten_numbers(recipe: &Recipe) -> [(&'static str, f64); 7] {
     [
         ("accumulate", recipe.accumulate.0.into()),
         ("warmup_pct", recipe.warmup_pct.0.into()),
@@ -136,8 +186,9 @@ pub(crate) fn fields() -> Vec<&'static str> {
     KNOWN.into_iter().filter(|field| menu(field).is_some()).collect()
 }
 
-fn written(blueprint: &Blueprint) -> Value {
-    serde_json::to_value(blueprint).unwrap_or_default()
+/// A part as it is written.
+fn value(part: &impl Serialize) -> Value {
+    serde_json::to_value(part).unwrap_or_default()
 }
 
 fn strings(value: &Value, found: &mut BTreeSet<String>) {

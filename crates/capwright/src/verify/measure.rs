@@ -50,11 +50,22 @@ struct Timing {
     energy_how: String,
 }
 
-/// As the contract says, with no more words than the model is for; the model's own where the contract says nothing.
-pub fn decoding(asked: Option<Decoding>, own: Decoding) -> Decoding {
-    let asked = asked.unwrap_or(own);
+/// The model's own but for what a contract's file says, with no more words than the model is for. Groups of a beam that the file
+/// makes narrower are dropped where they do not divide it.
+pub fn decoding(said: &toml::Table, own: Decoding) -> Result<Decoding, String> {
+    let mut fields = toml::Table::try_from(own).map_err(|error| error.to_string())?;
+    fields.extend(said.clone());
+    let asked: Decoding = fields.try_into().map_err(|error| error.to_string())?;
     let max_words = asked.max_words.min(own.max_words);
-    Decoding { max_words, min_words: asked.min_words.min(max_words), ..asked }
+    let asked = Decoding { max_words, min_words: asked.min_words.min(max_words), ..asked };
+    let diverse = asked.diverse.filter(|_| said.contains_key("diverse") || asked.faults().is_empty());
+    let decoding = Decoding { diverse, ..asked };
+    match decoding.faults().first() {
+        None => Ok(decoding),
+        Some((field, reason)) => {
+            Err(format!("decoding.{field} {reason}; what the file leaves out is the model's: {own}"))
+        }
+    }
 }
 
 fn plain(value: f64, how: &str) -> Found {
@@ -277,6 +288,7 @@ pub fn footprint(model: &Path, photo: &Path, decoding: &str) -> Result<(), Failu
 #[cfg(test)]
 mod tests {
     use super::*;
+    use capwright_contract::{Diverse, LengthPenalty, Sampling};
 
     #[test]
     fn money_is_told_where_anybody_knows_it() {
@@ -293,8 +305,24 @@ mod tests {
     #[test]
     fn what_a_contract_leaves_out_is_decoded_as_the_model_was_chosen_with() {
         let own = Decoding { min_words: 4, ..Decoding::of(2, 9) };
-        assert_eq!(decoding(None, own), own);
-        assert_eq!(decoding(Some(Decoding::of(5, 20)), own), Decoding::of(5, 9));
+        let with = |said: &str, own| decoding(&said.parse().expect("TOML"), own);
+        assert_eq!(with("", own), Ok(own));
+        assert_eq!(with("beam = 5\nmax_words = 20", own), Ok(Decoding { beam: 5, ..own }));
+        assert_eq!(with("max_words = 5", own), Ok(Decoding { max_words: 5, ..own }));
+        assert_eq!(with("max_words = 3", own), Ok(Decoding { max_words: 3, min_words: 3, ..own }));
+        let gnmt = Decoding { length_penalty: LengthPenalty::Gnmt(0.6), no_repeat_ngram: Some(2), ..own };
+        assert_eq!(with("beam = 1", gnmt), Ok(Decoding { beam: 1, ..gnmt }));
+        assert_eq!(
+            with("length_penalty = \"none\"", gnmt).map(|d| d.length_penalty),
+            Ok(LengthPenalty::None)
+        );
+        let groups = Decoding { diverse: Some(Diverse { groups: 2, strength: 0.5 }), ..own };
+        assert_eq!(with("beam = 4", groups), Ok(Decoding { beam: 4, ..groups }));
+        assert_eq!(with("beam = 3", groups), Ok(Decoding { beam: 3, ..own }));
+        let drawn = Decoding { sample: Some(Sampling::default()), ..own };
+        assert!(
+            with("diverse = { groups = 2, strength = 0.5 }", drawn).is_err_and(|e| e.contains("sampling"))
+        );
     }
 
     #[cfg(unix)]
