@@ -62,7 +62,7 @@ impl FromStr for Split {
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct ImageRecord {
-    /// Id in the file of captions, or a number from 1 where it has none.
+    /// Id in the file of captions, or a number from 1 where it has none, and for all where two images have one.
     pub id: u64,
     /// Name inside the folder of images; `splits.json` names the image by it.
     pub file_name: String,
@@ -263,6 +263,7 @@ pub(crate) fn gather<T: Send>(
         }
         Ok(())
     })?;
+    number_anew(&mut images);
     problems.into_iter().for_each(|problem| tally.push(problem));
     let names = if options.ignore_splits {
         None
@@ -281,6 +282,14 @@ pub(crate) fn gather<T: Send>(
     let overlap = tally.take_overlap();
     let quarantine = tally.verdict(options.max_bad_share)?;
     Ok(Gathered { images, splits, overlap, quarantine })
+}
+
+/// Numbers images from 1 where two have one id, as those of two files may: results are told apart by it.
+fn number_anew<T>(images: &mut [(ImageRecord, T)]) {
+    let mut ids = HashSet::with_capacity(images.len());
+    if !images.iter().all(|(image, _)| ids.insert(image.id)) {
+        images.iter_mut().zip(1..).for_each(|((image, _), id)| image.id = id);
+    }
 }
 
 /// Finds the images that splits name, and sees that no two splits share one.

@@ -133,6 +133,9 @@ pub enum DataError {
     /// A folder to be made exists and holds something.
     #[error("{} exists and is not an empty folder: choose another place, or remove it first", .0.display())]
     NotEmpty(PathBuf),
+    /// A folder to be made exists and cannot be replaced, for a disk is mounted there.
+    #[error("{} is in use by the system, most likely as the place where a disk is mounted, and cannot be replaced: name a folder inside it", .0.display())]
+    MountPoint(PathBuf),
     /// An archive of a data set cannot be downloaded.
     #[error(transparent)]
     Download(#[from] capwright_fetch::DownloadError),

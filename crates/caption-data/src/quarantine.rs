@@ -126,7 +126,14 @@ impl Tally {
     /// Takes a problem of an image that is counted already.
     pub fn fault(&mut self, file_name: &str, problem: Problem) {
         self.quarantine.bad += 1;
-        self.quarantine.items.push(Quarantined { file_name: Some(file_name.to_owned()), problem });
+        self.note(Quarantined { file_name: Some(file_name.to_owned()), problem });
+    }
+
+    /// Lists a problem that is counted already, unless there are too many.
+    fn note(&mut self, item: Quarantined) {
+        if self.quarantine.items.len() < MAX_NOTED {
+            self.quarantine.items.push(item);
+        }
     }
 
     /// Takes a problem that belongs to no image.
@@ -134,12 +141,14 @@ impl Tally {
         if problem.is_of_item() {
             self.quarantine.total += 1;
             self.quarantine.bad += 1;
-            self.quarantine.items.push(Quarantined { file_name: None, problem });
-            return;
+            return self.note(Quarantined { file_name: None, problem });
         }
-        match (&problem, &mut self.overlap) {
-            (Problem::Overlap { .. }, Some(overlap)) => overlap.push(problem),
-            _ => self.fatal.push(problem),
+        let list = match (&problem, &mut self.overlap) {
+            (Problem::Overlap { .. }, Some(overlap)) => overlap,
+            _ => &mut self.fatal,
+        };
+        if list.len() < MAX_NOTED {
+            list.push(problem);
         }
     }
 
@@ -170,6 +179,7 @@ impl Tally {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::Split;
 
     #[test]
     fn a_list_without_end_is_the_error() {
@@ -183,5 +193,29 @@ mod tests {
         let DataError::Problems(problems) = image(MAX_NOTED).unwrap_err() else { panic!() };
         assert_eq!(problems.list.len(), MAX_NOTED + 1000);
         assert_eq!(problems.dir, Path::new("data"));
+    }
+
+    #[test]
+    fn what_belongs_to_no_image_is_counted_and_listed_within_bounds() {
+        let mut tally = Tally::with_overlap(Path::new("data"));
+        let unknown = Problem::DuplicateAnnotationId(1);
+        let overlap = || Problem::Overlap {
+            first: Split::Train,
+            first_file: String::new(),
+            second: Split::Val,
+            second_file: String::new(),
+        };
+        for _ in 0..MAX_NOTED + 5 {
+            tally.push(unknown.clone());
+            tally.push(Problem::NoSplits);
+            tally.push(overlap());
+        }
+        assert_eq!((tally.quarantine.bad, tally.quarantine.total), (MAX_NOTED + 5, MAX_NOTED + 5));
+        assert_eq!((tally.quarantine.items.len(), tally.fatal.len()), (MAX_NOTED, MAX_NOTED));
+        assert_eq!(tally.take_overlap().len(), MAX_NOTED);
+        // An image with a fault is one too many still.
+        let mut entry = Entry::new(1, "a.jpg");
+        entry.faults.push(unknown);
+        assert!(tally.entry(&mut entry).is_err());
     }
 }

@@ -33,13 +33,20 @@ pub(crate) struct Staging {
 impl Staging {
     /// Begins a folder; the target must be absent or an empty folder. What killed processes left of the same one is removed.
     pub fn new(dir: &Path) -> Result<Staging, DataError> {
-        let target = std::path::absolute(dir).map_err(|e| DataError::write(dir, e))?;
-        refuse_non_empty(&target)?;
+        let mut target = std::path::absolute(dir).map_err(|e| DataError::write(dir, e))?;
+        let is_there = is_empty_folder(&target)?;
+        if is_there {
+            // A link leads to the folder that is replaced.
+            target = target.canonicalize().map_err(|e| DataError::write(dir, e))?;
+        }
         let parent = target.parent().unwrap_or(&target).to_owned();
         fs::create_dir_all(&parent).map_err(|e| DataError::write(&parent, e))?;
         clear_left(&parent, &target);
         let outer = tempfile::Builder::new().prefix(HIDDEN).tempdir_in(&parent);
         let outer = outer.map_err(|e| DataError::write(&parent, e))?;
+        if is_there {
+            try_to_replace(&target, outer.path())?;
+        }
         let lock = Locked::make(&outer.path().join(LOCK), &purpose(&target)).ok();
         // The temporary folder is private to its owner; one inside it has the usual permissions.
         let made = outer.path().join(MADE);
@@ -57,7 +64,7 @@ impl Staging {
         sync(&self.made)?;
         if self.target.exists() {
             // Removes an empty folder only, so nothing that came meanwhile is lost.
-            fs::remove_dir(&self.target).map_err(|_| DataError::NotEmpty(self.target.clone()))?;
+            fs::remove_dir(&self.target).map_err(|e| irreplaceable(&self.target, e))?;
         }
         fs::rename(&self.made, &self.target).map_err(|e| DataError::write(&self.target, e))?;
         self.target.parent().into_iter().for_each(sync_folder);
@@ -134,11 +141,33 @@ fn sync(folder: &Path) -> Result<(), DataError> {
     Ok(())
 }
 
-fn refuse_non_empty(dir: &Path) -> Result<(), DataError> {
+/// Whether there is an empty folder; anything but that or nothing is refused.
+fn is_empty_folder(dir: &Path) -> Result<bool, DataError> {
     match fs::read_dir(dir).map(|mut entries| entries.next().is_none()) {
-        Ok(true) => Ok(()),
-        Err(error) if error.kind() == ErrorKind::NotFound => Ok(()),
+        Ok(true) => Ok(true),
+        // A link that leads nowhere is there.
+        Err(error) if error.kind() == ErrorKind::NotFound && fs::symlink_metadata(dir).is_err() => Ok(false),
         _ => Err(DataError::NotEmpty(dir.to_owned())),
+    }
+}
+
+/// Sees that an empty folder can be replaced, before hours of work depend on it: moves it aside and back, which the system refuses
+/// as it would refuse the end. It is not removed, for this may be the folder that the program was called in.
+fn try_to_replace(target: &Path, outer: &Path) -> Result<(), DataError> {
+    let aside = outer.with_extension("aside");
+    fs::rename(target, &aside)
+        .and_then(|()| fs::rename(&aside, target))
+        .map_err(|error| irreplaceable(target, error))
+}
+
+/// Why a folder that is there cannot be replaced.
+fn irreplaceable(target: &Path, error: std::io::Error) -> DataError {
+    match error.kind() {
+        ErrorKind::ResourceBusy => DataError::MountPoint(target.to_owned()),
+        ErrorKind::DirectoryNotEmpty | ErrorKind::NotADirectory | ErrorKind::AlreadyExists => {
+            DataError::NotEmpty(target.to_owned())
+        }
+        _ => DataError::write(target, error),
     }
 }
 
@@ -250,6 +279,39 @@ mod tests {
             "{error}"
         );
         assert!(names(dir.path()).is_empty());
+    }
+
+    #[test]
+    fn a_folder_that_cannot_be_replaced_says_why() {
+        let told = |kind: ErrorKind| irreplaceable(Path::new("out"), kind.into()).to_string();
+        let busy = told(ErrorKind::ResourceBusy);
+        assert!(busy.contains("out is in use") && busy.contains("name a folder inside it"), "{busy}");
+        assert!(told(ErrorKind::DirectoryNotEmpty).contains("not an empty folder"));
+        assert!(told(ErrorKind::PermissionDenied).contains("cannot write out: permission denied"));
+        // What is not there cannot be moved aside, and is told at once.
+        let dir = tempfile::tempdir().unwrap();
+        let error = try_to_replace(&dir.path().join("set"), &dir.path().join("outer")).unwrap_err();
+        assert!(matches!(&error, DataError::Write { path, .. } if path.ends_with("set")), "{error}");
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn a_link_to_an_empty_folder_stays_and_the_folder_is_filled() {
+        let (dir, elsewhere) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        let (link, real) = (dir.path().join("link"), elsewhere.path().join("set"));
+        fs::create_dir(&real).unwrap();
+        std::os::unix::fs::symlink(&real, &link).unwrap();
+        let staging = begun(&link);
+        assert_eq!((halves(dir.path()), halves(elsewhere.path())), (0, 1), "built beside the folder");
+        assert!(real.is_dir(), "still there while it is built");
+        staging.finish().unwrap();
+        assert!(fs::symlink_metadata(&link).unwrap().is_symlink() && link.join("half").exists());
+        assert_eq!(
+            (names(elsewhere.path()), names(&real)),
+            (vec!["set".to_owned()], vec!["half".to_owned()])
+        );
+        fs::remove_dir_all(&real).unwrap();
+        assert!(matches!(Staging::new(&link), Err(DataError::NotEmpty(_))), "a link that leads nowhere");
     }
 
     #[cfg(unix)]

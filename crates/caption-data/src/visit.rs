@@ -1,6 +1,7 @@
 //! One pass over the images of a data set of any format: names are checked, files found, bytes handed to a worker.
 
-use std::collections::HashSet;
+use std::collections::HashMap;
+use std::collections::hash_map::Entry as Place;
 use std::path::{Path, PathBuf};
 
 use rayon::prelude::*;
@@ -54,13 +55,14 @@ pub(crate) fn visit<T: Send>(
     work: impl Fn(&Entry, Seen) -> Result<T, Problem> + Sync,
     sink: impl FnMut(Entry, Option<T>) -> Result<(), DataError>,
 ) -> Result<Vec<Problem>, DataError> {
-    let mut pass = Pass { located, names: HashSet::new(), work, sink, count: 0 };
+    let mut pass = Pass { located, names: HashMap::new(), work, sink, count: 0 };
     if located.format.is_packed() { pass.packed() } else { pass.plain() }
 }
 
 struct Pass<'a, W, S> {
     located: &'a Located,
-    names: HashSet<String>,
+    /// Names so far, each with the place of its archive among the files.
+    names: HashMap<String, usize>,
     work: W,
     sink: S,
     count: u64,
@@ -77,10 +79,11 @@ where
         let roots = Roots::new(roots);
         let mut entries = entries.into_iter().map(|entry| (entry, ()));
         loop {
-            let chunk: Vec<_> = entries.by_ref().take(CHUNK).collect();
+            let mut chunk: Vec<_> = entries.by_ref().take(CHUNK).collect();
             if chunk.is_empty() {
                 return Ok(problems);
             }
+            chunk.iter_mut().for_each(|(entry, ())| self.name(entry, 0));
             self.chunk(chunk, |entry, ()| roots.find(entry))?;
         }
     }
@@ -89,8 +92,14 @@ where
         let (mut problems, mut waiting, mut id) = (Vec::new(), Vec::new(), 0);
         let (located, ignore_splits) = (self.located, self.located.ignore_splits);
         let inside = |_: &Entry, bytes| Ok(Seen { path: PathBuf::new(), bytes });
-        for path in &located.files {
-            let mut take = |entry: Entry, bytes: Vec<u8>| {
+        for (place, path) in located.files.iter().enumerate() {
+            let stem = path.file_stem().unwrap_or_default().to_string_lossy();
+            let mut take = |mut entry: Entry, bytes: Vec<u8>| {
+                // Archives number their images anew each: names are unique within one.
+                if self.names.get(&entry.file_name).is_some_and(|&first| first != place) {
+                    entry.file_name = format!("{stem}/{}", entry.file_name);
+                }
+                self.name(&mut entry, place);
                 waiting.push((entry, bytes));
                 if waiting.len() < CHUNK {
                     return Ok(());
@@ -107,21 +116,24 @@ where
         Ok(problems)
     }
 
+    /// Checks the name of an image, and notes that it is taken.
+    fn name(&mut self, entry: &mut Entry, place: usize) {
+        entry.faults.extend(entry.check_name());
+        match self.names.entry(entry.file_name.clone()) {
+            Place::Vacant(free) => _ = free.insert(place),
+            Place::Occupied(_) => entry.faults.push(Problem::DuplicateFileName(entry.file_name.clone())),
+        }
+    }
+
     fn chunk<B: Send>(
         &mut self,
-        mut chunk: Vec<(Entry, B)>,
+        chunk: Vec<(Entry, B)>,
         find: impl Fn(&Entry, B) -> Result<Seen, Problem> + Sync,
     ) -> Result<(), DataError> {
         self.count += chunk.len() as u64;
         if self.count > MAX_IMAGES {
             let path = self.located.dir.clone();
             return Err(DataError::Total { path, limit: MAX_IMAGES, unit: "images" });
-        }
-        for (entry, _) in &mut chunk {
-            entry.faults.extend(entry.check_name());
-            if !self.names.insert(entry.file_name.clone()) {
-                entry.faults.push(Problem::DuplicateFileName(entry.file_name.clone()));
-            }
         }
         let work = &self.work;
         let one = |(mut entry, bytes): (Entry, B)| {

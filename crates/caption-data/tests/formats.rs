@@ -227,6 +227,64 @@ fn reads_shards() {
     assert_eq!(captions(&dataset)["x/001.jpeg"], ["one", "two"]);
 }
 
+#[test]
+fn names_that_begin_anew_in_another_archive_are_kept_apart() {
+    let shard = |numbers: [u32; 2]| {
+        let images = numbers.map(jpeg);
+        let texts = numbers.map(|number| format!("number {number}"));
+        tar_of(&[
+            ("0000000.jpg", &images[0]),
+            ("0000000.txt", texts[0].as_bytes()),
+            ("0000001.jpg", &images[1]),
+            ("0000001.txt", texts[1].as_bytes()),
+        ])
+    };
+    let folder = Folder::new();
+    folder.write("in/train-000000.tar", shard([1, 2])).write("in/train-000001.tar", shard([3, 4]));
+    folder.write("in/val-000000.tar", shard([5, 6]));
+    let strict = |to| ConvertOptions { max_bad_share: None, ..ConvertOptions::to(to) };
+    let done = convert(folder.path("in"), folder.path("out"), &strict(Format::Folder)).unwrap();
+    assert_eq!((done.images, done.splits), (6, [4, 2, 0]));
+    let dataset = Dataset::load(folder.path("out")).unwrap();
+    let names: Vec<&str> = dataset.images().iter().map(|image| image.file_name.as_str()).collect();
+    let expected = ["0000000.jpg", "0000001.jpg", "train-000001/0000000.jpg"];
+    assert_eq!(names[..3], expected);
+    assert_eq!(names[5], "val-000000/0000001.jpg");
+    assert_eq!(captions(&dataset)["val-000000/0000001.jpg"], ["number 6"]);
+    // They are names as any others: in other formats, and in splits.json.
+    for format in Format::ALL.into_iter().filter(|format| format.is_writable()) {
+        let (there, back) = (folder.path(&format!("{format}")), folder.path(&format!("{format}-back")));
+        convert(folder.path("out"), &there, &strict(format)).unwrap();
+        convert(&there, &back, &strict(Format::Folder)).unwrap();
+        assert_eq!(captions(&Dataset::load(&back).unwrap()), captions(&dataset), "{format}");
+    }
+    folder.write("in/splits.json", r#"{"train": ["0000000.jpg"], "val": ["val-000000/0000000.jpg"]}"#);
+    let done = convert(folder.path("in"), folder.path("chosen"), &strict(Format::Folder)).unwrap();
+    assert_eq!(done.splits, [1, 1, 0]);
+    assert_eq!(done.fingerprint, inspect(folder.path("in"), None).unwrap().fingerprint);
+}
+
+#[test]
+fn ids_that_two_files_give_are_numbered_anew() {
+    let folder = Folder::new();
+    for (part, numbers) in [("train", [1, 2]), ("val", [3, 4])] {
+        let image = |id: usize| {
+            let name = format!("{}.jpg", numbers[id]);
+            folder.write(&format!("images/{name}"), jpeg(numbers[id]));
+            format!(
+                r#"{{"filename": "{name}", "imgid": {id}, "split": "{part}", "sentences": [{{"raw": "x"}}]}}"#
+            )
+        };
+        folder
+            .write(&format!("dataset_{part}.json"), format!(r#"{{"images": [{}, {}]}}"#, image(0), image(1)));
+    }
+    let ids = |path: &Path| Dataset::load(path).unwrap().images().iter().map(|i| i.id).collect::<Vec<_>>();
+    assert_eq!(ids(folder.root()), [1, 2, 3, 4]);
+    // Those of one file are kept.
+    folder.write("splits.json", r#"{"train": ["3.jpg"], "val": ["4.jpg"]}"#);
+    assert_eq!(ids(&folder.path("dataset_val.json")), [0, 1]);
+}
+
 /// The problems of unpacking strictly into a folder beside.
 fn unpacking(folder: &Folder, packed: &Path) -> Vec<Problem> {
     let strict = ConvertOptions { max_bad_share: None, ..ConvertOptions::to(Format::Folder) };

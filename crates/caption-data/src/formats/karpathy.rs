@@ -4,9 +4,10 @@
 
 use serde::Deserialize;
 
-use super::entry::{Entry, Listing, short};
+use super::entry::{Entry, Listing, hopeless, short};
 use super::loose::Field;
 use super::{Located, image_folders, read_json};
+use crate::Problem;
 
 #[derive(Deserialize)]
 struct File {
@@ -34,18 +35,23 @@ struct Sentence {
 pub(super) fn read(located: &Located) -> Listing {
     let mut listing = Listing { roots: image_folders(&located.dir), ..Listing::default() };
     for path in &located.files {
-        let name = short(path);
-        match read_json::<File>(path) {
-            Ok(file) => {
-                listing.entries.extend(file.images.into_iter().enumerate().map(|(at, mut image)| {
-                    image.split = image.split.filter(|_| !located.ignore_splits);
-                    entry(at, image, &name)
-                }));
-            }
-            Err(error) => listing.problems.push(error.into()),
-        }
+        let file = read_json::<File>(path).map_err(Problem::from);
+        let done = file.and_then(|file| add(file, &short(path), located.ignore_splits, &mut listing));
+        listing.problems.extend(done.err());
     }
     listing
+}
+
+fn add(file: File, name: &str, ignore_splits: bool, listing: &mut Listing) -> Result<(), Problem> {
+    let mut bad = 0;
+    for (at, mut image) in file.images.into_iter().enumerate() {
+        hopeless(listing.problems.len() + bad, || format!("{name}: image {}", at + 1))?;
+        image.split = image.split.filter(|_| !ignore_splits);
+        let entry = entry(at, image, name);
+        bad += entry.faults.len();
+        listing.entries.push(entry);
+    }
+    Ok(())
 }
 
 fn entry(at: usize, image: Image, file: &str) -> Entry {
@@ -69,4 +75,24 @@ fn entry(at: usize, image: Image, file: &str) -> Entry {
     }
     entry.finish();
     entry
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::quarantine::MAX_NOTED;
+
+    #[test]
+    fn images_of_which_too_much_is_bad_are_not_read_to_their_end() {
+        let image = r#"{"filename": "a.jpg", "sentences": [{"raw": ""}, {"raw": "a dog"}]}"#;
+        let text = format!("{{\"images\": [{image}, {image}]}}");
+        let problems = vec![Problem::DuplicateAnnotationId(1); MAX_NOTED];
+        let mut listing = Listing { problems, ..Listing::default() };
+        let done = add(serde_json::from_str(&text).unwrap(), "dataset.json", false, &mut listing);
+        assert!(
+            matches!(&done, Err(Problem::Malformed { place, .. }) if place == "dataset.json: image 2"),
+            "{done:?}"
+        );
+        assert_eq!(listing.entries.len(), 1);
+    }
 }

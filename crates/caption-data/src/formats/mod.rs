@@ -7,6 +7,7 @@ mod bounded;
 pub(crate) mod coco;
 pub(crate) mod entry;
 mod karpathy;
+mod lists;
 mod loose;
 pub(crate) mod parquet;
 mod quotes;
@@ -234,8 +235,9 @@ fn locate_folder(dir: &Path, format: Option<Format>) -> Result<Located, DataErro
 
 fn locate_file(path: &Path, format: Option<Format>) -> Result<Located, DataError> {
     let format = match format.or_else(|| Format::ALL.into_iter().find(|f| f.owns(path))) {
-        // The same name is used for tables and for token lists.
-        Some(Format::Csv) | None => format.or_else(|| sniff(path)),
+        // The same name is used for tables and for token lists. What is neither is a table with a wrong header.
+        Some(Format::Csv) => format.or_else(|| sniff(path)).or(Some(Format::Csv)),
+        None => sniff(path),
         known => known,
     };
     let unknown = || DataError::UnknownFormat { path: path.to_owned(), found: "this file".into() };
@@ -269,13 +271,13 @@ fn sniff(path: &Path) -> Option<Format> {
     }
 }
 
-/// The plain files of a folder, sorted by name.
+/// The plain files of a folder, sorted by name, without those that macOS puts beside others.
 pub(crate) fn files_in(dir: &Path) -> Result<Vec<PathBuf>, DataError> {
     let read = |e| DataError::read(dir, e);
     let mut files = Vec::new();
     for item in std::fs::read_dir(dir).map_err(read)? {
         let path = item.map_err(read)?.path();
-        if path.is_file() {
+        if path.is_file() && !short(&path).starts_with("._") {
             files.push(path);
         }
     }
@@ -353,5 +355,32 @@ mod tests {
         std::fs::remove_file(data.join("splits.json")).unwrap();
         std::fs::create_dir(data.join("images")).unwrap();
         assert_eq!(dir_of(Format::Jsonl), data);
+    }
+
+    #[test]
+    fn companions_of_files_are_passed_over() {
+        let dir = tempfile::tempdir().unwrap();
+        for name in ["captions.csv", "._captions.csv", "._train.tar", ".captions.csv"] {
+            std::fs::write(dir.path().join(name), "").unwrap();
+        }
+        let located = locate(dir.path(), None).unwrap();
+        assert_eq!(located.files, [dir.path().join(".captions.csv"), dir.path().join("captions.csv")]);
+    }
+
+    #[test]
+    fn a_table_that_is_named_says_what_its_header_lacks() {
+        let dir = tempfile::tempdir().unwrap();
+        let table = dir.path().join("photos.csv");
+        std::fs::write(&table, "photo,words\na.jpg,a dog\n").unwrap();
+        let told = |path: &Path| crate::Dataset::load(path).unwrap_err().to_string();
+        assert!(
+            told(&table).contains("photos.csv, line 1: the header needs a column of image"),
+            "{}",
+            told(&table)
+        );
+        assert_eq!(told(&table).lines().nth(1), told(dir.path()).lines().nth(1));
+        let tokens = dir.path().join("captions.txt");
+        std::fs::write(&tokens, "a.jpg#0\ta dog\n").unwrap();
+        assert_eq!(locate(&tokens, None).unwrap().format, Format::Tokens);
     }
 }

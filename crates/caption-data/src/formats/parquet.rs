@@ -4,7 +4,11 @@
 //! leaf, some rows at a time, so that no row group needs to fit in memory.
 
 mod delta;
+mod footer;
+mod gzip;
+mod inflate;
 mod pages;
+mod thrift;
 
 use std::fs::File;
 use std::sync::Arc;
@@ -15,6 +19,7 @@ use parquet::column::reader::ColumnReaderImpl;
 use parquet::data_type::{ByteArray, ByteArrayType};
 use parquet::errors::ParquetError;
 use parquet::file::reader::{FileReader, SerializedFileReader};
+use parquet::file::serialized_reader::ReadOptionsBuilder;
 use parquet::schema::types::SchemaDescriptor;
 
 use self::pages::{Budget, MAX_COLUMN_BYTES, Pages, too_large};
@@ -81,10 +86,7 @@ impl Leaves {
         let image = find(&|p| root(&IMAGE, p) && (p.len() == 1 || p[1..] == ["bytes"]));
         let name = find(&|p| root(&NAMES, p) && p.len() == 1)
             .or_else(|| find(&|p| root(&IMAGE, p) && p[1..] == ["path"]));
-        // Of a list of structures the text is the leaf `raw`.
-        let captions = CAPTIONS.iter().find_map(|name| {
-            find(&|p| p[0] == *name && p.last() == Some(&"raw")).or_else(|| find(&|p| p[0] == *name))
-        });
+        let captions = CAPTIONS.iter().find_map(|name| caption_leaf(name, &leaves)).transpose()?;
         let split = if ignore_splits { None } else { split_leaf(schema)? };
         match (image, captions) {
             (Some(image), Some(captions)) if schema.column(captions).max_rep_level() <= 1 => {
@@ -96,6 +98,22 @@ impl Leaves {
                 CAPTIONS.join(", "),
                 schema.root_schema().get_fields().iter().map(|f| f.name()).collect::<Vec<_>>().join(", ")
             ))),
+        }
+    }
+}
+
+/// The texts of the column of this name. Of a list of structures they are the leaf `raw`: another may be anything, as an id.
+fn caption_leaf(name: &str, leaves: &[(usize, Vec<&str>)]) -> Option<Result<usize, ParquetError>> {
+    let inside: Vec<_> = leaves.iter().filter(|(_, parts)| parts[0] == name).collect();
+    let raw = inside.iter().find(|(_, parts)| parts.last() == Some(&"raw"));
+    match (raw, &inside[..]) {
+        (_, []) => None,
+        (Some((at, _)), _) | (None, [(at, _)]) => Some(Ok(*at)),
+        (None, several) => {
+            let texts: Vec<String> = several.iter().map(|(_, parts)| parts.join(".")).collect();
+            let message =
+                format!("the column {name} has several texts ({}): call the captions raw", texts.join(", "));
+            Some(Err(ParquetError::General(message)))
         }
     }
 }
@@ -121,17 +139,21 @@ fn split_leaf(schema: &SchemaDescriptor) -> Result<Option<usize>, ParquetError> 
 type TakeRow<'a> = &'a mut dyn FnMut(Entry, Vec<u8>) -> Result<(), ParquetError>;
 
 fn rows(archive: Archive, id: &mut u64, take: TakeRow) -> Result<(), ParquetError> {
-    let reader = SerializedFileReader::new(File::open(archive.path)?)?;
-    let schema = reader.metadata().file_metadata().schema_descr_ptr();
+    let file = File::open(archive.path)?;
+    let schema = Arc::new(footer::schema(&file)?);
+    let options = ReadOptionsBuilder::new().with_parquet_schema(Arc::clone(&schema)).build();
+    let reader = SerializedFileReader::new_with_options(file.try_clone()?, options)?;
     let leaves = Leaves::find(&schema, archive.ignore_splits)?;
     for group in 0..reader.num_row_groups() {
         let group = reader.get_row_group(group)?;
         for at in [Some(leaves.image), leaves.name, Some(leaves.captions), leaves.split].into_iter().flatten()
         {
-            let bytes = group.metadata().column(at).uncompressed_size();
+            let column = group.metadata().column(at);
+            let bytes = column.uncompressed_size();
             if !(0..=MAX_COLUMN_BYTES).contains(&bytes) {
                 return Err(too_large(bytes));
             }
+            gzip::check(&file, column)?;
         }
         let open = |at: usize| -> Result<Leaf, ParquetError> {
             Ok(Leaf::open(&schema, at, group.get_column_page_reader(at)?))
@@ -246,5 +268,46 @@ impl Leaf {
             }
         }
         Ok(rows)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use parquet::schema::parser::parse_message_type;
+
+    use super::*;
+
+    fn captions_of(fields: &str) -> String {
+        let message = format!("message schema {{ required binary image; {fields} }}");
+        let schema = SchemaDescriptor::new(Arc::new(parse_message_type(&message).unwrap()));
+        match Leaves::find(&schema, false) {
+            Ok(leaves) => schema.column(leaves.captions).path().string(),
+            Err(error) => error.to_string(),
+        }
+    }
+
+    #[test]
+    fn captions_are_the_only_text_of_their_column_or_raw() {
+        let listed = |fields: &str| {
+            format!(
+                "required group sentences (LIST) {{ repeated group list {{ required group element {{ {fields} }} }} }}"
+            )
+        };
+        let (id, text) = ("required binary id (STRING);", "required binary text (STRING);");
+        let raw = listed(&format!("{id} required binary raw (STRING);"));
+        assert_eq!(captions_of(&raw), "sentences.list.element.raw");
+        assert_eq!(
+            captions_of(&listed(&format!("required int64 id; {text}"))),
+            "sentences.list.element.text"
+        );
+        assert_eq!(captions_of("required binary caption; required binary text;"), "caption");
+        let told = captions_of(&listed(&format!("{id} {text}")));
+        assert!(
+            told.contains(
+                "sentences has several texts (sentences.list.element.id, sentences.list.element.text)"
+            ),
+            "{told}"
+        );
+        assert!(captions_of("required int64 caption;").contains("there are image, caption"));
     }
 }

@@ -9,6 +9,7 @@ use std::path::Path;
 use csv::StringRecord;
 
 use super::entry::{Entry, Listing, NO_TEXT, hopeless, short, split_named, split_of_file};
+use super::lists::{NO_LIST, cell_captions};
 use super::loose::{Field, Row};
 use super::quotes::Span;
 use super::{Located, image_folders, read_text};
@@ -71,7 +72,8 @@ impl Rows {
         self.known.clear();
     }
 
-    fn add(&mut self, line: u64, name: &str, captions: Vec<String>, split: Option<&str>) {
+    /// Adds what a row says of an image. Where it has an id, results that others made know the image by that.
+    fn add(&mut self, line: u64, id: Option<u64>, name: &str, captions: Vec<String>, split: Option<&str>) {
         let file = &self.file;
         let place = || format!("{file}, line {line}");
         let split = match split.map(str::trim).filter(|s| !s.is_empty() && !self.ignore_splits) {
@@ -86,7 +88,7 @@ impl Rows {
         };
         let entries = &mut self.listing.entries;
         let at = *self.places.entry(name.to_owned()).or_insert_with(|| {
-            let mut entry = Entry::new(entries.len() as u64 + 1, name);
+            let mut entry = Entry::new(id.unwrap_or(entries.len() as u64 + 1), name);
             entry.split = split;
             entries.push(entry);
             entries.len() - 1
@@ -187,7 +189,11 @@ impl Columns {
         } else {
             cell.to_owned()
         };
-        rows.add(line, name.trim(), if self.lists { cell_captions(text) } else { vec![text] }, split);
+        let captions = if self.lists { cell_captions(text) } else { Some(vec![text]) };
+        match captions {
+            Some(captions) => rows.add(line, None, name.trim(), captions, split),
+            None => rows.bad(line, NO_LIST),
+        }
     }
 }
 
@@ -210,14 +216,6 @@ fn find_columns(header: &str) -> Option<Columns> {
 /// True when the first line is the header of such a table.
 pub(super) fn is_header(line: &str) -> bool {
     find_columns(line).is_some()
-}
-
-/// A cell is a caption, or a list of them as JSON.
-fn cell_captions(cell: String) -> Vec<String> {
-    match cell.trim().starts_with('[').then(|| serde_json::from_str::<Vec<String>>(cell.trim())) {
-        Some(Ok(list)) => list,
-        _ => vec![cell],
-    }
 }
 
 fn lines(text: &str, rows: &mut Rows) -> Result<(), Problem> {
@@ -245,7 +243,8 @@ fn lines(text: &str, rows: &mut Rows) -> Result<(), Problem> {
             rows.bad(number, NO_TEXT);
             continue;
         }
-        rows.add(number, name, captions, split.and_then(Field::as_text));
+        let id = row.id.as_ref().and_then(Field::as_number);
+        rows.add(number, id, name, captions, split.and_then(Field::as_text));
     }
     Ok(())
 }
@@ -365,6 +364,28 @@ mod tests {
             ("image,caption\na.jpg,x\na.jpg,x\nb.jpg,y\n", "image,caption\na.jpg, x\na.jpg,z\na.jpg,z\n");
         let listing = rows_of(columns, false, &[all, train]);
         assert_eq!(captions(&listing), [("a.jpg", vec!["x", "x", "z", "z"]), ("b.jpg", vec!["y"])]);
+    }
+
+    #[test]
+    fn lists_that_are_no_json_are_bad_rows() {
+        let text = "image,captions\na.jpg,\"['A dog runs', 'A brown dog']\"\nb.jpg,x\n";
+        let listing = rows_of(columns, false, &[text]);
+        assert_eq!(messages(&listing), [format!("a file, line 2: {NO_LIST}")]);
+        assert_eq!(captions(&listing), [("b.jpg", vec!["x"])]);
+        // A caption alone has no lists.
+        let listing = rows_of(columns, false, &[&text.replace("captions", "caption")]);
+        assert_eq!((listing.problems.len(), listing.entries.len()), (0, 2));
+    }
+
+    #[test]
+    fn ids_of_lines_are_kept() {
+        let line =
+            |id: &str, name: &str| format!("{{\"id\": {id}, \"image\": \"{name}\", \"caption\": \"x\"}}");
+        let text =
+            [line("9", "b.jpg"), line("7", "a.jpg"), line("8", "b.jpg"), line("\"x\"", "c.jpg")].join("\n");
+        let listing = rows_of(lines, false, &[&text]);
+        let ids: Vec<_> = listing.entries.iter().map(|e| (e.file_name.as_str(), e.id)).collect();
+        assert_eq!(ids, [("b.jpg", 9), ("a.jpg", 7), ("c.jpg", 3)]);
     }
 
     #[test]

@@ -10,7 +10,7 @@ use capwright_files::folder_of;
 
 use super::entry::{Entry, Listing, hopeless, short};
 use super::{Located, image_folders, read_text};
-use crate::{DataError, Problem, Split};
+use crate::{Problem, Split};
 
 /// Ends of the names of the files that list the images of a split.
 const LISTS: [(&str, Split); 4] = [
@@ -33,9 +33,8 @@ pub(super) fn read(located: &Located) -> Listing {
     let beside = located.files.iter().map(|file| folder_of(file));
     let folders: BTreeSet<&Path> = beside.chain([located.dir.as_path()]).collect();
     for folder in folders.into_iter().filter(|_| !located.ignore_splits) {
-        if let Err(error) = add_splits(folder, &places, &mut listing) {
-            listing.problems.push(error.into());
-        }
+        let done = add_splits(folder, &places, &mut listing);
+        listing.problems.extend(done.err());
     }
     listing
 }
@@ -71,11 +70,12 @@ fn add_captions(
     Ok(())
 }
 
-fn add_splits(dir: &Path, places: &HashMap<String, usize>, listing: &mut Listing) -> Result<(), DataError> {
+fn add_splits(dir: &Path, places: &HashMap<String, usize>, listing: &mut Listing) -> Result<(), Problem> {
     for path in super::files_in(dir)? {
         let file = short(&path);
         let Some((_, split)) = LISTS.into_iter().find(|(end, _)| file.ends_with(end)) else { continue };
         for name in read_text(&path)?.lines().map(str::trim).filter(|name| !name.is_empty()) {
+            hopeless(listing.problems.len(), || file.clone())?;
             let Some(&at) = places.get(name) else {
                 let file_name = name.to_owned();
                 listing.problems.push(Problem::UnknownInSplit { file: file.clone(), split, file_name });
@@ -99,6 +99,7 @@ fn add_splits(dir: &Path, places: &HashMap<String, usize>, listing: &mut Listing
 mod tests {
     use super::*;
     use crate::formats::Format;
+    use crate::quarantine::MAX_NOTED;
 
     #[test]
     fn lists_beside_the_tokens_are_read_unless_ignored() {
@@ -119,5 +120,20 @@ mod tests {
         let listing = read(&located);
         assert_eq!(splits(&listing), [None, None]);
         assert!(listing.problems.is_empty());
+    }
+
+    #[test]
+    fn lists_of_which_too_much_is_bad_are_not_read_to_their_end() {
+        let dir = tempfile::tempdir().unwrap();
+        std::fs::write(dir.path().join("a.trainImages.txt"), "gone.jpg\n1.jpg\n").unwrap();
+        let places = HashMap::from([("1.jpg".to_owned(), 0)]);
+        let problems = vec![Problem::DuplicateAnnotationId(1); MAX_NOTED];
+        let mut listing = Listing { entries: vec![Entry::new(1, "1.jpg")], problems, ..Listing::default() };
+        let done = add_splits(dir.path(), &places, &mut listing);
+        assert!(
+            matches!(&done, Err(Problem::Malformed { place, .. }) if place == "a.trainImages.txt"),
+            "{done:?}"
+        );
+        assert_eq!(listing.entries[0].split, None);
     }
 }

@@ -7,7 +7,7 @@ use std::fs::File;
 use std::io::{BufReader, Read};
 
 use super::bounded::{Bounded, Bounds};
-use super::entry::{Archive, Entry, MAX_PATH_BYTES, short, shortened};
+use super::entry::{Archive, Entry, MAX_PATH_BYTES, hopeless, short, shortened};
 use super::loose::{Field, Row};
 use crate::image_file::MAX_FILE_BYTES;
 use crate::{DataError, Problem};
@@ -46,6 +46,10 @@ pub(crate) fn read(
     let mut sample = Sample::default();
     let entries = tar.entries().map_err(|e| DataError::read(path, e))?;
     for entry in entries {
+        if let Err(problem) = hopeless(problems.len(), || shard.clone()) {
+            problems.push(problem);
+            return Ok(());
+        }
         let mut entry = match entry {
             Ok(entry) => entry,
             Err(error) => {
@@ -174,4 +178,33 @@ fn finish(
     }
     entry.finish();
     take(entry, bytes)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::quarantine::MAX_NOTED;
+
+    #[test]
+    fn a_shard_of_which_too_much_is_bad_is_not_read_to_its_end() {
+        let mut tar = tar::Builder::new(Vec::new());
+        for name in ["a.txt", "b.txt", "c.jpg", "d.jpg"] {
+            let mut header = tar::Header::new_ustar();
+            header.set_size(1);
+            tar.append_data(&mut header, name, &b"x"[..]).unwrap();
+        }
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("train.tar");
+        std::fs::write(&path, tar.into_inner().unwrap()).unwrap();
+        let mut problems = vec![Problem::DuplicateAnnotationId(1); MAX_NOTED];
+        let mut taken = 0;
+        let archive = Archive { path: &path, ignore_splits: false };
+        let take = &mut |_: Entry, _: Vec<u8>| {
+            taken += 1;
+            Ok(())
+        };
+        read(archive, &mut 0, &mut problems, take).unwrap();
+        assert_eq!((problems.len(), taken), (MAX_NOTED + 2, 0));
+        assert!(matches!(problems.last(), Some(Problem::Malformed { .. })));
+    }
 }

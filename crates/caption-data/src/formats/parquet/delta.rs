@@ -9,11 +9,10 @@ use parquet::column::page::Page;
 use parquet::errors::ParquetError;
 
 use super::pages::MAX_VALUES;
+use super::thrift::{signed, variable};
 
 /// Most bits of a packed number.
 const MAX_WIDTH: usize = 32;
-/// Bits of the longest number of variable length, seven of each byte.
-const MAX_VARIABLE_BITS: u32 = 70;
 
 /// Bytes that the texts of a page take over from those before them: none in other encodings.
 ///
@@ -119,26 +118,6 @@ impl<'a> Lengths<'a> {
         }
         Some((sum, rest))
     }
-}
-
-/// Reads a number of variable length from the front.
-fn variable(rest: &mut &[u8]) -> Option<u64> {
-    let mut value = 0;
-    for shift in (0..MAX_VARIABLE_BITS).step_by(7) {
-        let (&byte, after) = rest.split_first()?;
-        *rest = after;
-        value |= u64::from(byte & 0x7f) << shift;
-        if byte < 0x80 {
-            return Some(value);
-        }
-    }
-    None
-}
-
-/// Reads a number that may be negative: its sign is the lowest bit.
-fn signed(rest: &mut &[u8]) -> Option<i32> {
-    let value = variable(rest)?;
-    i32::try_from((value >> 1) as i64 ^ -((value & 1) as i64)).ok()
 }
 
 /// One of numbers that have so many bits each, the lowest first.
