@@ -3,7 +3,7 @@
 use crate::cli::ContractArgs;
 use crate::failure::Failure;
 use crate::search::text_model;
-use crate::{say, say_json};
+use crate::{say, say_json, setup};
 use capwright_backbones::{Library, zoo};
 use capwright_contract::{
     Clause, Contract, Demand, Impossible, Understood, impossible, know_backbones, parse_request,

@@ -98,7 +98,7 @@ mod tests {
         };
         let most = i32::MAX as u64;
         for seed in [7, 1 << 40, u64::MAX - 7, u64::MAX << 32, i64::MAX as u64] {
-            assert!(sent(seed, 0.5).0.is_some_and(|seed| (1..=most).contains(&seed)), "{seed}");
+            assert!(sent(seed, 0.5).0.is_some_and(|seed| seed <= most), "{seed}");
         }
         assert_eq!(sent(7, 0.5), (Some(7), Some(0.5)));
         assert_ne!(sent(7, 0.5).0, sent(7 | 1 << 40, 0.5).0);

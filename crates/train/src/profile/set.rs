@@ -160,6 +160,10 @@ pub(super) fn all() -> Result<Vec<Calibration>, TrainError> {
     ] {
         all.push(bridged(BridgeSpec::plain(memory, Shape::new(c, side, side), dim)));
     }
+    for (c, side, dim, queries) in [(320, 7, 256, 16), (128, 10, 128, 32)] {
+        let spec = BridgeSpec::plain(Memory::Grid, Shape::new(c, side, side), dim);
+        all.push(bridged(BridgeSpec { queries, ..spec }));
+    }
     all.extend([48, 96, 160, 224].map(resized));
     Ok(all)
 }
