@@ -33,7 +33,7 @@ mod wishes;
 
 use crate::{Clause, Contract};
 pub use backbones::BACKBONES;
-use lexicon::Sense;
+use lexicon::{Sense, Topic};
 use serde::{Deserialize, Serialize};
 use tokens::{Kind, Token};
 
@@ -127,6 +127,7 @@ impl<'a> Sentence<'a> {
         while let Some(first) = rest.first() {
             let (sense, count) = match lexicon::longest(rest) {
                 Some(found) => (Some(found.sense), found.tokens),
+                None if counted(&lexemes) => (None, 1),
                 None => (None, tokens::grouped(text, rest)),
             };
             let joined = rest[..count].iter().map(|t| t.text.as_str()).collect::<Vec<_>>();
@@ -198,6 +199,15 @@ impl<'a> Sentence<'a> {
         self.used[from..to].fill(true);
         (self.lexemes[from].start, self.text_of(from, to).to_owned())
     }
+}
+
+/// Whether these pieces end with what a small number is said of: "beam 5 100 ms" is about two numbers.
+fn counted(lexemes: &[Lexeme]) -> bool {
+    let said = lexemes.iter().rev().find_map(|l| l.sense.filter(|sense| *sense != Sense::Join));
+    let last = lexemes.last().is_some_and(|l| l.sense.is_some());
+    let small =
+        matches!(said, Some(Sense::Topic(Topic::Beam | Topic::Epochs | Topic::Trials | Topic::Field(_))));
+    last && small
 }
 
 /// Remarks with their place in the text, so that they are listed in its order.

@@ -1,6 +1,6 @@
 //! What a contract leaves of the language: one schema for every architect.
 
-use capwright_blueprint::schema::{self, Narrowing};
+use capwright_blueprint::schema::{self, Narrowing, choices, is_needed};
 use capwright_contract::{Contract, Family, Range, meanings};
 use rand::Rng;
 use serde_json::{Value, json};
@@ -99,8 +99,20 @@ fn only(node: &Value, word: &str) -> bool {
     node["const"] == word || node["enum"] == json!([word]) || alone("oneOf") || alone("anyOf")
 }
 
-/// Takes a word off every menu that has another one.
+/// The fields of an object that have a word where they are left out, and could have another.
+fn unwritten(object: &Value, word: &str) -> Vec<String> {
+    let fields = object["properties"].as_object().into_iter().flatten();
+    let has = |rule: &Value| choices(rule).is_some_and(|menu| menu.len() > 1 && menu[0] == word);
+    // To have nothing is to have no part.
+    let found = fields.filter(|(name, rule)| word != "none" && !is_needed(object, name) && has(rule));
+    found.map(|(name, _)| name.clone()).collect()
+}
+
+/// Takes a word off every menu that has another one. A field that had it by default must then be written.
 fn remove_word(node: &mut Value, word: &str) {
+    for field in unwritten(node, word) {
+        require_field(node, &field);
+    }
     match node {
         Value::Object(map) => {
             for (key, inner) in map.iter_mut() {
@@ -200,6 +212,10 @@ mod tests {
             ("[ranges.hidden]\nmin = 256\nmax = 320\n[ranges.lr]\nmax = 0.0005", Clause::Ranges),
             ("[components]\nforbidden = [\"cbam\", \"additive\", \"rotary\"]", Clause::Forbidden),
             ("[components]\nforbidden = [\"residual\", \"parallel\", \"repeat\"]", Clause::Forbidden),
+            (
+                "[components]\nforbidden = [\"adamw\", \"gelu\", \"learned\", \"batch\", \"separate\"]",
+                Clause::Forbidden,
+            ),
             ("[components]\nrequired = [\"attention\"]", Clause::Required),
             ("[components]\nrequired = [\"swiglu\", \"tied\"]", Clause::Required),
             ("[components]\nrequired = [\"adamw\"]", Clause::Required),

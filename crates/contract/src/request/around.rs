@@ -209,7 +209,18 @@ fn enclosed(s: &Sentence<'_>, close: usize, phrase: &Phrase) -> Option<(usize, T
 fn in_training(s: &Sentence<'_>, at: usize, phrase: &mut Phrase) -> bool {
     let takes = matches!(
         s.word(at),
-        "with" | "using" | "use" | "uses" | "need" | "needs" | "require" | "requires" | "使用" | "用"
+        "with"
+            | "using"
+            | "use"
+            | "uses"
+            | "need"
+            | "needs"
+            | "require"
+            | "requires"
+            | "must use"
+            | "has to use"
+            | "使用"
+            | "用"
     );
     let bytes = matches!(phrase.unit, Some((Dimension::Bytes, _)));
     let topic = Sense::Topic(Topic::Training);

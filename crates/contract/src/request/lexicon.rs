@@ -183,7 +183,7 @@ lexicon! {
     Topic(self::Topic::Clause(C::LatencyP50)) => "latency" "median latency" "p50" "p50 latency" "latency p50" "response time" "inference time" "per photo latency"
         "延迟" "时延" "推理时间" "推理延迟" "中位延迟" "延迟中位数" "p50 延迟" "响应时间" "inference latency" "typical latency";
     Topic(self::Topic::Clause(C::LatencyP95)) => "p95" "p95 latency" "latency p95" "95th percentile latency" "latency at the 95th percentile" "95th percentile"
-        "tail latency" "p95 延迟" "p95延迟" "延迟 p95" "95 分位延迟" "第 95 百分位延迟" "95% 分位延迟" "尾延迟" "at p95" "at the 95th percentile" "95% 的照片" "95% 的图片" "95% 的图像" "95% 的情况" "95% 的情况下" "95% 的请求";
+        "tail latency" "p95 延迟" "p95延迟" "延迟 p95" "95 分位延迟" "95 分位" "95 分位数" "第 95 百分位" "第 95 百分位延迟" "95% 分位延迟" "尾延迟" "at p95" "at the 95th percentile" "95% 的照片" "95% 的图片" "95% 的图像" "95% 的情况" "95% 的情况下" "95% 的请求";
     Topic(self::Topic::Training) => "training" "training time" "train" "to train" "of training" "for training" "per trial" "训练" "训练时间" "训练时长"
         "training a design" "train each design" "trains in" "to train each design" "during training" "while training" "when training" "in training"
         "at training time" "during the training" "训练时" "训练期间" "训练过程" "训练过程中" "训练中";

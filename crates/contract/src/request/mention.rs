@@ -2,7 +2,7 @@
 
 use super::backbones::BACKBONES;
 use super::lexicon::{Name, Sense};
-use super::said::{Before, Behind, Way, before, behind};
+use super::said::{Before, Behind, Way, before, behind, may};
 use super::{Notes, Reading, Sentence};
 
 /// Names of one kind with what is said of them.
@@ -134,7 +134,7 @@ const ALL_EXCLUDED: &str = "read as a list, all of it excluded";
 const NOT_SAID: &str = "the \"no\" before it is read as not said of it";
 const SAID_OF_ALL: &str = "what is said behind the list is read as said of all of it";
 const SAID_OF_LAST: &str = "what is said behind the list is read as said of the last of it only";
-const THESE_ALONE: &str = "\"allowed\" is read as: nothing else is";
+const THESE_ALONE: &str = "what is allowed is read as: nothing else is";
 
 /// Whether names that end at `end` are asked for by what follows, as in "no Transformers, LSTMs only".
 fn asks(s: &Sentence<'_>, end: usize) -> bool {
@@ -152,6 +152,9 @@ fn said_before(s: &Sentence<'_>, run: &[Listed]) -> Vec<Before> {
     let with_article = |list: &Listed| list.at > 0 && article(s, list.at - 1);
     for (k, list) in run.iter().enumerate() {
         let mut own = before(s, list.at);
+        if may(s, own.from) {
+            apply(Behind::Allowed, list, &mut own);
+        }
         if let Some(last) = said.last().filter(|last| last.way != Way::Wanted && own.way == Way::Wanted) {
             // In "no attention and a GRU" the article begins anew, in "without an LSTM and a GRU" it does not.
             let anew = with_article(list) && !with_article(&run[k - 1]);

@@ -91,30 +91,26 @@ fn all_but(s: &Sentence<'_>, start: usize) -> Option<(usize, Option<&'static str
     let passes = |i: &usize| {
         !s.used[*i]
             && s.kind(*i) == Kind::Word
-            && matches!(s.sense(*i), None | Some(Sense::Join | Sense::Encoder))
+            && !matches!(s.sense(*i), Some(Sense::Name(_) | Sense::List | Sense::Not | Sense::Limit(_)))
     };
     let all = (but.saturating_sub(4)..but)
         .rev()
         .take_while(passes)
         .find(|i| matches!(s.word(*i), "all" | "every" | "any" | "each" | "everything"))?;
     let kind = |i: usize| {
-        let of_all = matches!(
-            s.word(i),
-            "decoder"
-                | "decoders"
-                | "family"
-                | "families"
-                | "model"
-                | "models"
-                | "types"
-                | "kinds"
-                | "of"
-                | "the"
-        );
-        of_all || s.sense(i) == Some(Sense::Encoder)
+        let known =
+            matches!(s.sense(i), Some(Sense::Join | Sense::Encoder | Sense::OfData | Sense::OfWeights));
+        known || matches!(s.word(i), "decoder" | "decoders" | "family" | "families" | "models" | "types")
     };
     let doubt = (!(all + 1..but).all(kind)).then_some("\"all … but\" is read as said of it");
     Some((all, doubt))
+}
+
+/// Whether "may", "can have" and the like stand before `from`: what follows is allowed, and not demanded.
+pub(super) fn may(s: &Sentence<'_>, from: usize) -> bool {
+    let verb = from.checked_sub(1).filter(|i| s.word(*i) == "have").unwrap_or(from);
+    let may = verb.checked_sub(1).filter(|i| !s.used[*i]);
+    may.is_some_and(|i| matches!(s.word(i), "may" | "can" | "could" | "might"))
 }
 
 /// A "no" or "not" with a few unknown words between it and a name, as in "no pretrained ResNet-18"; but not in "not too large",
@@ -156,6 +152,24 @@ pub(super) enum Behind {
     Allowed,
 }
 
+/// Words between names and what is said behind them.
+const VERBS: &[&str] = &[
+    "is",
+    "are",
+    "both",
+    "all",
+    "be",
+    "must",
+    "must be",
+    "should",
+    "should be",
+    "may",
+    "can",
+    "都",
+    "也",
+    "是",
+];
+
 /// What is said behind names that end at `end`, and where that ends.
 pub(super) fn behind(s: &Sentence<'_>, end: usize) -> Option<(Behind, usize)> {
     if s.word(end) == "free" {
@@ -164,23 +178,7 @@ pub(super) fn behind(s: &Sentence<'_>, end: usize) -> Option<(Behind, usize)> {
     if s.word(end) == "(" && s.sense(end + 1) == Some(Sense::Maybe) && s.word(end + 2) == ")" {
         return Some((Behind::Optional, end + 3));
     }
-    let verb = |i: usize| {
-        matches!(
-            s.word(i),
-            "is" | "are"
-                | "be"
-                | "must"
-                | "must be"
-                | "should"
-                | "should be"
-                | "may"
-                | "can"
-                | "都"
-                | "也"
-                | "是"
-        )
-    };
-    let said = (end..s.len()).find(|i| !verb(*i)).filter(|i| !s.used[*i])?;
+    let said = (end..s.len()).find(|i| !VERBS.contains(&s.word(*i))).filter(|i| !s.used[*i])?;
     match (s.sense(said), s.word(said)) {
         (Some(Sense::Not), _) => not_behind(s, said),
         (Some(Sense::Maybe), "optional" | "可选" | "可选的" | "可有可无") => {
