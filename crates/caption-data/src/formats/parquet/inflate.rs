@@ -13,7 +13,7 @@ pub(super) fn unpacked(packed: &[u8], most: u64) -> Option<u64> {
         at += rest.len() - after_head(rest)?.len();
         let mut stream = Stream { packed, at, held: 0, bits: 0, count, most };
         while !stream.block()? {}
-        stream.to_byte();
+        stream.skip_to_byte();
         // A checksum and a length.
         at = stream.at + 8;
         count = stream.count;
@@ -65,7 +65,7 @@ impl Stream<'_> {
     }
 
     /// Drops bits up to the next byte.
-    fn to_byte(&mut self) {
+    fn skip_to_byte(&mut self) {
         self.at -= self.bits / 8;
         (self.held, self.bits) = (0, 0);
     }
@@ -111,9 +111,9 @@ impl Stream<'_> {
     }
 
     fn stored(&mut self) -> Option<()> {
-        self.to_byte();
+        self.skip_to_byte();
         let (count, complement) = (self.take(16)?, self.take(16)?);
-        self.to_byte();
+        self.skip_to_byte();
         self.at = self.at.checked_add(count).filter(|&at| at <= self.packed.len())?;
         if count ^ complement == 0xffff { self.add(count) } else { None }
     }
